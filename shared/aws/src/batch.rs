@@ -1,0 +1,105 @@
+//! A batch of Kinesis records, as Lambda's event source mapping hands it over, and the partial
+//! batch response that says from where to hand it over again.
+
+use aws_lambda_events::{
+    event::streams::KinesisEventResponse,
+    kinesis::{KinesisEvent, KinesisEventRecord},
+};
+use rendezvous_core::{Invalid, Timestamp};
+
+/// Where a record stands on its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// `shardId-000000000000`, or nothing when the event does not say.
+    pub shard: &'a str,
+    pub sequence: &'a str,
+    /// When the stream accepted the record.
+    pub arrived: Timestamp,
+}
+
+impl<'a> Place<'a> {
+    pub fn of(record: &'a KinesisEventRecord) -> Self {
+        // An event id is "shardId-000000000000:49545115243490985018280067714973144582180062593244200961".
+        let event_id = record.event_id.as_deref().unwrap_or_default();
+        let (shard, _) = event_id.split_once(':').unwrap_or_default();
+        let arrived = record.kinesis.approximate_arrival_timestamp.timestamp_micros();
+        Self {
+            shard,
+            sequence: &record.kinesis.sequence_number,
+            arrived: Timestamp::from_micros(arrived),
+        }
+    }
+}
+
+/// Reads every record of a batch with `parse`. What cannot be read never can: it is logged, left to
+/// the decoy to keep, and passed by, so that it does not block its shard. The number beside each
+/// message is its record's place in the batch.
+pub fn messages<T>(
+    event: &KinesisEvent,
+    parse: impl Fn(&[u8]) -> Result<T, Invalid>,
+) -> Vec<(usize, T)> {
+    let read = |(index, record): (usize, &KinesisEventRecord)| match parse(&record.kinesis.data) {
+        Ok(message) => Some((index, message)),
+        Err(invalid) => {
+            let place = Place::of(record);
+            tracing::warn!(
+                shard = place.shard,
+                sequence = place.sequence,
+                bytes = record.kinesis.data.len(),
+                %invalid,
+                "a record cannot be read and is passed by"
+            );
+            None
+        }
+    };
+    event.records.iter().enumerate().filter_map(read).collect()
+}
+
+/// Tells Lambda to hand the batch over again from the first of the `failed` records on.
+///
+/// Only one is named: "Lambda uses the lowest sequence number as the checkpoint", and an identifier
+/// that is empty would fail the whole batch.
+pub fn response(event: &KinesisEvent, failed: impl Iterator<Item = usize>) -> KinesisEventResponse {
+    let mut response = KinesisEventResponse::default();
+    if let Some(record) = failed.min().and_then(|index| event.records.get(index)) {
+        response.add_failure(record.kinesis.sequence_number.as_str());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(records: &[&str]) -> KinesisEvent {
+        let mut event = KinesisEvent::default();
+        for (i, data) in records.iter().enumerate() {
+            let mut record = KinesisEventRecord::default();
+            record.event_id = Some(format!("shardId-000000000003:{i}"));
+            record.kinesis.sequence_number = i.to_string();
+            record.kinesis.data.0 = data.as_bytes().to_vec();
+            event.records.push(record);
+        }
+        event
+    }
+
+    #[test]
+    fn unreadable_records_are_passed_by_and_the_others_keep_their_places() {
+        let event = event(&["1", "x", "3"]);
+        let parse = |data: &[u8]| {
+            let text = std::str::from_utf8(data).map_err(|_| Invalid::new("not UTF-8"))?;
+            text.parse::<u8>().map_err(|error| Invalid::new(error.to_string()))
+        };
+        assert_eq!(messages(&event, parse), [(0, 1), (2, 3)]);
+        assert_eq!(Place::of(&event.records[2]).shard, "shardId-000000000003");
+    }
+
+    #[test]
+    fn the_lowest_failed_record_is_named_and_success_names_none() {
+        let event = event(&["1", "2", "3"]);
+        let failures = response(&event, [2, 1].into_iter()).batch_item_failures;
+        assert_eq!(failures.len(), 1);
+        assert_eq!(failures[0].item_identifier.as_deref(), Some("1"));
+        assert!(response(&event, [].into_iter()).batch_item_failures.is_empty());
+    }
+}

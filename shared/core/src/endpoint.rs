@@ -1,0 +1,208 @@
+//! An endpoint and its versioned configuration: data, not code.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::schedule::MAX_DEADLINE;
+use crate::{
+    clock::{Timestamp, now},
+    names::{EndpointName, ModelId},
+    ports::{EndpointTable, Invalid, Unavailable},
+    schedule::Schedule,
+};
+
+/// The most observers of one endpoint. Theirs and the choices' scores fit one ledger item of
+/// 400 KB, at 16 KiB each.
+pub const MAX_OBSERVERS: usize = 12;
+
+/// What people write about an endpoint: who may answer, who looks on, and what matters in a score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ConfigurationFields", into = "ConfigurationFields")]
+pub struct Configuration {
+    pub schedule: Schedule,
+    observers: Vec<Observer>,
+    value: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigurationFields {
+    schedule: Schedule,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    observers: Vec<Observer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+}
+
+/// A model that scores every request and can never answer one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observer {
+    pub model: ModelId,
+    pub role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// May become the champion.
+    Challenger,
+    /// Stays as it is, so that a change in its scores is a change in the requests.
+    Canary,
+}
+
+impl Configuration {
+    /// A configuration whose every rule holds, or what is wrong with it.
+    pub fn new(
+        schedule: Schedule,
+        observers: Vec<Observer>,
+        value: Option<String>,
+    ) -> Result<Self, Invalid> {
+        if observers.len() > MAX_OBSERVERS {
+            return Err(Invalid::new(format!(
+                "observers lists {} models; at most {MAX_OBSERVERS} are allowed",
+                observers.len()
+            )));
+        }
+        for (i, Observer { model, .. }) in observers.iter().enumerate() {
+            if schedule.choices().iter().any(|choice| choice.model == *model) {
+                return Err(Invalid::new(format!("{model} is both a choice and an observer")));
+            }
+            if observers[..i].iter().any(|earlier| earlier.model == *model) {
+                return Err(Invalid::new(format!("observers lists {model} twice")));
+            }
+        }
+        if let Some(pointer) = &value
+            && !pointer.is_empty()
+            && !pointer.starts_with('/')
+        {
+            return Err(Invalid::new(format!(
+                "value {pointer:?} is not a JSON pointer: it must begin with '/'"
+            )));
+        }
+        Ok(Self { schedule, observers, value })
+    }
+
+    /// Reads what people have written; the message names line and column.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        serde_json::from_str(text).map_err(|error| Invalid::new(error.to_string()))
+    }
+
+    pub fn observers(&self) -> &[Observer] {
+        &self.observers
+    }
+
+    /// Where in a score the number stands that models are compared by (RFC 6901).
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+
+    /// Every model that is expected to score a request, choices first.
+    pub fn models(&self) -> impl Iterator<Item = &ModelId> {
+        let choices = self.schedule.choices().iter().map(|choice| &choice.model);
+        choices.chain(self.observers.iter().map(|observer| &observer.model))
+    }
+}
+
+impl TryFrom<ConfigurationFields> for Configuration {
+    type Error = Invalid;
+
+    fn try_from(fields: ConfigurationFields) -> Result<Self, Invalid> {
+        Self::new(fields.schedule, fields.observers, fields.value)
+    }
+}
+
+impl From<Configuration> for ConfigurationFields {
+    fn from(configuration: Configuration) -> Self {
+        let Configuration { schedule, observers, value } = configuration;
+        Self { schedule, observers, value }
+    }
+}
+
+/// One version of an endpoint's configuration; it never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: EndpointName,
+    pub version: u64,
+    pub configuration: Configuration,
+}
+
+/// How long a pointer to the current version may be used without asking again.
+pub const POINTER_AGE: Duration = Duration::from_secs(1);
+
+/// How many versions are kept. Far more than are in flight; old ones are read again when needed.
+const VERSIONS_KEPT: usize = 1_000;
+
+/// The endpoints as a function sees them: versions are kept for ever, pointers for
+/// [`POINTER_AGE`].
+pub struct Endpoints<T> {
+    table: Arc<T>,
+    pointers: Mutex<HashMap<EndpointName, Pointer>>,
+    versions: Mutex<HashMap<(EndpointName, u64), Arc<Endpoint>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Pointer {
+    version: u64,
+    read: Timestamp,
+}
+
+impl<T: EndpointTable> Endpoints<T> {
+    pub fn new(table: Arc<T>) -> Self {
+        Self { table, pointers: Mutex::default(), versions: Mutex::default() }
+    }
+
+    /// The current version. A pointer older than [`POINTER_AGE`] is refreshed before use, and used
+    /// stale only while the table cannot be read.
+    pub async fn current(&self, name: &EndpointName) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        let known = lock(&self.pointers).get(name).copied();
+        let version = match known {
+            Some(pointer) if now().since(pointer.read) < POINTER_AGE => pointer.version,
+            _ => match (self.table.current(name).await, known) {
+                (Ok(Some(version)), _) => {
+                    let pointer = Pointer { version, read: now() };
+                    lock(&self.pointers).insert(name.clone(), pointer);
+                    version
+                }
+                (Ok(None), _) => {
+                    lock(&self.pointers).remove(name);
+                    return Ok(None);
+                }
+                (Err(_), Some(stale)) => stale.version,
+                (Err(unavailable), None) => return Err(unavailable),
+            },
+        };
+        self.version(name, version).await
+    }
+
+    /// One version, from the table only the first time.
+    pub async fn version(
+        &self,
+        name: &EndpointName,
+        version: u64,
+    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        let key = (name.clone(), version);
+        if let Some(endpoint) = lock(&self.versions).get(&key) {
+            return Ok(Some(endpoint.clone()));
+        }
+        let endpoint = self.table.version(name, version).await?;
+        if let Some(endpoint) = &endpoint {
+            let mut versions = lock(&self.versions);
+            if versions.len() >= VERSIONS_KEPT {
+                versions.clear();
+            }
+            versions.insert(key, endpoint.clone());
+        }
+        Ok(endpoint)
+    }
+}
+
+/// What a panicking holder left behind is whole: every section under these locks is one insertion.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,349 @@
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{lock, outage::Outage};
+use crate::{
+    clock::{Timestamp, now},
+    names::Key,
+    ports::{Record, Rejected, Stream, Unavailable},
+};
+
+/// How long a throttled put rests before it tries again.
+const BACKOFF: Duration = Duration::from_millis(10);
+
+/// A sharded stream in memory that pushes each record to every subscription.
+///
+/// A record is held until the last subscription has let go of it. When more than the limit is held,
+/// because a subscription has fallen behind, puts are throttled: nothing is lost silently and
+/// memory stays bounded.
+#[derive(Debug)]
+pub struct MemoryStream {
+    pub outage: Outage,
+    name: &'static str,
+    shards: Vec<Mutex<Shard>>,
+    held: Arc<AtomicUsize>,
+    max_held: usize,
+    retained: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Sequence number of the next record.
+    next: u64,
+    /// The latest records, for who subscribes at the trim horizon. Kept whole until somebody does.
+    log: VecDeque<Arc<StoredRecord>>,
+    /// The lanes of each subscription.
+    subscriptions: Vec<Vec<Arc<Lane>>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: Mutex<VecDeque<Arc<StoredRecord>>>,
+    arrived: Notify,
+}
+
+/// A record as the stream keeps it.
+#[derive(Debug)]
+pub struct StoredRecord {
+    pub shard: usize,
+    pub sequence: u64,
+    pub key: Key,
+    pub data: Bytes,
+    pub arrived: Timestamp,
+    held: Arc<AtomicUsize>,
+}
+
+impl Drop for StoredRecord {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.data.len(), Ordering::Relaxed);
+    }
+}
+
+/// Where a new subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// With the oldest record that is retained.
+    TrimHorizon,
+    /// With the next record to arrive.
+    Latest,
+    /// With the first retained record that arrived at this time or later.
+    At(Timestamp),
+}
+
+impl MemoryStream {
+    /// A stream that holds at most 64 MiB.
+    pub fn new(name: &'static str, shards: usize) -> Self {
+        Self {
+            outage: Outage::default(),
+            name,
+            shards: (0..shards.max(1)).map(|_| Mutex::default()).collect(),
+            held: Arc::default(),
+            max_held: 64 * 1024 * 1024,
+            retained: 0,
+        }
+    }
+
+    /// Throttles puts while more than `bytes` are held.
+    #[must_use]
+    pub fn holding_at_most(self, bytes: usize) -> Self {
+        Self { max_held: bytes, ..self }
+    }
+
+    /// Retains the latest `records` of each shard for later subscriptions.
+    #[must_use]
+    pub fn retaining(self, records: usize) -> Self {
+        Self { retained: records, ..self }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Bytes of data that are retained or that some subscription has not let go of.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Subscribes to every shard, `lanes` lanes each: records of one key keep to one lane.
+    pub fn subscribe(&self, position: Position, lanes: usize) -> Vec<Subscription> {
+        let lanes = lanes.max(1);
+        let subscribe = |(shard, state): (usize, &Mutex<Shard>)| {
+            let queues: Vec<Arc<Lane>> = (0..lanes).map(|_| Arc::default()).collect();
+            let state = &mut *lock(state);
+            for record in &state.log {
+                let wanted = match position {
+                    Position::TrimHorizon => true,
+                    Position::Latest => false,
+                    Position::At(instant) => record.arrived >= instant,
+                };
+                if wanted {
+                    self.push(&queues, record);
+                }
+            }
+            state.subscriptions.push(queues.clone());
+            self.trim(state);
+            queues.into_iter().map(move |lane| Subscription { shard, lane })
+        };
+        self.shards.iter().enumerate().flat_map(subscribe).collect()
+    }
+
+    fn append(&self, record: Record) {
+        let hash = hash(&record.key);
+        let shard = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
+        let state = &mut *lock(&self.shards[shard]);
+        self.held.fetch_add(record.data.len(), Ordering::Relaxed);
+        let stored = Arc::new(StoredRecord {
+            shard,
+            sequence: state.next,
+            key: record.key,
+            data: record.data,
+            arrived: now(),
+            held: self.held.clone(),
+        });
+        state.next += 1;
+        for lanes in &state.subscriptions {
+            self.push(lanes, &stored);
+        }
+        if self.retained > 0 || state.subscriptions.is_empty() {
+            state.log.push_back(stored);
+            self.trim(state);
+        }
+    }
+
+    fn push(&self, lanes: &[Arc<Lane>], record: &Arc<StoredRecord>) {
+        let hash = hash(&record.key) / self.shards.len() as u64;
+        let lane = &lanes[usize::try_from(hash % lanes.len() as u64).unwrap_or(0)];
+        lock(&lane.queue).push_back(record.clone());
+        lane.arrived.notify_one();
+    }
+
+    fn trim(&self, shard: &mut Shard) {
+        if !shard.subscriptions.is_empty() {
+            let excess = shard.log.len().saturating_sub(self.retained);
+            shard.log.drain(..excess);
+        }
+    }
+
+    async fn admit(&self) -> Result<(), Unavailable> {
+        self.outage.check(self.name).await?;
+        if self.held() > self.max_held {
+            return Err(Unavailable::Throttled(self.name.into()));
+        }
+        Ok(())
+    }
+}
+
+impl Stream for MemoryStream {
+    async fn put(&self, records: Vec<Record>, until: Timestamp) -> Result<(), Rejected> {
+        loop {
+            match self.admit().await {
+                Ok(()) => {
+                    records.into_iter().for_each(|record| self.append(record));
+                    return Ok(());
+                }
+                Err(Unavailable::Throttled(_)) if now() + BACKOFF < until => sleep(BACKOFF).await,
+                Err(cause) => {
+                    return Err(Rejected { indexes: (0..records.len()).collect(), cause });
+                }
+            }
+        }
+    }
+}
+
+fn hash(key: &Key) -> u64 {
+    // SipHash with fixed keys: a key keeps to its shard and lane in every run.
+    let mut hasher = DefaultHasher::new();
+    key.as_str().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// One lane of one shard, as one subscriber sees it.
+#[derive(Debug)]
+pub struct Subscription {
+    shard: usize,
+    lane: Arc<Lane>,
+}
+
+impl Subscription {
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// Takes the next records, at most `max_records` and, unless a single one is larger,
+    /// `max_bytes`. Waits for the first; then for more until either limit or until `window` has
+    /// passed. Dropping the future takes nothing.
+    pub async fn next(
+        &self,
+        max_records: usize,
+        max_bytes: usize,
+        window: Duration,
+    ) -> Vec<Arc<StoredRecord>> {
+        while self.ready(max_records, max_bytes).0 == 0 {
+            self.lane.arrived.notified().await;
+        }
+        if !window.is_zero() {
+            let close = Instant::now() + window;
+            while !self.ready(max_records, max_bytes).1 {
+                if timeout_at(close, self.lane.arrived.notified()).await.is_err() {
+                    break;
+                }
+            }
+        }
+        let (count, _) = self.ready(max_records, max_bytes);
+        lock(&self.lane.queue).drain(..count).collect()
+    }
+
+    /// How many records the next batch would have, and whether it is full.
+    fn ready(&self, max_records: usize, max_bytes: usize) -> (usize, bool) {
+        let queue = lock(&self.lane.queue);
+        let mut bytes = 0;
+        for (count, record) in queue.iter().enumerate() {
+            bytes += record.data.len();
+            if count == max_records || (count > 0 && bytes > max_bytes) {
+                return (count, true);
+            }
+        }
+        (queue.len(), queue.len() == max_records || bytes >= max_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: &str, data: &str) -> Record {
+        Record { key: key.parse().unwrap(), data: Bytes::from(data.to_owned()) }
+    }
+
+    async fn put(stream: &MemoryStream, records: Vec<Record>) {
+        stream.put(records, now()).await.unwrap();
+    }
+
+    fn texts(batch: &[Arc<StoredRecord>]) -> Vec<&str> {
+        batch.iter().map(|record| std::str::from_utf8(&record.data).unwrap()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn positions_count_from_what_is_retained() {
+        crate::clock::simulate(Timestamp::from_micros(0));
+        let stream = MemoryStream::new("test", 1).retaining(2);
+        put(&stream, vec![record("k", "a"), record("k", "b"), record("k", "c")]).await;
+        let all = stream.subscribe(Position::TrimHorizon, 1);
+        let batch = all[0].next(10, 1_000, Duration::ZERO).await;
+        assert_eq!(texts(&batch), ["a", "b", "c"], "nobody had subscribed: all was kept");
+        sleep(Duration::from_secs(1)).await;
+        let later = now();
+        put(&stream, vec![record("k", "d")]).await;
+        let horizon = stream.subscribe(Position::TrimHorizon, 1);
+        let at = stream.subscribe(Position::At(later), 1);
+        let latest = stream.subscribe(Position::Latest, 1);
+        put(&stream, vec![record("k", "e")]).await;
+        assert_eq!(texts(&horizon[0].next(10, 1_000, Duration::ZERO).await), ["c", "d", "e"]);
+        assert_eq!(texts(&at[0].next(10, 1_000, Duration::ZERO).await), ["d", "e"]);
+        assert_eq!(texts(&latest[0].next(10, 1_000, Duration::ZERO).await), ["e"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_closes_when_full_by_count_or_bytes_or_when_its_window_has_passed() {
+        let stream = MemoryStream::new("test", 1);
+        let lane = &stream.subscribe(Position::Latest, 1)[0];
+        put(&stream, vec![record("k", "12345"); 5]).await;
+        let begin = Instant::now();
+        let window = Duration::from_secs(2);
+        assert_eq!(lane.next(2, 1_000, window).await.len(), 2);
+        assert_eq!(lane.next(10, 9, window).await.len(), 1);
+        assert_eq!(lane.next(10, 3, window).await.len(), 1, "one too large goes alone");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        assert_eq!(lane.next(10, 1_000, window).await.len(), 1);
+        assert_eq!(begin.elapsed(), window);
+    }
+
+    #[tokio::test]
+    async fn a_key_keeps_to_its_shard_and_lane_in_order() {
+        let stream = MemoryStream::new("test", 3);
+        let lanes = stream.subscribe(Position::Latest, 4);
+        assert_eq!(lanes.len(), 12);
+        for i in 0..300 {
+            put(&stream, vec![record(&format!("k{}", i % 30), &format!("k{} {i}", i % 30))]).await;
+        }
+        let mut keys = 0;
+        for lane in &lanes {
+            if lane.ready(1_000, usize::MAX).0 == 0 {
+                continue;
+            }
+            let batch = lane.next(1_000, usize::MAX, Duration::ZERO).await;
+            assert!(batch.iter().is_sorted_by_key(|record| record.sequence));
+            let mut of_lane: Vec<_> = batch.iter().map(|record| record.key.as_str()).collect();
+            of_lane.sort_unstable();
+            of_lane.dedup();
+            keys += of_lane.len();
+            assert_eq!(batch.len(), of_lane.len() * 10);
+        }
+        assert_eq!(keys, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_stream_throttles_until_a_subscriber_lets_go() {
+        let stream = MemoryStream::new("test", 1).holding_at_most(10);
+        let lane = &stream.subscribe(Position::Latest, 1)[0];
+        put(&stream, vec![record("k", "12345678901")]).await;
+        let rejected = stream.put(vec![record("k", "x")], now()).await.unwrap_err();
+        assert_eq!(rejected.indexes, [0]);
+        drop(lane.next(1, 100, Duration::ZERO).await);
+        put(&stream, vec![record("k", "x")]).await;
+        assert_eq!(stream.held(), 1);
+    }
+}

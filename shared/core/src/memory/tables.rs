@@ -1,0 +1,104 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use super::{lock, outage::Outage};
+use crate::{
+    clock::Timestamp,
+    endpoint::{Configuration, Endpoint},
+    json::Json,
+    names::{EndpointName, RequestId},
+    ports::{EndpointTable, OutcomeTable, Unavailable},
+};
+
+/// Configurations in memory: version *n* is the *n*-th published.
+#[derive(Debug, Default)]
+pub struct MemoryEndpoints {
+    pub outage: Outage,
+    versions: Mutex<HashMap<EndpointName, Vec<Arc<Endpoint>>>>,
+}
+
+impl MemoryEndpoints {
+    /// Every endpoint's current version, by name.
+    pub fn all(&self) -> Vec<Arc<Endpoint>> {
+        let mut all: Vec<_> =
+            lock(&self.versions).values().filter_map(|versions| versions.last().cloned()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
+impl EndpointTable for MemoryEndpoints {
+    async fn current(&self, name: &EndpointName) -> Result<Option<u64>, Unavailable> {
+        self.outage.check("endpoints table").await?;
+        let versions = lock(&self.versions);
+        Ok(versions.get(name).and_then(|all| all.last()).map(|endpoint| endpoint.version))
+    }
+
+    async fn version(
+        &self,
+        name: &EndpointName,
+        version: u64,
+    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        self.outage.check("endpoints table").await?;
+        let versions = lock(&self.versions);
+        let found = |all: &Vec<Arc<Endpoint>>| all.iter().find(|e| e.version == version).cloned();
+        Ok(versions.get(name).and_then(found))
+    }
+
+    async fn publish(
+        &self,
+        name: &EndpointName,
+        configuration: Configuration,
+    ) -> Result<u64, Unavailable> {
+        self.outage.check("endpoints table").await?;
+        let mut versions = lock(&self.versions);
+        let all = versions.entry(name.clone()).or_default();
+        let version = all.last().map_or(1, |endpoint| endpoint.version + 1);
+        all.push(Arc::new(Endpoint { name: name.clone(), version, configuration }));
+        Ok(version)
+    }
+}
+
+/// The most outcomes kept in memory; beyond it the table refuses, as a full disk would.
+const MAX_OUTCOMES: usize = 100_000;
+
+/// What is kept of a reported outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub outcome: Json,
+    pub reported: Timestamp,
+}
+
+/// Outcomes in memory.
+#[derive(Debug, Default)]
+pub struct MemoryOutcomes {
+    pub outage: Outage,
+    outcomes: Mutex<HashMap<(EndpointName, RequestId), Outcome>>,
+}
+
+impl MemoryOutcomes {
+    pub fn get(&self, endpoint: &EndpointName, id: RequestId) -> Option<Outcome> {
+        lock(&self.outcomes).get(&(endpoint.clone(), id)).cloned()
+    }
+}
+
+impl OutcomeTable for MemoryOutcomes {
+    async fn put(
+        &self,
+        endpoint: &EndpointName,
+        id: RequestId,
+        outcome: Json,
+        reported: Timestamp,
+    ) -> Result<(), Unavailable> {
+        self.outage.check("outcomes table").await?;
+        let mut outcomes = lock(&self.outcomes);
+        let key = (endpoint.clone(), id);
+        if outcomes.len() >= MAX_OUTCOMES && !outcomes.contains_key(&key) {
+            return Err(Unavailable::Throttled("outcomes table (full)".into()));
+        }
+        outcomes.insert(key, Outcome { outcome, reported });
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! Names from outside, valid by construction: who holds one need not check it again.
+
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+use crate::ports::Invalid;
+
+/// Declares a cheaply cloned text type whose every value has passed `$check`.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                $check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_str(TextVisitor).and_then(|text: Text| {
+                    $check(text.0.as_ref()).map_err(de::Error::custom)?;
+                    Ok(Self(text.0.into()))
+                })
+            }
+        }
+    };
+}
+
+name! {
+    /// A decision that clients ask for by name, e.g. `flight-delay`.
+    ///
+    /// 1 to 64 of `a-z 0-9 -`, beginning and ending with a letter or digit.
+    EndpointName, check_endpoint
+}
+
+name! {
+    /// A model and its version, `name@version`, e.g. `gbt@2`.
+    ///
+    /// The name is 1 to 64 of `a-z 0-9 . _ -`, the version 1 to 32 of `A-Z a-z 0-9 . _ -`; both
+    /// begin with a letter or digit.
+    ModelId, check_model
+}
+
+name! {
+    /// What a request is about, e.g. a customer: requests of one key go to one shard, in order.
+    ///
+    /// 1 to 256 characters (Kinesis: "a partition key ... maximum length limit of 256
+    /// characters"), none of them a control character.
+    Key, check_key
+}
+
+name! {
+    /// The branch of an experiment that a request belongs to; `main` where there is none.
+    ///
+    /// Same alphabet as an endpoint's name.
+    Arm, check_arm
+}
+
+impl Arm {
+    /// The arm of every request that takes part in no experiment.
+    pub fn main() -> Self {
+        Self("main".into())
+    }
+}
+
+/// The longest [`Key`], in characters.
+pub const MAX_KEY_CHARS: usize = 256;
+const MAX_NAME: usize = 64;
+const MAX_VERSION: usize = 32;
+
+fn check_endpoint(text: &str) -> Result<(), Invalid> {
+    check_slug("endpoint name", text)
+}
+
+fn check_arm(text: &str) -> Result<(), Invalid> {
+    check_slug("arm", text)
+}
+
+fn check_slug(what: &str, text: &str) -> Result<(), Invalid> {
+    let edge = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    let allowed = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-';
+    if bytes.len() <= MAX_NAME
+        && bytes.iter().all(allowed)
+        && edge(bytes.first())
+        && edge(bytes.last())
+    {
+        return Ok(());
+    }
+    Err(Invalid::new(format!(
+        "{what} {} must be 1 to {MAX_NAME} of a-z, 0-9 and '-', with a letter or digit at both ends",
+        shown(text)
+    )))
+}
+
+fn check_model(text: &str) -> Result<(), Invalid> {
+    let part = |text: &str, max: usize, capitals: bool| {
+        let allowed = |c: u8| {
+            c.is_ascii_lowercase()
+                || c.is_ascii_digit()
+                || b"._-".contains(&c)
+                || (capitals && c.is_ascii_uppercase())
+        };
+        text.len() <= max
+            && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+            && text.bytes().all(allowed)
+    };
+    match text.split_once('@') {
+        Some((name, version)) if part(name, MAX_NAME, false) && part(version, MAX_VERSION, true) => {
+            Ok(())
+        }
+        _ => Err(Invalid::new(format!(
+            "model id {} must be name@version: a name of 1 to {MAX_NAME} of a-z, 0-9, '.', '_', '-' \
+             and a version of 1 to {MAX_VERSION} of the same and A-Z",
+            shown(text)
+        ))),
+    }
+}
+
+fn check_key(text: &str) -> Result<(), Invalid> {
+    if text.is_empty() || text.chars().count() > MAX_KEY_CHARS || text.chars().any(char::is_control)
+    {
+        return Err(Invalid::new(format!(
+            "key must be 1 to {MAX_KEY_CHARS} characters, none of them a control character"
+        )));
+    }
+    Ok(())
+}
+
+/// A rejected text as it may stand in a message: quoted, escaped and short.
+fn shown(text: &str) -> String {
+    const SHOWN: usize = 80;
+    let short: String = text.chars().take(SHOWN).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    format!("{short:?}{dots}")
+}
+
+/// A request's id: a UUID, version 7 by default, name-based for an idempotency key.
+///
+/// Nobody takes a time from it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// A new id that no other request has.
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id that `caller` always gets for `key` on `endpoint` (UUID version 5, RFC 9562).
+    pub fn from_idempotency_key(caller: &str, endpoint: &EndpointName, key: &str) -> Self {
+        // Any fixed UUID will do as a name space; this one is ours alone.
+        const NAMESPACE: Uuid = Uuid::from_u128(0x5b0d_6f2e_91c4_4c1b_8a3e_2f6d_7e55_a001);
+        // Lengths in front keep ("ab", "c") apart from ("a", "bc").
+        let name = format!("{}:{caller}{}:{endpoint}{key}", caller.len(), endpoint.as_str().len());
+        Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The key of a request whose client set none.
+    pub fn to_key(self) -> Key {
+        let mut buffer = Uuid::encode_buffer();
+        Key((&*self.0.hyphenated().encode_lower(&mut buffer)).into())
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| Invalid::new(format!("request id {} is not a UUID", shown(text))))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Text borrowed from the input where possible, so that reading a name allocates only once.
+struct Text<'de>(std::borrow::Cow<'de, str>);
+
+struct TextVisitor;
+
+impl<'de> de::Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(text.to_owned().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejects<T: FromStr<Err = Invalid>>(text: &str) -> String {
+        match text.parse::<T>() {
+            Ok(_) => panic!("{text:?} was accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn names_are_checked_and_the_message_says_what_is_allowed() {
+        for good in ["flight-delay", "a", "x2", &"a".repeat(64)] {
+            assert_eq!(good.parse::<EndpointName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "-a", "a-", "Flight", "a_b", "a/b", "ä", &"a".repeat(65)] {
+            assert!(rejects::<EndpointName>(bad).contains("a-z, 0-9 and '-'"), "{bad}");
+        }
+        for good in ["gbt@2", "a.b_c-d@2024-01.rc_1", "x@A1", "0@0"] {
+            assert_eq!(good.parse::<ModelId>().unwrap().as_str(), good);
+        }
+        for bad in ["", "gbt", "gbt@", "@2", "gbt@2@3", "GBT@2", ".a@1", "a@-1", "a b@1"] {
+            assert!(rejects::<ModelId>(bad).contains("name@version"), "{bad}");
+        }
+        for bad in ["", "a\nb", &"k".repeat(257)] {
+            assert!(rejects::<Key>(bad).contains("256"), "{bad}");
+        }
+        assert!("ключ 7".parse::<Key>().is_ok());
+    }
+
+    #[test]
+    fn a_rejected_name_is_shown_short_and_escaped() {
+        let message = rejects::<EndpointName>(&format!("\n{}", "z".repeat(5_000)));
+        assert!(message.len() < 300, "{message}");
+        assert!(message.contains("\\n"), "{message}");
+    }
+
+    #[test]
+    fn one_caller_endpoint_and_key_make_one_id_and_any_other_makes_another() {
+        let endpoint: EndpointName = "flight-delay".parse().unwrap();
+        let other: EndpointName = "flight-delays".parse().unwrap();
+        let id = RequestId::from_idempotency_key("ann", &endpoint, "k");
+        assert_eq!(id, RequestId::from_idempotency_key("ann", &endpoint, "k"));
+        assert_ne!(id, RequestId::from_idempotency_key("annf", &endpoint, "k"));
+        assert_ne!(id, RequestId::from_idempotency_key("ann", &other, "k"));
+        assert_ne!(id, RequestId::from_idempotency_key("ann", &endpoint, "k2"));
+    }
+}

@@ -1,0 +1,228 @@
+//! Which models may answer a request, in order of preference, and from when.
+//!
+//! [`Schedule::decide`] is the heart of the system: a pure function of the clock and the mailbox.
+//! Whoever holds a request calls it, and all come to the same verdict.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    json::Json,
+    mailbox::{Decision, Kind, Mailbox, Reason},
+    message::{MAX_SCORE_BYTES, checked_score},
+    names::ModelId,
+    ports::Invalid,
+};
+
+/// The most choices of one schedule. With the observers' their scores fit one ledger item.
+pub const MAX_CHOICES: usize = 8;
+
+/// The longest deadline. API Gateway ends an integration after 30 s; the reply must fit in too.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(29);
+
+/// One model that may answer, and how long after the request was received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    pub model: ModelId,
+    /// From when on it may answer although a preferred choice is still expected.
+    #[serde(rename = "after_ms", default, with = "millis", skip_serializing_if = "Duration::is_zero")]
+    pub after: Duration,
+}
+
+/// Who may answer, in order of preference, by when, and what if nobody does. Valid once built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ScheduleFields", into = "ScheduleFields")]
+pub struct Schedule {
+    choices: Vec<Choice>,
+    deadline: Duration,
+    fallback: Option<Json>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScheduleFields {
+    choices: Vec<Choice>,
+    #[serde(rename = "deadline_ms", with = "millis")]
+    deadline: Duration,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fallback: Option<Json>,
+}
+
+/// What is to be done about a request now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict<'a> {
+    /// It is decided; this is it.
+    Stands(&'a Decision),
+    /// Commit this.
+    Settle(Settlement<'a>),
+    /// Nothing yet. Without a new score the verdict changes at this instant, and not before.
+    WaitUntil(Timestamp),
+}
+
+/// An answer that is not committed yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement<'a> {
+    pub kind: Kind,
+    pub reason: Reason,
+    /// The choice that won; none for the fallback.
+    pub choice: Option<usize>,
+    pub model: Option<&'a ModelId>,
+    pub score: Option<&'a Json>,
+}
+
+impl Schedule {
+    /// A schedule whose every rule holds, or what is wrong with it.
+    pub fn new(
+        choices: Vec<Choice>,
+        deadline: Duration,
+        fallback: Option<Json>,
+    ) -> Result<Self, Invalid> {
+        let (min, max) = (Duration::from_millis(1), MAX_DEADLINE);
+        if deadline < min || deadline > max {
+            return Err(Invalid::new(format!(
+                "deadline_ms is {}; it must be 1 to {}",
+                deadline.as_millis(),
+                max.as_millis()
+            )));
+        }
+        if choices.is_empty() || choices.len() > MAX_CHOICES {
+            return Err(Invalid::new(format!(
+                "choices lists {} models; it must list 1 to {MAX_CHOICES}",
+                choices.len()
+            )));
+        }
+        for (i, Choice { model, after }) in choices.iter().enumerate() {
+            if choices[..i].iter().any(|earlier| earlier.model == *model) {
+                return Err(Invalid::new(format!("choices lists {model} twice")));
+            }
+            if *after >= deadline {
+                return Err(Invalid::new(format!(
+                    "{model} opens after {} ms, but the deadline is {} ms; it could never answer \
+                     in time",
+                    after.as_millis(),
+                    deadline.as_millis()
+                )));
+            }
+        }
+        if let Some(fallback) = &fallback
+            && let Err(failure) = checked_score(fallback.clone())
+        {
+            return Err(Invalid::new(format!(
+                "fallback: {} (as for a score, at most {MAX_SCORE_BYTES} bytes)",
+                failure.message
+            )));
+        }
+        Ok(Self { choices, deadline, fallback })
+    }
+
+    /// In order of preference; there is at least one.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// The first choice.
+    pub fn champion(&self) -> &ModelId {
+        &self.choices[0].model
+    }
+
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub fn fallback(&self) -> Option<&Json> {
+        self.fallback.as_ref()
+    }
+
+    /// What is to be done at `now` about a request that was received at `received` and must be
+    /// answered by `deadline`, or earlier if the schedule says so.
+    ///
+    /// A choice is *open* when its time has come, when every choice before it has failed, or at
+    /// the deadline. The most preferred open choice with a score wins at once; when all have
+    /// failed, or at the deadline, the fallback does.
+    pub fn decide<'a>(
+        &'a self,
+        received: Timestamp,
+        deadline: Timestamp,
+        now: Timestamp,
+        mailbox: &'a Mailbox,
+    ) -> Verdict<'a> {
+        if let Some(decision) = &mailbox.decision {
+            return Verdict::Stands(decision);
+        }
+        let deadline = deadline.min(received + self.deadline);
+        let elapsed = now.since(received);
+        let closing = now >= deadline;
+        let mut all_failed = true;
+        let mut change = deadline;
+        for (index, Choice { model, after }) in self.choices.iter().enumerate() {
+            let due = *after <= elapsed;
+            match mailbox.result_of(model) {
+                Some(Err(_)) => continue,
+                Some(Ok(score)) if due || all_failed || closing => {
+                    let (kind, reason) = match index {
+                        0 => (Kind::Champion, Reason::Preferred),
+                        _ if due => (Kind::StandIn, Reason::Opened),
+                        _ if all_failed => (Kind::StandIn, Reason::Survivor),
+                        _ => (Kind::StandIn, Reason::Deadline),
+                    };
+                    return Verdict::Settle(Settlement {
+                        kind,
+                        reason,
+                        choice: Some(index),
+                        model: Some(model),
+                        score: Some(score),
+                    });
+                }
+                Some(Ok(_)) => change = change.min(received + *after),
+                None => {}
+            }
+            all_failed = false;
+        }
+        if all_failed {
+            Verdict::Settle(self.give_up(Reason::Exhausted))
+        } else if closing {
+            Verdict::Settle(self.give_up(Reason::Deadline))
+        } else {
+            Verdict::WaitUntil(change)
+        }
+    }
+
+    /// The answer when no model gives one: the fallback, or nothing.
+    pub fn give_up(&self, reason: Reason) -> Settlement<'_> {
+        let kind = if self.fallback.is_some() { Kind::Fallback } else { Kind::None };
+        Settlement { kind, reason, choice: None, model: None, score: self.fallback.as_ref() }
+    }
+}
+
+impl TryFrom<ScheduleFields> for Schedule {
+    type Error = Invalid;
+
+    fn try_from(fields: ScheduleFields) -> Result<Self, Invalid> {
+        Self::new(fields.choices, fields.deadline, fields.fallback)
+    }
+}
+
+impl From<Schedule> for ScheduleFields {
+    fn from(schedule: Schedule) -> Self {
+        let Schedule { choices, deadline, fallback } = schedule;
+        Self { choices, deadline, fallback }
+    }
+}
+
+/// Whole milliseconds, as people write them.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
