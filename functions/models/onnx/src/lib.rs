@@ -1,0 +1,153 @@
+//! A model given by two files, an ONNX graph and a model card: no code is needed to add one.
+//!
+//! The graph takes one tensor `[N, columns]` of `f32` and gives one `[N, outputs]`. A batch of
+//! requests is one such tensor, which costs a tenth of scoring row by row.
+
+mod card;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rendezvous_core::{Failure, FailureKind, Invalid, Json};
+use rendezvous_model::{Model, Profile};
+use rten::{RunOptions, ThreadPool};
+use rten_tensor::{AsView, Layout, NdTensor, NdTensorView};
+use sha2::{Digest, Sha256};
+
+pub use card::{Card, Provenance};
+
+/// The most rows of one tensor. Larger ones are no cheaper a row.
+const LARGEST_BATCH: usize = 256;
+
+/// A model that cannot be loaded, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Card { path: PathBuf, source: Invalid },
+    #[error("{}: {what}", path.display())]
+    Onnx { path: PathBuf, what: String },
+}
+
+/// An ONNX model and its card, loaded and tried.
+pub struct OnnxModel {
+    card: Card,
+    profile: Profile,
+    graph: rten::Model,
+    options: RunOptions,
+}
+
+impl OnnxModel {
+    /// Loads the model of a card: checks the ONNX file's hash and scores a sample row.
+    pub fn load(card_path: &Path) -> Result<Self, LoadError> {
+        let read = |path: &Path| {
+            fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+        };
+        let wrong_card = |source| LoadError::Card { path: card_path.to_owned(), source };
+        let text = String::from_utf8(read(card_path)?)
+            .map_err(|_| wrong_card(Invalid::new("the card is not UTF-8")))?;
+        let card = Card::parse(&text).map_err(wrong_card)?;
+
+        let path = card_path.with_file_name(&card.onnx);
+        let bytes = read(&path)?;
+        let wrong_file = |what: String| LoadError::Onnx { path: path.clone(), what };
+        let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        if sha256 != card.provenance.sha256 {
+            let expected = &card.provenance.sha256;
+            return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
+        }
+        let graph = rten::Model::load(bytes).map_err(|error| wrong_file(error.to_string()))?;
+        // One thread a model: requests run beside each other, not the parts of a small graph.
+        let pool = Arc::new(ThreadPool::with_num_threads(1));
+        let options = RunOptions::default().with_thread_pool(Some(pool));
+        let model = Self { profile: card.profile(), card, graph, options };
+        model.run(model.card.sample_row()).map_err(|failure| wrong_file(failure.message))?;
+        Ok(model)
+    }
+
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Runs the graph on rows of the tensor; gives the rows of its output.
+    fn run(&self, rows: Vec<f32>) -> Result<Vec<f32>, Failure> {
+        let columns = self.card.columns();
+        let count = rows.len() / columns;
+        let failed = |what: &dyn std::fmt::Display| Failure::new(FailureKind::Failed, what);
+        let input = NdTensor::<f32, 2>::from_data([count, columns], rows);
+        let output = self
+            .graph
+            .run_one(input.view().into(), Some(self.options.clone()))
+            .map_err(|error| failed(&error))?;
+        let output: NdTensorView<f32, 2> =
+            output.as_view().try_into().map_err(|error| failed(&format_args!("output: {error}")))?;
+        let expected = [count, self.card.outputs().len()];
+        if output.shape() != expected {
+            let what = format_args!("the output is {:?}, not {expected:?}", output.shape());
+            return Err(failed(&what));
+        }
+        Ok(output.to_vec())
+    }
+
+    /// The JSON of one row of the output.
+    fn score(&self, row: &[f32]) -> Result<Json, Failure> {
+        let failed = |what: &dyn std::fmt::Display| Failure::new(FailureKind::Failed, what);
+        let mut text = String::with_capacity(48);
+        for (name, number) in self.card.outputs().iter().zip(row) {
+            if !number.is_finite() {
+                return Err(failed(&format_args!("{name} is not a finite number")));
+            }
+            text.push(if text.is_empty() { '{' } else { ',' });
+            let entry = (serde_json::to_string(name), serde_json::to_string(number));
+            let (Ok(name), Ok(number)) = entry else {
+                return Err(failed(&"the score cannot be written"));
+            };
+            text = text + &name + ":" + &number;
+        }
+        text.push('}');
+        Json::parse(&text).map_err(|invalid| failed(&invalid))
+    }
+}
+
+impl Model for OnnxModel {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn largest_batch(&self) -> usize {
+        LARGEST_BATCH
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+        let mut tensor = Vec::with_capacity(payloads.len() * self.card.columns());
+        let read: Vec<Result<(), Failure>> =
+            payloads.iter().map(|payload| self.card.push_row(payload, &mut tensor)).collect();
+        let output = if tensor.is_empty() { Ok(Vec::new()) } else { self.run(tensor) };
+        let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
+        let row = |read: Result<(), Failure>| {
+            read?;
+            match &mut rows {
+                Ok(rows) => self.score(rows.next().unwrap_or_default()),
+                Err(failure) => Err((*failure).clone()),
+            }
+        };
+        read.into_iter().map(row).collect()
+    }
+}
+
+/// The model cards in a folder: every `.json` file, in the order of their names.
+pub fn cards(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut cards = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            cards.push(path);
+        }
+    }
+    cards.sort();
+    Ok(cards)
+}

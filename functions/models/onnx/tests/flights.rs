@@ -1,0 +1,100 @@
+//! The flights models, as committed, against what scikit-learn said about the same requests.
+
+use std::{collections::HashMap, fs, path::PathBuf};
+
+use rendezvous_core::Json;
+use rendezvous_model::Model;
+use rendezvous_onnx::{OnnxModel, cards};
+use serde::Deserialize;
+
+const TOLERANCE: f64 = 1e-5;
+
+fn flights() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "flights"].iter().collect()
+}
+
+#[derive(Deserialize)]
+struct Line {
+    payload: Box<serde_json::value::RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Score {
+    delay_probability: f64,
+}
+
+fn payloads() -> Vec<Json> {
+    let sample = fs::read_to_string(flights().join("sample.ndjson")).unwrap();
+    let payload = |line: &str| {
+        let line: Line = serde_json::from_str(line).unwrap();
+        Json::parse(line.payload.get()).unwrap()
+    };
+    sample.lines().map(payload).collect()
+}
+
+/// The model's name in the header, its expected scores by line of the sample.
+fn expected() -> HashMap<String, Vec<(usize, f64)>> {
+    let csv = fs::read_to_string(flights().join("expected.csv")).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(','));
+    let models: Vec<&str> = lines.next().unwrap().skip(1).collect();
+    let mut expected: HashMap<String, Vec<(usize, f64)>> = HashMap::new();
+    for mut row in lines {
+        let line = row.next().unwrap().parse().unwrap();
+        for (model, score) in models.iter().zip(row) {
+            let scores = expected.entry((*model).to_owned()).or_default();
+            scores.push((line, score.parse().unwrap()));
+        }
+    }
+    expected
+}
+
+fn number(score: &Json) -> f64 {
+    serde_json::from_str::<Score>(score.as_str()).unwrap().delay_probability
+}
+
+#[tokio::test]
+async fn every_model_agrees_with_scikit_learn() {
+    let (payloads, mut expected) = (payloads(), expected());
+    let cards = cards(&flights()).unwrap();
+    assert_eq!(cards.len(), 5);
+    for card in cards {
+        let model = OnnxModel::load(&card).unwrap();
+        let id = model.profile().id.as_str().to_owned();
+        let expected = expected.remove(&id).unwrap();
+        assert_eq!(expected.len(), 1_000);
+        let asked: Vec<Json> = expected.iter().map(|(line, _)| payloads[*line].clone()).collect();
+        // As batches of odd sizes, and one by one: the same.
+        for size in [173, 1] {
+            let mut scores = Vec::new();
+            for batch in asked.chunks(size) {
+                scores.extend(model.score(batch).await);
+            }
+            for ((line, expected), score) in expected.iter().zip(scores) {
+                let off = (number(&score.unwrap()) - expected).abs();
+                assert!(off <= TOLERANCE, "{id}, line {line} of the sample: {off} off");
+            }
+        }
+    }
+    assert!(expected.is_empty(), "expected scores of models without a card");
+}
+
+#[tokio::test]
+async fn one_payload_that_does_not_fit_spoils_no_other() {
+    let model = OnnxModel::load(&flights().join("gbt.json")).unwrap();
+    let good = payloads().swap_remove(0);
+    let bad = Json::parse(r#"{"hour":99}"#).unwrap();
+    let alone = model.score(std::slice::from_ref(&good)).await.remove(0).unwrap();
+    let together = model.score(&[bad.clone(), good.clone(), bad]).await;
+    assert!(together[0].is_err() && together[2].is_err());
+    assert_eq!(together[1].as_ref().unwrap(), &alone);
+}
+
+#[test]
+fn a_file_that_is_not_the_cards_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = folder.path().join("prior.json");
+    fs::copy(flights().join("prior.json"), &card).unwrap();
+    fs::copy(flights().join("timetable.onnx"), folder.path().join("prior.onnx")).unwrap();
+    let error = OnnxModel::load(&card).err().unwrap().to_string();
+    assert!(error.contains("sha256") && error.contains("prior.onnx"), "{error}");
+}

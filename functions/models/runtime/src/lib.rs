@@ -1,0 +1,206 @@
+//! The runtime around a model: a batch of requests in, their scores out.
+//!
+//! A model says how to score payloads, nothing else. The runtime reads the stream `input`, leaves
+//! out what is not the model's or too late, runs the model, turns crashes and time-outs into
+//! failures (messages like any other, so that nobody waits for a dead model), and sends every
+//! score on as soon as it is there.
+
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+
+use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
+use rendezvous_aws::batch;
+use rendezvous_core::{
+    EndpointName, Failure, FailureKind, Json, ModelId, RequestMessage, Score, ScoreMessage,
+    Timestamp,
+    message::checked_score,
+    now,
+    ports::{Record, Rejected, Stream},
+};
+use tokio::{task::JoinSet, time::timeout};
+
+/// What the runtime must know about a model.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub id: ModelId,
+    /// The endpoints whose requests it scores; it sees no others.
+    pub endpoints: HashSet<EndpointName>,
+    /// How long one call of the model may take. A hanging request then holds its shard's lane no
+    /// longer than this.
+    pub timeout: Duration,
+    /// Score requests past their deadline too, e.g. a challenger that is only to be compared. By
+    /// default they become `expired`, so that a model that is behind catches up.
+    pub scores_expired: bool,
+}
+
+/// A model: loaded once, then asked for scores, many calls at a time.
+pub trait Model: Send + Sync + 'static {
+    fn profile(&self) -> &Profile;
+
+    /// How many payloads one call may take. A model that scores a batch as one tensor takes many;
+    /// one that scores one by one takes 1, and gets as many calls at a time as there are requests.
+    fn largest_batch(&self) -> usize {
+        1
+    }
+
+    /// One result for each payload, in order. A failure is a value; a panic is caught, and a call
+    /// that takes longer than the profile's time-out is dropped at its next await.
+    fn score(
+        &self,
+        payloads: &[Json],
+    ) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send;
+}
+
+/// How long scores are tried to be sent before the batch is handed back to Lambda.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+
+/// The Lambda function of one model.
+#[derive(Debug)]
+pub struct ModelFunction<M, S> {
+    model: Arc<M>,
+    scores: Arc<S>,
+}
+
+impl<M: Model, S: Stream> ModelFunction<M, S> {
+    pub fn new(model: Arc<M>, scores: Arc<S>) -> Self {
+        Self { model, scores }
+    }
+
+    /// Scores a batch of the stream `input`. What could not be sent comes again.
+    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
+        let profile = self.model.profile();
+        let mut requests = batch::messages(&event, RequestMessage::parse);
+        requests.retain(|(_, request)| profile.endpoints.contains(&request.envelope.endpoint));
+        let start = now();
+        let too_late = |request: &RequestMessage| {
+            !profile.scores_expired && request.envelope.deadline <= start
+        };
+        let (expired, live): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|(_, request)| too_late(request));
+
+        let mut failed = Vec::new();
+        let mut calls = JoinSet::new();
+        let mut live = live.into_iter().peekable();
+        while live.peek().is_some() {
+            let chunk = live.by_ref().take(self.model.largest_batch().max(1)).collect();
+            calls.spawn(score_and_send(self.model.clone(), self.scores.clone(), chunk));
+        }
+        let scored = expired.into_iter().map(|(index, request)| {
+            let failure = Failure::new(FailureKind::Expired, "its deadline had passed");
+            (index, request, Err(failure))
+        });
+        failed.extend(send(&*self.model, &*self.scores, scored.collect(), start).await);
+        while let Some(unsent) = calls.join_next().await {
+            match unsent {
+                Ok(unsent) => failed.extend(unsent),
+                Err(error) => {
+                    // Our own code has crashed, not the model: let the whole batch come again.
+                    tracing::error!(%error, "a batch was not scored");
+                    failed.push(0);
+                }
+            }
+        }
+        batch::response(&event, failed.into_iter())
+    }
+}
+
+type Request = (usize, RequestMessage);
+type Scored = (usize, RequestMessage, Result<Json, Failure>);
+
+/// Scores the requests of one call and sends their scores; returns those that were not sent.
+async fn score_and_send<M: Model, S: Stream>(
+    model: Arc<M>,
+    scores: Arc<S>,
+    requests: Vec<Request>,
+) -> Vec<usize> {
+    let start = now();
+    let payloads = requests.iter().map(|(_, request)| request.payload.clone()).collect();
+    let results = results(&model, payloads).await;
+    let scored = requests.into_iter().zip(results).map(|((index, r), result)| (index, r, result));
+    send(&*model, &*scores, scored.collect(), start).await
+}
+
+/// Exactly one result for each payload, whatever the model does.
+async fn results<M: Model>(model: &Arc<M>, payloads: Vec<Json>) -> Vec<Result<Json, Failure>> {
+    let count = payloads.len();
+    match call(model.clone(), payloads.clone()).await {
+        Ok(results) => results,
+        Err(failure) if count == 1 || failure.kind == FailureKind::TimedOut => {
+            vec![Err(failure); count]
+        }
+        // One payload has crashed the call for all: find it, so that the others get their scores.
+        Err(_) => {
+            let mut alone = Vec::with_capacity(count);
+            for payload in payloads {
+                let result = call(model.clone(), vec![payload]).await;
+                alone.push(result.and_then(|mut results| results.swap_remove(0)));
+            }
+            alone
+        }
+    }
+}
+
+/// Calls the model in a task of its own, which may crash or hang.
+async fn call<M: Model>(
+    model: Arc<M>,
+    payloads: Vec<Json>,
+) -> Result<Vec<Result<Json, Failure>>, Failure> {
+    let count = payloads.len();
+    let limit = model.profile().timeout;
+    let mut task = JoinSet::new();
+    task.spawn(async move { model.score(&payloads).await });
+    // Dropping the set, at a time-out, ends the task.
+    match timeout(limit, task.join_next()).await {
+        Ok(Some(Ok(results))) if results.len() == count => {
+            Ok(results.into_iter().map(|result| result.and_then(checked_score)).collect())
+        }
+        Ok(Some(Ok(results))) => Err(Failure::new(
+            FailureKind::Failed,
+            format_args!("the model gave {} results for {count} payloads", results.len()),
+        )),
+        // The panic's own text may quote the payload; it is on standard error, not in a message.
+        Ok(Some(Err(_)) | None) => Err(Failure::new(FailureKind::Failed, "the model panicked")),
+        Err(_) => Err(Failure::new(
+            FailureKind::TimedOut,
+            format_args!("no score within {} ms", limit.as_millis()),
+        )),
+    }
+}
+
+/// Sends scores that were begun at `started` and are ready now; returns those that were not sent.
+async fn send<M: Model, S: Stream>(
+    model: &M,
+    scores: &S,
+    scored: Vec<Scored>,
+    started: Timestamp,
+) -> Vec<usize> {
+    if scored.is_empty() {
+        return Vec::new();
+    }
+    let id = &model.profile().id;
+    let finished = now();
+    let mut sent = Vec::with_capacity(scored.len());
+    let mut records = Vec::with_capacity(scored.len());
+    for (index, request, result) in scored {
+        let envelope = request.envelope;
+        if let Err(failure) = &result {
+            tracing::debug!(request = %envelope.id, model = %id, kind = ?failure.kind, failure = failure.message, "no score");
+        }
+        let score = Score { model: id.clone(), started, finished, result };
+        match ScoreMessage::write(&request.raw_envelope, &score) {
+            Ok(data) => {
+                records.push(Record { key: envelope.key, data });
+                sent.push(index);
+            }
+            Err(invalid) => {
+                tracing::error!(request = %envelope.id, model = %id, %invalid, "a score is lost");
+            }
+        }
+    }
+    match scores.put(records, finished + SEND_WITHIN).await {
+        Ok(()) => Vec::new(),
+        Err(Rejected { indexes, cause }) => {
+            tracing::warn!(model = %id, count = indexes.len(), %cause, "scores were not sent");
+            indexes.into_iter().filter_map(|i| sent.get(i).copied()).collect()
+        }
+    }
+}
