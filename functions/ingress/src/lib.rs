@@ -1,0 +1,465 @@
+//! The ingress function: the HTTP interface. It checks what comes in, sends it to the stream
+//! `input`, waits on the ledger, and answers in time. It reacts to time; the rendezvous function
+//! reacts to scores.
+
+mod http;
+mod pace;
+mod wait;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ::http::StatusCode;
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use rendezvous_core::{
+    Arm, Decision, Endpoint, EndpointName, Endpoints, Envelope, Json, Kind, Mailbox, ModelId, Reason,
+    RequestId, RequestMessage, Score, Timestamp, Unavailable, now,
+    ports::{Consistency, EndpointTable, Ledger, OutcomeTable, Record, Stream},
+    settle::{Standing, settle},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use crate::{pace::Bounds, wait::Settings};
+use crate::{
+    http::{Call, Problem, Route, Wishes, answer, set_header},
+    pace::Pace,
+    wait::{Answer, give_up, wait, within},
+};
+
+/// How long a call that waits for no decision may wait for a table.
+const TABLE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The Lambda function of ingress.
+pub struct Ingress<E, S, L, O> {
+    endpoints: Endpoints<E>,
+    input: Arc<S>,
+    ledger: Arc<L>,
+    outcomes: Arc<O>,
+    settings: Settings,
+    paces: Mutex<HashMap<EndpointName, Pace>>,
+}
+
+impl<E, S, L, O> Ingress<E, S, L, O>
+where
+    E: EndpointTable,
+    S: Stream,
+    L: Ledger,
+    O: OutcomeTable,
+{
+    pub fn new(
+        endpoints: Arc<E>,
+        input: Arc<S>,
+        ledger: Arc<L>,
+        outcomes: Arc<O>,
+        settings: Settings,
+    ) -> Self {
+        let endpoints = Endpoints::new(endpoints);
+        Self { endpoints, input, ledger, outcomes, settings, paces: Mutex::default() }
+    }
+
+    /// Answers one HTTP request. Whatever goes wrong has a status and a problem document.
+    pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        let id = RequestId::random();
+        let call = Call::new(event);
+        let answered = match call.route() {
+            Ok(Route::Ask(name)) => self.ask(&call, &name, id).await,
+            Ok(Route::Read(name, id)) => self.read(&name, id).await.map_err(|p| p.about(id)),
+            Ok(Route::Report(name, id)) => {
+                self.report(&call, &name, id).await.map_err(|p| p.about(id))
+            }
+            Ok(Route::Describe(name)) => self.describe(&name).await,
+            Ok(Route::Health) => Ok(answer(StatusCode::OK, &Health { status: "ok" })),
+            Err(problem) => Err(problem),
+        };
+        answered.unwrap_or_else(|problem| {
+            tracing::info!(request = %id, status = problem.status(), detail = problem.detail(), "refused");
+            problem.into_response()
+        })
+    }
+
+    /// `POST /v1/endpoints/{endpoint}/requests`
+    async fn ask(
+        &self,
+        call: &Call,
+        name: &EndpointName,
+        id: RequestId,
+    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let received = call.received(now());
+        let understood = async {
+            let wishes = call.wishes()?;
+            let payload = call.json()?;
+            let endpoint = self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
+            let endpoint = endpoint.ok_or_else(|| unknown_endpoint(name))?;
+            Ok((wishes, payload, endpoint))
+        };
+        let (wishes, payload, endpoint) = understood.await.map_err(|p: Problem| p.about(id))?;
+        let id = match &wishes.idempotency_key {
+            Some(key) => RequestId::from_idempotency_key(call.caller(), name, key),
+            None => id,
+        };
+        let envelope = Arc::new(envelope(id, &endpoint, &wishes, received));
+        let asked = Asked { wishes, payload, endpoint, envelope };
+        self.answer(asked).await.map_err(|problem| problem.about(id))
+    }
+
+    async fn answer(&self, mut asked: Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let opens = asked.wishes.idempotency_key.is_some() || asked.wishes.respond_async;
+        let mut must_send = true;
+        if opens {
+            match self.open(&asked).await {
+                Ok(None) => {}
+                Ok(Some((endpoint, envelope, accepted))) => {
+                    asked = Asked { endpoint, envelope, ..asked };
+                    must_send = !accepted;
+                }
+                // Without a mailbox the request must not be sent: it could be sent twice.
+                Err(OpenError::Unavailable(cause)) => return self.cannot_ask(&asked, &cause).await,
+                Err(OpenError::Problem(problem)) => return Err(problem),
+            }
+        }
+        if must_send {
+            if let Err(cause) = self.send(&asked).await {
+                return self.cannot_ask(&asked, &cause).await;
+            }
+            if opens && let Err(cause) = self.ledger.mark_accepted(asked.envelope.id).await {
+                // The worst that follows is that a repeat sends it once more.
+                tracing::warn!(request = %asked.envelope.id, %cause, "the mailbox is not marked");
+            }
+        }
+        if asked.wishes.respond_async {
+            return Ok(accepted(&asked.envelope));
+        }
+        let sent = now();
+        let Asked { endpoint, envelope, .. } = &asked;
+        let pace = self.paces().get(&endpoint.name).copied().unwrap_or_default();
+        let answer = wait(&*self.ledger, endpoint, envelope, pace, self.settings).await;
+        if let Some(taken) = answer.taken {
+            self.paces().entry(endpoint.name.clone()).or_default().observe(taken);
+        }
+        respond(&asked, &answer, Some(sent))
+    }
+
+    /// Opens the mailbox of a request that must not be sent twice. When somebody has opened it
+    /// before, his endpoint and envelope count, and whether the stream has accepted it.
+    async fn open(
+        &self,
+        asked: &Asked,
+    ) -> Result<Option<(Arc<Endpoint>, Arc<Envelope>, bool)>, OpenError> {
+        let payload_sha256 = Sha256::digest(asked.payload.as_str()).into();
+        let until = asked.envelope.deadline - self.settings.margin;
+        let opened = within(until, self.ledger.open(&asked.envelope, payload_sha256)).await?;
+        let Some(Mailbox { envelope, opening: Some(opening), .. }) = opened else {
+            return Ok(None);
+        };
+        if opening.payload_sha256 != payload_sha256 {
+            return Err(OpenError::Problem(Problem::new(
+                StatusCode::CONFLICT,
+                "idempotency-key-reused",
+                "The idempotency key was used before",
+                "It came with another payload then; a key belongs to one payload.".to_owned(),
+            )));
+        }
+        let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
+        let endpoint = endpoint.ok_or_else(|| gone(&envelope))?;
+        Ok(Some((endpoint, envelope, opening.accepted)))
+    }
+
+    async fn send(&self, asked: &Asked) -> Result<(), Unavailable> {
+        let Asked { envelope, payload, .. } = asked;
+        let data = RequestMessage::write(envelope, payload).map_err(|invalid| {
+            // Everything in it has been read as JSON before.
+            tracing::error!(request = %envelope.id, %invalid, "a request cannot be written");
+            Unavailable::Down("writer of messages".into())
+        })?;
+        let until = (envelope.deadline - self.settings.margin).max(now() + self.settings.margin);
+        let put = self.input.put(vec![Record { key: envelope.key.clone(), data }], until);
+        let slow = |_| Unavailable::Down("stream (no answer in time)".into());
+        let put = tokio::time::timeout(until.since(now()), put).await.map_err(slow)?;
+        put.map_err(|rejected| rejected.cause)
+    }
+
+    /// A dependency does not let us ask: the fallback is the answer, at once.
+    async fn cannot_ask(
+        &self,
+        asked: &Asked,
+        cause: &Unavailable,
+    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let Asked { endpoint, envelope, .. } = asked;
+        tracing::warn!(request = %envelope.id, endpoint = %endpoint.name, %cause, "cannot ask the models");
+        if endpoint.configuration.schedule.fallback().is_none() {
+            return Err(Problem::unavailable(cause));
+        }
+        let answer = give_up(&*self.ledger, endpoint, envelope, self.settings).await;
+        match (asked.wishes.respond_async, answer.settled) {
+            (true, true) => Ok(accepted(envelope)),
+            (true, false) => Err(Problem::unavailable(cause)),
+            (false, _) => respond(asked, &answer, None),
+        }
+    }
+
+    /// `GET /v1/endpoints/{endpoint}/requests/{id}`
+    async fn read(
+        &self,
+        name: &EndpointName,
+        id: RequestId,
+    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let until = now() + TABLE_PATIENCE;
+        let unavailable = |cause| Problem::unavailable(&cause);
+        let mailbox = within(until, self.ledger.read(id, Consistency::Strong)).await;
+        let Some(mailbox) = mailbox.map_err(unavailable)?.filter(|m| m.envelope.endpoint == *name)
+        else {
+            return Err(Problem::not_found(format!(
+                "{name} knows no request {id}. It may be too old, or not scored by any model yet."
+            )));
+        };
+        let (envelope, scores) = (mailbox.envelope.clone(), mailbox.scores.clone());
+        let endpoint = self.endpoints.version(name, envelope.config).await.map_err(unavailable)?;
+        let endpoint = endpoint.ok_or_else(|| Problem::unavailable(&gone(&envelope)))?;
+        let settled = settle(&*self.ledger, &endpoint, &envelope, Some(mailbox), &[], now());
+        let scores = scores.iter().map(ScoreBody::new).collect();
+        Ok(match within(until, settled).await.map_err(unavailable)? {
+            Standing::Settled(decision) => {
+                let decision = DecisionBody::new(&envelope, &decision, true);
+                answer(StatusCode::OK, &MailboxBody { decision, scores })
+            }
+            Standing::Open(_) => answer(StatusCode::ACCEPTED, &OpenBody::new(&envelope, scores)),
+        })
+    }
+
+    /// `PUT /v1/endpoints/{endpoint}/requests/{id}/outcome`
+    async fn report(
+        &self,
+        call: &Call,
+        name: &EndpointName,
+        id: RequestId,
+    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let outcome = call.json()?;
+        let until = now() + TABLE_PATIENCE;
+        let unavailable = |cause| Problem::unavailable(&cause);
+        // The request may have left the ledger long ago, so only the endpoint can be checked.
+        if self.endpoints.current(name).await.map_err(unavailable)?.is_none() {
+            return Err(unknown_endpoint(name));
+        }
+        within(until, self.outcomes.put(name, id, outcome, now())).await.map_err(unavailable)?;
+        let mut response = ApiGatewayV2httpResponse::default();
+        response.status_code = i64::from(StatusCode::NO_CONTENT.as_u16());
+        Ok(response)
+    }
+
+    /// `GET /v1/endpoints/{endpoint}`
+    async fn describe(&self, name: &EndpointName) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let endpoint = self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
+        let endpoint = endpoint.ok_or_else(|| unknown_endpoint(name))?;
+        Ok(answer(StatusCode::OK, &EndpointBody::new(&endpoint)))
+    }
+
+    fn paces(&self) -> MutexGuard<'_, HashMap<EndpointName, Pace>> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is understood.
+struct Asked {
+    wishes: Wishes,
+    payload: Json,
+    endpoint: Arc<Endpoint>,
+    envelope: Arc<Envelope>,
+}
+
+enum OpenError {
+    Problem(Problem),
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for OpenError {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause)
+    }
+}
+
+fn envelope(
+    id: RequestId,
+    endpoint: &Endpoint,
+    wishes: &Wishes,
+    received: Timestamp,
+) -> Envelope {
+    let wished = [wishes.deadline, wishes.wait].into_iter().flatten();
+    let allowed = wished.fold(endpoint.configuration.schedule.deadline(), Duration::min);
+    Envelope {
+        id,
+        endpoint: endpoint.name.clone(),
+        config: endpoint.version,
+        arm: Arm::main(),
+        key: wishes.key.clone().unwrap_or_else(|| id.to_key()),
+        received,
+        // `wait=0` is as short as it gets, not never.
+        deadline: received + allowed.max(Duration::from_millis(1)),
+        traceparent: wishes.traceparent.clone(),
+    }
+}
+
+fn unknown_endpoint(name: &EndpointName) -> Problem {
+    Problem::not_found(format!("There is no endpoint {name}."))
+}
+
+fn gone(envelope: &Envelope) -> Unavailable {
+    let Envelope { endpoint, config, .. } = envelope;
+    Unavailable::Down(format!("endpoints table (version {config} of {endpoint} is missing)").into())
+}
+
+fn accepted(envelope: &Envelope) -> ApiGatewayV2httpResponse {
+    let mut response = answer(StatusCode::ACCEPTED, &OpenBody::new(envelope, Vec::new()));
+    let location = format!("/v1/endpoints/{}/requests/{}", envelope.endpoint, envelope.id);
+    set_header(&mut response.headers, "location", &location);
+    set_header(&mut response.headers, "preference-applied", "respond-async");
+    response
+}
+
+fn respond(
+    asked: &Asked,
+    answered: &Answer,
+    sent: Option<Timestamp>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let Asked { envelope, .. } = asked;
+    let Answer { decision, settled, .. } = answered;
+    if !settled {
+        tracing::warn!(request = %envelope.id, kind = decision.kind.as_str(), reason = decision.reason.as_str(), "answered unsettled");
+    }
+    if decision.kind == Kind::None {
+        let waited = decision.decided.since(envelope.received).as_millis();
+        let detail = match decision.reason {
+            Reason::Exhausted => format!("Every model failed within {waited} ms."),
+            _ => format!("No model answered within {waited} ms."),
+        };
+        let detail = format!("{detail} The endpoint has no fallback.");
+        return Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "no-answer",
+            "There is no answer",
+            detail,
+        ));
+    }
+    let mut response = answer(StatusCode::OK, &DecisionBody::new(envelope, decision, *settled));
+    let end = now();
+    let total = millis(end.since(envelope.received));
+    let timing = sent.map_or_else(
+        || format!("total;dur={total}"),
+        |sent| {
+            let send = millis(sent.since(envelope.received));
+            format!("send;dur={send}, wait;dur={}, total;dur={total}", millis(end.since(sent)))
+        },
+    );
+    set_header(&mut response.headers, "server-timing", &timing);
+    if let Some(wait) = asked.wishes.wait {
+        set_header(&mut response.headers, "preference-applied", &format!("wait={}", wait.as_secs()));
+    }
+    Ok(response)
+}
+
+/// Milliseconds with three decimals, that is, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct DecisionBody<'a> {
+    request: RequestId,
+    endpoint: &'a EndpointName,
+    score: Option<&'a Json>,
+    model: Option<&'a ModelId>,
+    kind: Kind,
+    reason: Reason,
+    settled: bool,
+    config: u64,
+    /// From the receipt of the request to its decision, so a repeat gets the same answer.
+    elapsed_ms: f64,
+}
+
+impl<'a> DecisionBody<'a> {
+    fn new(envelope: &'a Envelope, decision: &'a Decision, settled: bool) -> Self {
+        Self {
+            request: envelope.id,
+            endpoint: &envelope.endpoint,
+            score: decision.score.as_ref(),
+            model: decision.model.as_ref(),
+            kind: decision.kind,
+            reason: decision.reason,
+            settled,
+            config: decision.config,
+            elapsed_ms: millis(decision.decided.since(envelope.received)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct MailboxBody<'a> {
+    #[serde(flatten)]
+    decision: DecisionBody<'a>,
+    scores: Vec<ScoreBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct OpenBody<'a> {
+    request: RequestId,
+    endpoint: &'a EndpointName,
+    config: u64,
+    deadline_us: Timestamp,
+    scores: Vec<ScoreBody<'a>>,
+}
+
+impl<'a> OpenBody<'a> {
+    fn new(envelope: &'a Envelope, scores: Vec<ScoreBody<'a>>) -> Self {
+        let Envelope { id, endpoint, config, deadline, .. } = envelope;
+        Self { request: *id, endpoint, config: *config, deadline_us: *deadline, scores }
+    }
+}
+
+#[derive(Serialize)]
+struct ScoreBody<'a> {
+    model: &'a ModelId,
+    started_us: Timestamp,
+    finished_us: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a rendezvous_core::Failure>,
+}
+
+impl<'a> ScoreBody<'a> {
+    fn new(score: &'a Score) -> Self {
+        Self {
+            model: &score.model,
+            started_us: score.started,
+            finished_us: score.finished,
+            score: score.result.as_ref().ok(),
+            failure: score.result.as_ref().err(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EndpointBody<'a> {
+    endpoint: &'a EndpointName,
+    config: u64,
+    #[serde(flatten)]
+    configuration: &'a rendezvous_core::Configuration,
+}
+
+impl<'a> EndpointBody<'a> {
+    fn new(endpoint: &'a Endpoint) -> Self {
+        Self {
+            endpoint: &endpoint.name,
+            config: endpoint.version,
+            configuration: &endpoint.configuration,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The rendezvous function: reads the stream `scores`, files each score in its request's mailbox,
+//! and settles the request when the schedule says so. It reacts to scores; ingress reacts to time.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
+use futures_util::{StreamExt, stream};
+use rendezvous_aws::batch;
+use rendezvous_core::{
+    Endpoints, Envelope, Invalid, RequestId, Score, ScoreMessage, Unavailable, now,
+    ports::{EndpointTable, Ledger},
+    settle::{Standing, settle},
+};
+
+/// How many requests of a batch are looked after at a time.
+const CONCURRENCY: usize = 32;
+
+/// How many settled requests are remembered, at some 32 bytes each.
+const REMEMBERED: usize = 16_384;
+
+/// The Lambda function of the rendezvous.
+pub struct Rendezvous<E, L> {
+    endpoints: Endpoints<E>,
+    ledger: Arc<L>,
+    settled: Mutex<Remembered>,
+}
+
+/// All scores of one request in a batch.
+struct Arrivals {
+    envelope: Arc<Envelope>,
+    scores: Vec<Score>,
+    /// Its records' places in the batch.
+    records: Vec<usize>,
+}
+
+impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
+    pub fn new(endpoints: Arc<E>, ledger: Arc<L>) -> Self {
+        Self { endpoints: Endpoints::new(endpoints), ledger, settled: Mutex::default() }
+    }
+
+    /// Files the scores of a batch of the stream `scores`. What could not be filed comes again.
+    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
+        let arrivals = by_request(batch::messages(&event, ScoreMessage::parse));
+        let failed: Vec<usize> = stream::iter(arrivals)
+            .map(|arrivals| async move {
+                match self.file(&arrivals.envelope, &arrivals.scores).await {
+                    Ok(()) => Vec::new(),
+                    Err(unavailable) => {
+                        tracing::warn!(request = %arrivals.envelope.id, %unavailable, "scores come again");
+                        arrivals.records
+                    }
+                }
+            })
+            .buffer_unordered(CONCURRENCY)
+            .concat()
+            .await;
+        batch::response(&event, failed.into_iter())
+    }
+
+    async fn file(&self, envelope: &Arc<Envelope>, scores: &[Score]) -> Result<(), Unavailable> {
+        if self.remembered().contains(envelope.id) || envelope.received <= self.ledger.horizon() {
+            return Ok(());
+        }
+        let Some(endpoint) = self.endpoints.version(&envelope.endpoint, envelope.config).await? else {
+            let invalid = Invalid::new(format!("there is no version {}", envelope.config));
+            tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %invalid, "scores are passed by");
+            return Ok(());
+        };
+        // A model that the configuration does not list is only archived: it keeps mailboxes small.
+        let listed = |score: &&Score| endpoint.configuration.models().any(|m| *m == score.model);
+        let scores: Vec<Score> = scores.iter().filter(listed).cloned().collect();
+        if scores.is_empty() {
+            return Ok(());
+        }
+        let standing = settle(&*self.ledger, &endpoint, envelope, None, &scores, now()).await?;
+        if let Standing::Settled(_) = standing {
+            self.remembered().insert(envelope.id);
+        }
+        Ok(())
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Groups the scores of a batch by request, keeping their order.
+fn by_request(messages: Vec<(usize, ScoreMessage)>) -> Vec<Arrivals> {
+    let mut places: HashMap<RequestId, usize> = HashMap::with_capacity(messages.len());
+    let mut arrivals: Vec<Arrivals> = Vec::with_capacity(messages.len());
+    for (record, ScoreMessage { envelope, score }) in messages {
+        let place = *places.entry(envelope.id).or_insert(arrivals.len());
+        if place == arrivals.len() {
+            let envelope = Arc::new(envelope);
+            arrivals.push(Arrivals { envelope, scores: Vec::new(), records: Vec::new() });
+        }
+        arrivals[place].scores.push(score);
+        arrivals[place].records.push(record);
+    }
+    arrivals
+}
+
+/// The requests known to be settled, so that their later scores cost no write.
+#[derive(Default)]
+struct Remembered {
+    ids: HashSet<RequestId>,
+    by_age: VecDeque<RequestId>,
+}
+
+impl Remembered {
+    fn contains(&self, id: RequestId) -> bool {
+        self.ids.contains(&id)
+    }
+
+    fn insert(&mut self, id: RequestId) {
+        if !self.ids.insert(id) {
+            return;
+        }
+        self.by_age.push_back(id);
+        if self.by_age.len() > REMEMBERED
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}
