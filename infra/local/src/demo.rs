@@ -1,0 +1,314 @@
+//! `demo`: real requests through the whole system, while models fail, and a report of what
+//! clients noticed.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use clap::Args;
+use rendezvous_core::{
+    Endpoint, ModelId, RequestId, ScoreMessage,
+    memory::{Position, Subscription},
+    ports::EndpointTable,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, interval, sleep, sleep_until},
+};
+
+use crate::{
+    client::Client,
+    faults::Faults,
+    flights, http,
+    options::{Error, SystemOptions, known, shown},
+    report::{Answered, Heard, Report, Round},
+    system::System,
+};
+
+#[derive(Args, Clone, Debug)]
+pub struct DemoOptions {
+    /// Requests a second
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = 1..=20_000)]
+    rate: i64,
+
+    /// Requests in all
+    #[arg(long, value_name = "COUNT", default_value_t = 3_000, value_parser = 1..=1_000_000)]
+    count: i64,
+
+    /// A deadline shorter than the endpoint's own
+    #[arg(long, value_name = "MILLISECONDS", value_parser = 1..=29_000)]
+    deadline: Option<i64>,
+
+    /// Kill a model for some seconds, e.g. logistic@1@5..10 [default: the champion, half-way]
+    #[arg(long, value_name = "MODEL@SECONDS..SECONDS")]
+    kill: Vec<Kill>,
+
+    /// Write the report as JSON, too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    #[command(flatten)]
+    system: SystemOptions,
+}
+
+/// A model that is dead for a while.
+#[derive(Clone, Debug)]
+struct Kill {
+    model: ModelId,
+    from: Duration,
+    to: Duration,
+}
+
+impl FromStr for Kill {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || "it must be MODEL@SECONDS..SECONDS, e.g. logistic@1@5..10".to_owned();
+        let (model, span) = text.rsplit_once('@').ok_or_else(form)?;
+        let (from, to) = span.split_once("..").ok_or_else(form)?;
+        let seconds = |text: &str| {
+            let seconds: f64 = text.parse().map_err(|_| form())?;
+            Duration::try_from_secs_f64(seconds).map_err(|_| form())
+        };
+        let (from, to) = (seconds(from)?, seconds(to)?);
+        if from >= to {
+            return Err(format!("it ends before it begins: {span}"));
+        }
+        Ok(Self { model: model.parse().map_err(|error| format!("{error}"))?, from, to })
+    }
+}
+
+/// The endpoint that the flights are requests of.
+const ENDPOINT: &str = "flight-delay";
+
+/// Plays the demonstration and prints its report. An error when a client got none of its answers.
+pub async fn demo(options: DemoOptions) -> Result<(), Error> {
+    let flights = flights::unseen(&crate::options::flights())?;
+    let (system, folder) = options.system.start().await?;
+    let name = ENDPOINT.parse()?;
+    let version = system.endpoints.current(&name).await?;
+    let endpoint = match version {
+        Some(version) => system.endpoints.version(&name, version).await?,
+        None => None,
+    };
+    let endpoint = endpoint
+        .ok_or_else(|| format!("{}: no {ENDPOINT}.json here", shown(folder.path())))?;
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let address = listener.local_addr()?;
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(http::serve(system.clone(), listener, stopped));
+
+    let rate = u32::try_from(options.rate)?;
+    let count = usize::try_from(options.count)?;
+    let length = Duration::from_secs(1) * u32::try_from(count)? / rate;
+    let kills = if options.kill.is_empty() {
+        let model = endpoint.configuration.schedule.champion().clone();
+        vec![Kill { model, from: length * 2 / 5, to: length * 7 / 10 }]
+    } else {
+        options.kill
+    };
+    let mut switches = JoinSet::new();
+    for kill in &kills {
+        switches.spawn(switch(kill.clone(), known(&system, &kill.model)?, Instant::now()));
+    }
+
+    let round = Round {
+        rate,
+        own_deadline: options.deadline.map(u64::try_from).transpose()?.map(Duration::from_millis),
+        kills: kills.iter().map(|kill| (kill.model.clone(), kill.from, kill.to)).collect(),
+    };
+    introduce(&endpoint, &system, &round, count);
+    let heard = Arc::new(Mutex::new(Heard::default()));
+    for lane in system.scores.subscribe(Position::Latest, 1) {
+        tokio::spawn(listen(lane, endpoint.clone(), heard.clone()));
+    }
+    let answered = play(address, flights, count, &round).await?;
+    switches.abort_all();
+
+    if !system.drain(Duration::from_secs(30)).await {
+        eprintln!("some records were still on their way after 30 s");
+    }
+    // The server holds the other end for as long as it runs.
+    let _ = stop.send(true);
+    server.await?;
+    system.stop().await;
+    let report = Report::new(&endpoint, &round, &answered, &lock(&heard), system.archive.root());
+    println!("{report}");
+    if let Some(file) = options.report {
+        let json = serde_json::to_string_pretty(&report)?;
+        std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
+        println!("The same as JSON: {}", shown(&file));
+    }
+    if report.answered() == 0 { Err("no request was answered".into()) } else { Ok(()) }
+}
+
+fn introduce<A: rendezvous_core::ports::Archive>(
+    endpoint: &Endpoint,
+    system: &System<A>,
+    round: &Round,
+    count: usize,
+) {
+    println!("Will this flight arrive more than 15 minutes late? {count} real flights out of New York,");
+    println!("July to December 2013, {} a second, each scored by {} models:", round.rate, system.models().len());
+    println!();
+    for (model, role) in crate::report::roles(endpoint) {
+        println!("  {:12} {role}", model.as_str());
+    }
+    println!();
+    for (model, from, to) in &round.kills {
+        println!("{model} will be dead from {:.1} s to {:.1} s.", from.as_secs_f64(), to.as_secs_f64());
+    }
+    println!();
+}
+
+/// Kills a model when its time has come, and brings it back.
+async fn switch(kill: Kill, faults: Arc<Faults>, start: Instant) {
+    sleep_until(start + kill.from).await;
+    faults.kill(true);
+    println!("  {:12} is killed", kill.model.as_str());
+    sleep_until(start + kill.to).await;
+    faults.kill(false);
+    println!("  {:12} is back", kill.model.as_str());
+}
+
+/// Listens to every score, as a comparison of models would.
+async fn listen(lane: Subscription, endpoint: Arc<Endpoint>, heard: Arc<Mutex<Heard>>) {
+    loop {
+        for record in lane.next(1_000, usize::MAX, Duration::ZERO).await {
+            if let Ok(message) = ScoreMessage::parse(&record.data) {
+                lock(&heard).add(&message, endpoint.configuration.value());
+            }
+        }
+    }
+}
+
+/// Sends every request at its time, over as many connections as it takes.
+async fn play(
+    address: SocketAddr,
+    flights: Vec<flights::Flight>,
+    count: usize,
+    round: &Round,
+) -> Result<Vec<Answered>, Error> {
+    let header = round
+        .own_deadline
+        .map(|deadline| format!("Rendezvous-Deadline-Ms: {}\r\n", deadline.as_millis()));
+    let path = format!("/v1/endpoints/{ENDPOINT}/requests");
+    let flights = Arc::new(flights);
+    let connections: Arc<Mutex<Vec<Client>>> = Arc::default();
+    let answered: Arc<Mutex<Vec<Answered>>> = Arc::default();
+    let start = Instant::now();
+    let progress = tokio::spawn(progress(answered.clone()));
+    let mut ticks = interval(Duration::from_secs(1) / round.rate);
+    let mut requests = JoinSet::new();
+    for i in 0..count {
+        ticks.tick().await;
+        let flight = &flights[i % flights.len()];
+        let late = flight.late;
+        let request =
+            Client::post(&path, header.as_deref().unwrap_or_default(), flight.payload.get());
+        let (connections, answered) = (connections.clone(), answered.clone());
+        requests.spawn(async move {
+            let answer = ask(address, &connections, &request, start, late).await;
+            lock(&answered).push(answer);
+        });
+        while requests.try_join_next().is_some() {}
+    }
+    while let Some(ended) = requests.join_next().await {
+        ended?;
+    }
+    progress.abort();
+    let mut answered = std::mem::take(&mut *lock(&answered));
+    answered.sort_by_key(|answer| answer.sent);
+    Ok(answered)
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    request: RequestId,
+    model: Option<ModelId>,
+    kind: rendezvous_core::Kind,
+    reason: rendezvous_core::Reason,
+    #[serde(borrow)]
+    score: &'a RawValue,
+}
+
+async fn ask(
+    address: SocketAddr,
+    connections: &Mutex<Vec<Client>>,
+    request: &[u8],
+    start: Instant,
+    late: bool,
+) -> Answered {
+    let sent = Instant::now();
+    let free = lock(connections).pop();
+    let answer = async {
+        let mut client = match free {
+            Some(client) => client,
+            None => Client::connect(address).await?,
+        };
+        let (status, body) = client.send(request).await?;
+        let body = match status {
+            200 => serde_json::from_slice::<Body>(body).map_err(std::io::Error::other)?,
+            other => {
+                let text = String::from_utf8_lossy(body).into_owned();
+                return Err(std::io::Error::other(format!("{other}: {text}")));
+            }
+        };
+        let answer = crate::report::Answer {
+            request: body.request,
+            model: body.model,
+            kind: body.kind,
+            reason: body.reason,
+            score: body.score.get().to_owned(),
+        };
+        lock(connections).push(client);
+        Ok(answer)
+    };
+    let answer: Result<_, std::io::Error> = answer.await;
+    Answered {
+        sent: sent.duration_since(start),
+        took: sent.elapsed(),
+        was_late: late,
+        answer: answer.map_err(|error| error.to_string()),
+    }
+}
+
+/// Prints the first answer whole, then a line a second.
+async fn progress(answered: Arc<Mutex<Vec<Answered>>>) {
+    let first = loop {
+        if let Some(first) = lock(&answered).first().cloned() {
+            break first;
+        }
+        sleep(Duration::from_millis(1)).await;
+    };
+    println!("  first answer after {:.1} ms: {}", first.took.as_secs_f64() * 1e3, first.what());
+    let mut done = 0;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let mut by: HashMap<String, usize> = HashMap::new();
+        {
+            let answered = lock(&answered);
+            for answer in &answered[done..] {
+                *by.entry(answer.by()).or_default() += 1;
+            }
+            done = answered.len();
+        }
+        let mut by: Vec<_> = by.into_iter().collect();
+        by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let by: Vec<String> = by.iter().map(|(who, count)| format!("{count} by {who}")).collect();
+        println!("  {done:>7} answered, the last {}", by.join(", "));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,80 @@
+//! The archive as a folder.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use rendezvous_core::{
+    Unavailable,
+    ports::{Archive, Stored},
+};
+
+/// A folder whose files are written once, whole or not at all.
+#[derive(Debug)]
+pub struct FolderArchive {
+    root: PathBuf,
+    /// Tells the unfinished files of this process apart.
+    unfinished: AtomicU64,
+}
+
+impl FolderArchive {
+    /// Uses `root`, which is made where it is missing.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        Ok(Self { root: root.to_owned(), unfinished: AtomicU64::new(0) })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn store(&self, name: &str, body: &Bytes) -> io::Result<Stored> {
+        let path = self.root.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let unfinished = self.root.join(format!(".unfinished-{}-{number}", std::process::id()));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(body)?;
+        file.sync_all()?;
+        // Unlike a rename, a link fails when there is a file of that name.
+        let linked = fs::hard_link(&unfinished, &path);
+        fs::remove_file(&unfinished)?;
+        match linked {
+            Ok(()) => Ok(Stored::New),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Stored::Already),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Archive for FolderArchive {
+    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        // Writing blocks this thread for a moment: batches are few, and there is nothing to win.
+        self.store(name, &body).map_err(|error| {
+            Unavailable::Down(format!("archive {} ({error})", self.root.display()).into())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_keeps_the_contract_of_an_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = FolderArchive::new(folder.path()).unwrap();
+        rendezvous_core::contract::archive(&archive, async |archive, name| {
+            fs::read(archive.root().join(name)).ok().map(Bytes::from)
+        })
+        .await;
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1, "nothing unfinished stays");
+    }
+}

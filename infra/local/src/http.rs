@@ -1,0 +1,156 @@
+//! HTTP on 127.0.0.1 in the place of API Gateway: each request becomes the event that API Gateway
+//! sends to a Lambda function, and the function's response becomes the answer.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use aws_lambda_events::{
+    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    encodings::Body,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use rendezvous_core::{now, ports::Archive};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+use crate::system::System;
+
+/// The most bytes of a body that are read: what Lambda accepts of a request.
+const MAX_BODY: usize = 6 * 1024 * 1024;
+const MAX_CONNECTIONS: usize = 2_000;
+/// How long a body may take to arrive, and how long answers in flight may take at the end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Serves until `stop` becomes true, then answers what is in flight.
+pub async fn serve<A: Archive>(
+    system: Arc<System<A>>,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut server = http1::Builder::new();
+    // The timer bounds how long a client may take to send its headers: 30 s.
+    server.timer(TokioTimer::new()).pipeline_flush(true);
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // For instance too many open files: it passes when connections are closed.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let system = system.clone();
+        let answer = service_fn(move |request| answer(system.clone(), peer, request));
+        let connection = server.serve_connection(TokioIo::new(stream), answer);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection has ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if timeout(PATIENCE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some answers were still in flight");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, place))
+}
+
+async fn answer<A: Archive>(
+    system: Arc<System<A>>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let received = now();
+    let (head, body) = request.into_parts();
+    let body = match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 6 MiB."));
+        }
+        Ok(Err(_)) => return Ok(refusal(StatusCode::BAD_REQUEST, "The body broke off.")),
+        Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long.")),
+    };
+    let mut event = ApiGatewayV2httpRequest::default();
+    event.version = Some("2.0".to_owned());
+    event.raw_path = Some(head.uri.path().to_owned());
+    event.raw_query_string = head.uri.query().map(str::to_owned);
+    event.headers = head.headers;
+    match String::from_utf8(body.into()) {
+        Ok(text) => event.body = Some(text),
+        Err(binary) => {
+            event.body = Some(BASE64_STANDARD.encode(binary.as_bytes()));
+            event.is_base64_encoded = true;
+        }
+    }
+    let context = &mut event.request_context;
+    context.stage = Some("$default".to_owned());
+    context.time_epoch = received.as_micros() / 1_000;
+    context.http.method = head.method;
+    context.http.path.clone_from(&event.raw_path);
+    context.http.source_ip = Some(peer.ip().to_string());
+    Ok(response(system.call(event).await))
+}
+
+fn response(answered: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {
+    let body = match answered.body {
+        None | Some(Body::Empty) => Bytes::new(),
+        Some(Body::Text(text)) => text.into(),
+        Some(Body::Binary(bytes)) => bytes.into(),
+        // The enumeration may grow; we never send anything else.
+        Some(_) => Bytes::new(),
+    };
+    let mut response = Response::new(Full::new(body));
+    let status = u16::try_from(answered.status_code).ok();
+    *response.status_mut() = status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = answered.headers;
+    response
+}
+
+/// What the gateway itself refuses, in the words of ingress.
+fn refusal(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+    let body = format!(
+        r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{detail}"}}"#,
+        status.canonical_reason().unwrap_or_default(),
+        status.as_u16(),
+    );
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,21 @@
+//! Rendezvous on one machine: the functions' own handlers, the ports in memory, the archive in a
+//! folder, HTTP on 127.0.0.1.
+
+mod client;
+mod endpoints;
+mod flights;
+mod folder;
+mod percentiles;
+mod report;
+
+pub mod bench;
+pub mod demo;
+pub mod faults;
+pub mod http;
+pub mod mapping;
+pub mod options;
+pub mod serve;
+pub mod system;
+
+pub use folder::FolderArchive;
+pub use system::{Size, System};

@@ -1,0 +1,46 @@
+//! `rendezvous-local`: the rendezvous architecture on one machine.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rendezvous_local::{bench, demo, serve};
+use tracing_subscriber::EnvFilter;
+
+/// The rendezvous architecture on one machine: many models on every request, one answer in time
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Play real requests through the system, kill the champion half-way, and report
+    Demo(demo::DemoOptions),
+    /// Serve the HTTP interface until Ctrl-C
+    Serve(serve::ServeOptions),
+    /// Put load on the running system over HTTP and print what it took, as JSON
+    Bench(bench::BenchOptions),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    // What the demonstration breaks on purpose is told in its report. RUST_LOG shows more.
+    let usual = if matches!(options.command, Command::Demo(_)) { "off" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ended = match options.command {
+        Command::Demo(options) => demo::demo(options).await,
+        Command::Serve(options) => serve::serve(options).await,
+        Command::Bench(options) => bench::bench(options).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! An event source mapping: takes batches from a stream and calls a function with them, as the one
+//! of AWS Lambda is documented to do for Kinesis.
+//!
+//! Each lane (a shard, or with a parallelization factor a part of one; records of one key keep to
+//! one lane) has one batch in flight at a time. A function that crashes gets its batch again, in
+//! halves where bisecting is on; one that names a failed record gets everything from that record
+//! on. What has been tried too often or is too old goes to the on-failure destination, whole.
+
+use std::{collections::VecDeque, fmt::Display, sync::Arc, time::Duration};
+
+use aws_lambda_events::{
+    encodings::Base64Data,
+    event::streams::KinesisEventResponse,
+    kinesis::{KinesisEvent, KinesisEventRecord},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::DateTime;
+use rendezvous_core::{
+    memory::{MemoryStream, Position, StoredRecord, Subscription},
+    now,
+    ports::Archive,
+};
+use serde::Serialize;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// The settings of a mapping, named as AWS names them.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    pub batch_size: usize,
+    pub maximum_batching_window: Duration,
+    /// Lanes of each shard, 1 to 10.
+    pub parallelization_factor: usize,
+    pub bisect_batch_on_function_error: bool,
+    /// How often a batch is tried again.
+    pub maximum_retry_attempts: u32,
+    pub maximum_record_age: Duration,
+    pub starting_position: Position,
+    /// The function's own time-out: a call that takes longer has failed.
+    pub function_timeout: Duration,
+}
+
+impl Default for Mapping {
+    /// Lambda's defaults, but for the retries and the age, which are endless there.
+    fn default() -> Self {
+        Self {
+            batch_size: 100,
+            maximum_batching_window: Duration::ZERO,
+            parallelization_factor: 1,
+            bisect_batch_on_function_error: true,
+            maximum_retry_attempts: 10,
+            maximum_record_age: Duration::from_secs(60),
+            starting_position: Position::Latest,
+            function_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The most bytes of data in one batch: 6 MB of payload less what base64 and the envelope add.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The pause before a batch is tried again; it doubles each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+
+/// A Lambda function as a mapping sees it.
+pub trait Function: Send + Sync + 'static {
+    /// What stands in the records of batches that failed for good.
+    fn name(&self) -> &str;
+
+    /// Handles a batch. An error is a crash: the function did not even answer.
+    fn invoke(
+        &self,
+        event: KinesisEvent,
+    ) -> impl Future<Output = Result<KinesisEventResponse, String>> + Send;
+}
+
+/// Starts a mapping: one task a lane, which end when `stop` becomes true and their batch is done.
+pub fn start<F: Function, A: Archive>(
+    tasks: &mut JoinSet<()>,
+    stream: &MemoryStream,
+    mapping: &Mapping,
+    function: &Arc<F>,
+    failures: &Arc<A>,
+    stop: &watch::Receiver<bool>,
+) {
+    for subscription in stream.subscribe(mapping.starting_position, mapping.parallelization_factor) {
+        let lane = Lane {
+            mapping: mapping.clone(),
+            stream: stream.name(),
+            shard: shard_id(subscription.shard()),
+            subscription,
+            function: function.clone(),
+            failures: failures.clone(),
+        };
+        tasks.spawn(lane.run(stop.clone()));
+    }
+}
+
+struct Lane<F, A> {
+    mapping: Mapping,
+    stream: &'static str,
+    shard: String,
+    subscription: Subscription,
+    function: Arc<F>,
+    failures: Arc<A>,
+}
+
+type Batch = VecDeque<Arc<StoredRecord>>;
+
+/// Records that were tried together, and how often they were tried again.
+struct Attempt {
+    records: Batch,
+    retries: u32,
+}
+
+impl<F: Function, A: Archive> Lane<F, A> {
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let Mapping { batch_size, maximum_batching_window: window, .. } = self.mapping;
+        loop {
+            let batch = tokio::select! {
+                biased;
+                batch = self.subscription.next(batch_size, BATCH_BYTES, window) => batch,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            self.process(batch.into()).await;
+        }
+    }
+
+    /// Tries a batch until each of its records is done with, one way or the other.
+    async fn process(&self, records: Batch) {
+        let mut pending = vec![Attempt { records, retries: 0 }];
+        let mut backoff = FIRST_BACKOFF;
+        while let Some(mut attempt) = pending.pop() {
+            self.discard_old(&mut attempt).await;
+            if attempt.records.is_empty() {
+                continue;
+            }
+            match self.invoke(&attempt.records).await {
+                Outcome::Done => {
+                    backoff = FIRST_BACKOFF;
+                    continue;
+                }
+                // Lambda "bisects at the returned sequence number and retries only the remaining
+                // records".
+                Outcome::FailedFrom(index) if index > 0 => {
+                    drop(attempt.records.drain(..index));
+                    backoff = FIRST_BACKOFF;
+                    attempt.retries += 1;
+                }
+                // "Splitting a batch does not count towards the retry quota."
+                Outcome::Crashed
+                    if self.mapping.bisect_batch_on_function_error && attempt.records.len() > 1 =>
+                {
+                    let half = attempt.records.len() / 2;
+                    let records = attempt.records.split_off(half);
+                    pending.push(Attempt { records, retries: attempt.retries });
+                }
+                Outcome::FailedFrom(_) | Outcome::Crashed => attempt.retries += 1,
+            }
+            if attempt.retries > self.mapping.maximum_retry_attempts {
+                self.give_up(attempt.records, attempt.retries, "RetryAttemptsExhausted").await;
+            } else {
+                pending.push(attempt);
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            }
+        }
+    }
+
+    async fn invoke(&self, records: &Batch) -> Outcome {
+        let event = event(self.stream, &self.shard, records);
+        let call = timeout(self.mapping.function_timeout, self.function.invoke(event));
+        let response = match call.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::warn!(function = self.function.name(), error, "the function has crashed");
+                return Outcome::Crashed;
+            }
+            Err(_) => {
+                tracing::warn!(function = self.function.name(), "the function has timed out");
+                return Outcome::Crashed;
+            }
+        };
+        let place = |id: &str| records.iter().position(|record| sequence_number(record) == id);
+        let mut lowest = None;
+        for failure in &response.batch_item_failures {
+            // "Lambda treats a batch as a complete failure if you return an empty or bad item
+            // identifier."
+            let index = failure.item_identifier.as_deref().and_then(place).unwrap_or(0);
+            lowest = Some(lowest.map_or(index, |lowest: usize| lowest.min(index)));
+        }
+        lowest.map_or(Outcome::Done, Outcome::FailedFrom)
+    }
+
+    async fn discard_old(&self, attempt: &mut Attempt) {
+        let now = now();
+        let old = |record: &Arc<StoredRecord>| {
+            now.since(record.arrived) > self.mapping.maximum_record_age
+        };
+        let count = attempt.records.iter().take_while(|record| old(record)).count();
+        if count > 0 {
+            let records = attempt.records.drain(..count).collect();
+            self.give_up(records, attempt.retries, "RecordAgeExceeded").await;
+        }
+    }
+
+    /// Sends records to the on-failure destination, whole, as one file.
+    async fn give_up(&self, records: Batch, retries: u32, condition: &str) {
+        let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
+        let (start, end) = (sequence_number(first), sequence_number(last));
+        let function = self.function.name();
+        tracing::error!(function, shard = self.shard, start, end, condition, "records have failed");
+        let failed = FailedBatch {
+            function,
+            condition,
+            approximate_invoke_count: retries + 1,
+            stream: self.stream,
+            shard: &self.shard,
+            start_sequence_number: &start,
+            end_sequence_number: &end,
+            records: records.iter().map(|record| FailedRecord::new(record)).collect(),
+        };
+        let name = format!("failed/{function}/{}-{start}-{end}.json", self.shard);
+        let body = match serde_json::to_vec(&failed) {
+            Ok(body) => body.into(),
+            Err(error) => return self.lost(&name, &error),
+        };
+        if let Err(error) = self.failures.put(&name, body).await {
+            self.lost(&name, &error);
+        }
+    }
+
+    fn lost(&self, name: &str, error: &dyn Display) {
+        tracing::error!(function = self.function.name(), name, %error, "failed records are lost");
+    }
+}
+
+/// How an invocation ended.
+enum Outcome {
+    Done,
+    /// From this record on everything is to be tried again.
+    FailedFrom(usize),
+    Crashed,
+}
+
+#[derive(Serialize)]
+struct FailedBatch<'a> {
+    function: &'a str,
+    condition: &'a str,
+    approximate_invoke_count: u32,
+    stream: &'a str,
+    shard: &'a str,
+    start_sequence_number: &'a str,
+    end_sequence_number: &'a str,
+    records: Vec<FailedRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailedRecord<'a> {
+    sequence_number: String,
+    partition_key: &'a str,
+    data_base64: String,
+}
+
+impl<'a> FailedRecord<'a> {
+    fn new(record: &'a StoredRecord) -> Self {
+        Self {
+            sequence_number: sequence_number(record),
+            partition_key: record.key.as_str(),
+            data_base64: BASE64_STANDARD.encode(&record.data),
+        }
+    }
+}
+
+fn shard_id(shard: usize) -> String {
+    format!("shardId-{shard:012}")
+}
+
+/// As on Kinesis a decimal number that is to be treated as text, growing along a shard.
+fn sequence_number(record: &StoredRecord) -> String {
+    format!("{:020}", record.sequence)
+}
+
+/// The event that Lambda would hand over.
+fn event(stream: &str, shard: &str, records: &Batch) -> KinesisEvent {
+    let mut event = KinesisEvent::default();
+    event.records.reserve_exact(records.len());
+    for stored in records {
+        let mut record = KinesisEventRecord::default();
+        let sequence = sequence_number(stored);
+        record.aws_region = Some("local".to_owned());
+        record.event_id = Some(format!("{shard}:{sequence}"));
+        record.event_name = Some("aws:kinesis:record".to_owned());
+        record.event_source = Some("aws:kinesis".to_owned());
+        record.event_source_arn = Some(format!("arn:aws:kinesis:local:000000000000:stream/{stream}"));
+        record.event_version = Some("1.0".to_owned());
+        let mut data = Base64Data::default();
+        data.0 = stored.data.to_vec();
+        record.kinesis.data = data;
+        record.kinesis.kinesis_schema_version = Some("1.0".to_owned());
+        record.kinesis.partition_key = stored.key.as_str().to_owned();
+        record.kinesis.sequence_number = sequence;
+        *record.kinesis.approximate_arrival_timestamp =
+            DateTime::from_timestamp_micros(stored.arrived.as_micros()).unwrap_or_default();
+        event.records.push(record);
+    }
+    event
+}

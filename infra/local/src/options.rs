@@ -1,0 +1,137 @@
+//! What may be said on the command line about the system itself, and how it is put together.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use rendezvous_core::ModelId;
+use rendezvous_onnx::{OnnxModel, cards};
+
+use crate::{
+    endpoints::Folder,
+    folder::FolderArchive,
+    system::{Size, System},
+};
+
+/// An error as people read it: one line, what and why.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Args, Clone, Debug)]
+pub struct SystemOptions {
+    /// Model cards (JSON) with their ONNX files; each becomes a model [default: the flights models]
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+
+    /// Endpoint configurations, one {endpoint}.json each [default: the flights endpoint]
+    #[arg(long, value_name = "FOLDER")]
+    endpoints: Option<PathBuf>,
+
+    /// Where the decoy archives every request [default: a new folder under target/archive]
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<PathBuf>,
+
+    /// Shards of each stream
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = 1..=256)]
+    shards: i64,
+
+    /// Batches of a shard that each function handles at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = 1..=10)]
+    parallelization_factor: i64,
+
+    /// Slow a model down, e.g. logistic@1=70
+    #[arg(long, value_name = "MODEL=MILLISECONDS")]
+    slow: Vec<Fault>,
+
+    /// Let a model hang in one of so many requests, e.g. logistic@1=10
+    #[arg(long, value_name = "MODEL=COUNT")]
+    hang: Vec<Fault>,
+}
+
+/// `MODEL=NUMBER`
+#[derive(Clone, Debug)]
+pub struct Fault {
+    model: ModelId,
+    number: u64,
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (model, number) = text.split_once('=').ok_or("it must be MODEL=NUMBER")?;
+        let number = number.parse().map_err(|_| format!("{number:?} is not a whole number"))?;
+        Ok(Self { model: model.parse().map_err(|error| format!("{error}"))?, number })
+    }
+}
+
+/// The flights example, as it lies in the repository.
+pub(crate) fn flights() -> PathBuf {
+    repository().join("functions/models/flights")
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
+}
+
+/// A path as people like to read it: from where they stand, if it lies below.
+pub(crate) fn shown(path: &Path) -> String {
+    let path: PathBuf = match path.canonicalize() {
+        Ok(whole) => whole,
+        Err(_) => path.to_owned(),
+    };
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+}
+
+impl SystemOptions {
+    /// Starts the system with its models and the endpoints that are configured.
+    pub(crate) async fn start(&self) -> Result<(Arc<System<FolderArchive>>, Folder), Error> {
+        let archive = self.archive.clone().unwrap_or_else(|| {
+            let time = chrono::DateTime::from_timestamp_micros(rendezvous_core::now().as_micros());
+            let time = time.unwrap_or_default().format("%Y%m%dT%H%M%S%.3f").to_string();
+            repository().join("target/archive").join(time)
+        });
+        let archive = FolderArchive::new(&archive)
+            .map_err(|error| format!("archive {}: {error}", archive.display()))?;
+        let shards = usize::try_from(self.shards)?;
+        let factor = usize::try_from(self.parallelization_factor)?;
+        let size = Size { shards, parallelization_factor: factor, ..Size::default() };
+        let system = Arc::new(System::start(Arc::new(archive), size));
+
+        let models = self.models.clone().unwrap_or_else(flights);
+        let found = cards(&models).map_err(|error| format!("{}: {error}", models.display()))?;
+        if found.is_empty() {
+            return Err(format!("{}: no model card (*.json) here", models.display()).into());
+        }
+        for card in found {
+            system.add_model(OnnxModel::load(&card)?);
+        }
+        for Fault { model, number } in &self.slow {
+            known(&system, model)?.slow(Duration::from_millis(*number));
+        }
+        for Fault { model, number } in &self.hang {
+            known(&system, model)?.hang_one_in(*number);
+        }
+
+        let endpoints = self.endpoints.clone();
+        let endpoints = endpoints.unwrap_or_else(|| repository().join("infra/local/endpoints"));
+        let mut folder = Folder::new(endpoints);
+        folder.load(&system.endpoints).await?;
+        Ok((system, folder))
+    }
+}
+
+/// The faults of a model that must be up.
+pub(crate) fn known(
+    system: &System<FolderArchive>,
+    model: &ModelId,
+) -> Result<Arc<crate::faults::Faults>, Error> {
+    system.faults(model).ok_or_else(|| {
+        let models: Vec<String> = system.models().iter().map(ToString::to_string).collect();
+        format!("there is no model {model}; there are {}", models.join(", ")).into()
+    })
+}

@@ -1,0 +1,235 @@
+//! The whole system in one process: ports in memory, the functions' own handlers, and mappings
+//! that call them with the events that AWS would send.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_lambda_events::{
+    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    event::streams::KinesisEventResponse,
+    kinesis::KinesisEvent,
+};
+use rendezvous::Rendezvous;
+use rendezvous_core::{
+    ModelId,
+    memory::{MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position},
+    ports::Archive,
+};
+use rendezvous_decoy::Decoy;
+use rendezvous_ingress::{Bounds, Ingress, Settings};
+use rendezvous_model::{Model, ModelFunction};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+
+use crate::{
+    faults::{Faults, Faulty},
+    mapping::{self, Function, Mapping},
+};
+
+/// The size of a local system.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// Shards of each stream.
+    pub shards: usize,
+    /// Lanes of each shard for the functions that read it.
+    pub parallelization_factor: usize,
+    /// How many mailboxes the ledger keeps.
+    pub mailboxes: usize,
+    pub settings: Settings,
+    /// How the decoy's batches are cut.
+    pub decoy: Mapping,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            shards: 2,
+            parallelization_factor: 1,
+            mailboxes: 16_384,
+            settings: Settings {
+                margin: Duration::from_millis(5),
+                looks: Bounds {
+                    shortest: Duration::from_micros(200),
+                    longest: Duration::from_millis(20),
+                },
+            },
+            decoy: Mapping {
+                batch_size: 2_000,
+                maximum_batching_window: Duration::from_secs(1),
+                starting_position: Position::TrimHorizon,
+                ..Mapping::default()
+            },
+        }
+    }
+}
+
+type LocalIngress = Ingress<MemoryEndpoints, MemoryStream, MemoryLedger, MemoryOutcomes>;
+
+/// A running system.
+pub struct System<A> {
+    pub endpoints: Arc<MemoryEndpoints>,
+    pub input: Arc<MemoryStream>,
+    pub scores: Arc<MemoryStream>,
+    pub ledger: Arc<MemoryLedger>,
+    pub outcomes: Arc<MemoryOutcomes>,
+    pub archive: Arc<A>,
+    ingress: LocalIngress,
+    models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
+    tasks: Mutex<JoinSet<()>>,
+    stop: watch::Sender<bool>,
+    parallelization_factor: usize,
+}
+
+impl<A: Archive> System<A> {
+    /// Starts a system without models.
+    pub fn start(archive: Arc<A>, size: Size) -> Self {
+        let endpoints = Arc::new(MemoryEndpoints::default());
+        let input = Arc::new(MemoryStream::new("input", size.shards));
+        let scores = Arc::new(MemoryStream::new("scores", size.shards));
+        let ledger = Arc::new(MemoryLedger::with_capacity(size.mailboxes));
+        let outcomes = Arc::new(MemoryOutcomes::default());
+        let ingress = Ingress::new(
+            endpoints.clone(),
+            input.clone(),
+            ledger.clone(),
+            outcomes.clone(),
+            size.settings,
+        );
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+
+        let rendezvous = Rendezvous::new(endpoints.clone(), ledger.clone());
+        let rendezvous = Arc::new(RendezvousFunction(rendezvous));
+        let mapping = Mapping {
+            starting_position: Position::TrimHorizon,
+            parallelization_factor: size.parallelization_factor,
+            ..Mapping::default()
+        };
+        mapping::start(&mut tasks, &scores, &mapping, &rendezvous, &archive, &stopped);
+        let decoy = Arc::new(DecoyFunction(Decoy::new(archive.clone())));
+        mapping::start(&mut tasks, &input, &size.decoy, &decoy, &archive, &stopped);
+
+        Self {
+            endpoints,
+            input,
+            scores,
+            ledger,
+            outcomes,
+            archive,
+            ingress,
+            models: Mutex::default(),
+            tasks: Mutex::new(tasks),
+            stop,
+            parallelization_factor: size.parallelization_factor,
+        }
+    }
+
+    /// Brings a model up beside the others: it scores what arrives from now on.
+    pub fn add_model<M: Model>(&self, model: M) -> Arc<Faults> {
+        let mapping =
+            Mapping { parallelization_factor: self.parallelization_factor, ..Mapping::default() };
+        self.add_model_with(model, &mapping)
+    }
+
+    /// The same, with a mapping of its own.
+    pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
+        let id = model.profile().id.clone();
+        let faults = Arc::new(Faults::default());
+        let faulty = Arc::new(Faulty { model, faults: faults.clone() });
+        let function = Arc::new(ModelHandler {
+            name: id.to_string(),
+            function: ModelFunction::new(faulty, self.scores.clone()),
+            faults: faults.clone(),
+        });
+        let tasks = &mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let stop = self.stop.subscribe();
+        mapping::start(tasks, &self.input, mapping, &function, &self.archive, &stop);
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.insert(id, faults.clone());
+        faults
+    }
+
+    /// The models that are up.
+    pub fn models(&self) -> Vec<ModelId> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The switch for the faults of a model, if it is up.
+    pub fn faults(&self, model: &ModelId) -> Option<Arc<Faults>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+    }
+
+    /// Answers one HTTP request, as API Gateway would hand it over.
+    pub async fn call(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        self.ingress.handle(event).await
+    }
+
+    /// Waits until every record on the streams has been dealt with, at most `patience`; says
+    /// whether that was long enough.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        let drained = async {
+            while self.input.held() > 0 || self.scores.held() > 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(patience, drained).await.is_ok()
+    }
+
+    /// Ends every mapping, when the batch it is at is done, and waits for that.
+    pub async fn stop(&self) {
+        // Nobody listening means that all have ended.
+        let _ = self.stop.send(true);
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a mapping has crashed");
+            }
+        }
+    }
+}
+
+struct ModelHandler<M, S> {
+    name: String,
+    function: ModelFunction<M, S>,
+    faults: Arc<Faults>,
+}
+
+impl<M: Model> Function for ModelHandler<M, MemoryStream> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+        if self.faults.is_killed() {
+            return Err("killed".to_owned());
+        }
+        Ok(self.function.handle(event).await)
+    }
+}
+
+struct RendezvousFunction(Rendezvous<MemoryEndpoints, MemoryLedger>);
+
+impl Function for RendezvousFunction {
+    fn name(&self) -> &'static str {
+        "rendezvous"
+    }
+
+    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+        Ok(self.0.handle(event).await)
+    }
+}
+
+struct DecoyFunction<A>(Decoy<A>);
+
+impl<A: Archive> Function for DecoyFunction<A> {
+    fn name(&self) -> &'static str {
+        "decoy"
+    }
+
+    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+        Ok(self.0.handle(event).await)
+    }
+}
