@@ -6,6 +6,11 @@ use clap::{Parser, Subcommand};
 use rendezvous_local::{bench, demo, serve};
 use tracing_subscriber::EnvFilter;
 
+/// Millions of short-lived messages cross threads here, at which the system's allocator is slow and
+/// keeps much of the memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The rendezvous architecture on one machine: many models on every request, one answer in time
 #[derive(Parser)]
 #[command(version)]

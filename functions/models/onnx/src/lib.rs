@@ -4,18 +4,18 @@
 //! requests is one such tensor, which costs a tenth of scoring row by row.
 
 mod card;
+mod engine;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use rendezvous_core::{Failure, FailureKind, Invalid, Json};
 use rendezvous_model::{Model, Profile};
-use rten::{RunOptions, ThreadPool};
-use rten_tensor::{AsView, Layout, NdTensor, NdTensorView};
 use sha2::{Digest, Sha256};
+
+use crate::engine::Engine;
 
 pub use card::{Card, Provenance};
 
@@ -37,13 +37,12 @@ pub enum LoadError {
 pub struct OnnxModel {
     card: Card,
     profile: Profile,
-    graph: rten::Model,
-    options: RunOptions,
+    engine: Engine,
 }
 
 impl OnnxModel {
     /// Loads the model of a card: checks the ONNX file's hash and scores a sample row.
-    pub fn load(card_path: &Path) -> Result<Self, LoadError> {
+    pub async fn load(card_path: &Path) -> Result<Self, LoadError> {
         let read = |path: &Path| {
             fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
         };
@@ -61,36 +60,14 @@ impl OnnxModel {
             return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
         }
         let graph = rten::Model::load(bytes).map_err(|error| wrong_file(error.to_string()))?;
-        // One thread a model: requests run beside each other, not the parts of a small graph.
-        let pool = Arc::new(ThreadPool::with_num_threads(1));
-        let options = RunOptions::default().with_thread_pool(Some(pool));
-        let model = Self { profile: card.profile(), card, graph, options };
-        model.run(model.card.sample_row()).map_err(|failure| wrong_file(failure.message))?;
-        Ok(model)
+        let engine = Engine::start(graph, card.columns(), card.outputs().len())
+            .map_err(|error| wrong_file(error.to_string()))?;
+        engine.run(1, card.sample_row()).await.map_err(wrong_file)?;
+        Ok(Self { profile: card.profile(), card, engine })
     }
 
     pub fn card(&self) -> &Card {
         &self.card
-    }
-
-    /// Runs the graph on rows of the tensor; gives the rows of its output.
-    fn run(&self, rows: Vec<f32>) -> Result<Vec<f32>, Failure> {
-        let columns = self.card.columns();
-        let count = rows.len() / columns;
-        let failed = |what: &dyn std::fmt::Display| Failure::new(FailureKind::Failed, what);
-        let input = NdTensor::<f32, 2>::from_data([count, columns], rows);
-        let output = self
-            .graph
-            .run_one(input.view().into(), Some(self.options.clone()))
-            .map_err(|error| failed(&error))?;
-        let output: NdTensorView<f32, 2> =
-            output.as_view().try_into().map_err(|error| failed(&format_args!("output: {error}")))?;
-        let expected = [count, self.card.outputs().len()];
-        if output.shape() != expected {
-            let what = format_args!("the output is {:?}, not {expected:?}", output.shape());
-            return Err(failed(&what));
-        }
-        Ok(output.to_vec())
     }
 
     /// The JSON of one row of the output.
@@ -126,13 +103,15 @@ impl Model for OnnxModel {
         let mut tensor = Vec::with_capacity(payloads.len() * self.card.columns());
         let read: Vec<Result<(), Failure>> =
             payloads.iter().map(|payload| self.card.push_row(payload, &mut tensor)).collect();
-        let output = if tensor.is_empty() { Ok(Vec::new()) } else { self.run(tensor) };
+        let count = read.iter().filter(|read| read.is_ok()).count();
+        let output =
+            if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
         let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
         let row = |read: Result<(), Failure>| {
             read?;
             match &mut rows {
                 Ok(rows) => self.score(rows.next().unwrap_or_default()),
-                Err(failure) => Err((*failure).clone()),
+                Err(what) => Err(Failure::new(FailureKind::Failed, what)),
             }
         };
         read.into_iter().map(row).collect()
