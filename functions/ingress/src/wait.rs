@@ -50,6 +50,8 @@ pub(crate) async fn wait<L: Ledger>(
     settings: Settings,
 ) -> Answer {
     let last_look = envelope.deadline - settings.margin;
+    // The instant that the schedule names for the next change; tried again at the usual pace when
+    // something fails then.
     let mut named = envelope.deadline;
     let mut seen: Option<Mailbox> = None;
     let mut looks = 0;
@@ -57,6 +59,7 @@ pub(crate) async fn wait<L: Ledger>(
         let pause = pace.next(now().since(envelope.received), looks, settings.looks);
         sleep_until((now() + pause).min(named).min(last_look)).await;
         looks += 1;
+        named = envelope.deadline;
         let closing = now() >= last_look;
         let (at, until, consistency) = if closing {
             // Decided a little early, as of the deadline. Who comes back late gets a margin, too.

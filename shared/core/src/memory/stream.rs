@@ -2,7 +2,7 @@ use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -45,8 +45,8 @@ struct Shard {
     next: u64,
     /// The latest records, for who subscribes at the trim horizon. Kept whole until somebody does.
     log: VecDeque<Arc<StoredRecord>>,
-    /// The lanes of each subscription.
-    subscriptions: Vec<Vec<Arc<Lane>>>,
+    /// The lanes of each subscription; who drops his lane gets no more.
+    subscriptions: Vec<Vec<Weak<Lane>>>,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +122,7 @@ impl MemoryStream {
         let lanes = lanes.max(1);
         let subscribe = |(shard, state): (usize, &Mutex<Shard>)| {
             let queues: Vec<Arc<Lane>> = (0..lanes).map(|_| Arc::default()).collect();
+            let weak: Vec<Weak<Lane>> = queues.iter().map(Arc::downgrade).collect();
             let state = &mut *lock(state);
             for record in &state.log {
                 let wanted = match position {
@@ -130,10 +131,10 @@ impl MemoryStream {
                     Position::At(instant) => record.arrived >= instant,
                 };
                 if wanted {
-                    self.push(&queues, record);
+                    self.push(&weak, record);
                 }
             }
-            state.subscriptions.push(queues.clone());
+            state.subscriptions.push(weak);
             self.trim(state);
             queues.into_iter().map(move |lane| Subscription { shard, lane })
         };
@@ -163,11 +164,13 @@ impl MemoryStream {
         }
     }
 
-    fn push(&self, lanes: &[Arc<Lane>], record: &Arc<StoredRecord>) {
+    fn push(&self, lanes: &[Weak<Lane>], record: &Arc<StoredRecord>) {
         let hash = hash(&record.key) / self.shards.len() as u64;
         let lane = &lanes[usize::try_from(hash % lanes.len() as u64).unwrap_or(0)];
-        lock(&lane.queue).push_back(record.clone());
-        lane.arrived.notify_one();
+        if let Some(lane) = lane.upgrade() {
+            lock(&lane.queue).push_back(record.clone());
+            lane.arrived.notify_one();
+        }
     }
 
     fn trim(&self, shard: &mut Shard) {
@@ -210,7 +213,7 @@ fn hash(key: &Key) -> u64 {
     hasher.finish()
 }
 
-/// One lane of one shard, as one subscriber sees it.
+/// One lane of one shard, as one subscriber sees it. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Subscription {
     shard: usize,

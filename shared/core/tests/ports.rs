@@ -1,0 +1,165 @@
+//! The ports in memory keep the contract; settling needs as few calls as the rules allow.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rendezvous_core::{
+    Decision, Endpoint, Endpoints, Envelope, Kind, Mailbox, Reason, Score, Timestamp, Unavailable,
+    clock, contract,
+    contract::samples,
+    memory::{MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, Trouble},
+    now,
+    ports::{EndpointTable, Ledger},
+    settle::{Standing, settle},
+};
+
+#[tokio::test]
+async fn the_memory_ledger_keeps_the_contract() {
+    contract::ledger(&MemoryLedger::default()).await;
+}
+
+#[tokio::test]
+async fn the_memory_endpoints_keep_the_contract() {
+    contract::endpoints(&MemoryEndpoints::default()).await;
+}
+
+#[tokio::test]
+async fn the_memory_outcomes_keep_the_contract() {
+    let look = async |table: &MemoryOutcomes, endpoint: &_, id| {
+        table.get(endpoint, id).map(|outcome| outcome.outcome)
+    };
+    contract::outcomes(&MemoryOutcomes::default(), look).await;
+}
+
+#[tokio::test]
+async fn the_memory_archive_keeps_the_contract() {
+    let look = async |archive: &MemoryArchive, name: &str| -> Option<Bytes> {
+        archive.files().into_iter().find(|(file, _)| file == name).map(|(_, body)| body)
+    };
+    contract::archive(&MemoryArchive::default(), look).await;
+}
+
+/// A ledger and one request, received now.
+struct Case {
+    ledger: MemoryLedger,
+    endpoint: Endpoint,
+    envelope: Arc<Envelope>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let endpoint = samples::endpoint();
+        let envelope = samples::envelope(&endpoint);
+        Self { ledger: MemoryLedger::default(), endpoint, envelope }
+    }
+
+    async fn settle(&self, scores: &[Score], after_ms: u64) -> Standing {
+        let at = self.envelope.received + Duration::from_millis(after_ms);
+        settle(&self.ledger, &self.endpoint, &self.envelope, None, scores, at).await.unwrap()
+    }
+
+    async fn decision(&self, scores: &[Score], after_ms: u64) -> Arc<Decision> {
+        match self.settle(scores, after_ms).await {
+            Standing::Settled(decision) => decision,
+            Standing::Open(instant) => panic!("still open until {instant}"),
+        }
+    }
+
+    fn at(&self, ms: u64) -> Timestamp {
+        self.envelope.received + Duration::from_millis(ms)
+    }
+}
+
+fn who(decision: &Decision) -> (&str, Reason) {
+    (decision.model.as_ref().map_or("", |model| model.as_str()), decision.reason)
+}
+
+#[tokio::test]
+async fn a_champions_score_is_filed_and_settled_in_one_write_and_no_read() {
+    let case = Case::new();
+    let decision = case.decision(&[samples::score("a@1", "1")], 3).await;
+    assert_eq!((who(&decision), decision.kind), (("a@1", Reason::Preferred), Kind::Champion));
+    assert_eq!(case.ledger.calls(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_stand_in_whose_time_has_come_is_settled_in_one_write() {
+    let case = Case::new();
+    assert_eq!(case.settle(&[samples::failure("a@1")], 3).await, Standing::Open(case.at(1000)));
+    let decision = case.decision(&[samples::score("b@1", "1")], 150).await;
+    assert_eq!(who(&decision), ("b@1", Reason::Opened));
+    assert_eq!(case.ledger.calls(), (0, 2), "one for the failure, one for the answer");
+}
+
+#[tokio::test]
+async fn what_was_filed_before_is_not_overlooked() {
+    let case = Case::new();
+    // b@1 comes early, is filed, and nobody is there when its time comes.
+    assert_eq!(case.settle(&[samples::score("b@1", "2")], 3).await, Standing::Open(case.at(100)));
+    let decision = case.decision(&[samples::score("c@1", "3")], 300).await;
+    assert_eq!(who(&decision), ("b@1", Reason::Opened));
+    assert_eq!(decision.seen.len(), 2);
+}
+
+#[tokio::test]
+async fn a_survivor_is_found_when_the_failures_came_first() {
+    let case = Case::new();
+    case.settle(&[samples::failure("a@1")], 1).await;
+    let decision = case.decision(&[samples::score("b@1", "2")], 2).await;
+    assert_eq!(who(&decision), ("b@1", Reason::Survivor));
+}
+
+#[tokio::test]
+async fn a_score_that_comes_again_after_its_failure_was_filed_changes_nothing() {
+    let case = Case::new();
+    case.settle(&[samples::failure("a@1"), samples::failure("b@1")], 1).await;
+    let again = [samples::score("a@1", "1")];
+    assert_eq!(case.settle(&again, 2).await, Standing::Open(case.at(1000)));
+    let decision = case.decision(&[samples::failure("c@1")], 3).await;
+    assert_eq!((decision.kind, decision.reason), (Kind::Fallback, Reason::Exhausted));
+}
+
+#[tokio::test]
+async fn racing_settlers_return_one_decision() {
+    let case = Case::new();
+    let scores = [samples::score("a@1", "1")];
+    let (one, two) = tokio::join!(case.decision(&scores, 1000), case.decision(&[], 1000));
+    assert_eq!(one, two);
+    let mailbox = case.ledger.file(&case.envelope, &[]).await.unwrap();
+    assert_eq!(mailbox.decision, Some(one));
+}
+
+#[tokio::test]
+async fn a_known_mailbox_that_is_decided_costs_no_call() {
+    let case = Case::new();
+    let decision = case.decision(&[], 1000).await;
+    let known = Mailbox { decision: Some(decision.clone()), ..Mailbox::empty(case.envelope.clone()) };
+    let calls = case.ledger.calls();
+    let (score, at) = ([samples::score("a@1", "1")], case.at(1));
+    let standing = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, at);
+    assert_eq!(standing.await.unwrap(), Standing::Settled(decision));
+    assert_eq!(case.ledger.calls(), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_missed() {
+    clock::simulate(now());
+    let table = Arc::new(MemoryEndpoints::default());
+    let configuration = samples::endpoint().configuration;
+    let name = "sample".parse().unwrap();
+    let endpoints = Endpoints::new(table.clone());
+    assert!(endpoints.current(&name).await.unwrap().is_none());
+    table.publish(&name, configuration.clone()).await.unwrap();
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
+
+    table.publish(&name, configuration).await.unwrap();
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
+
+    table.outage.set(Trouble::Down);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2, "stale, but known");
+    let unknown = "unknown".parse().unwrap();
+    assert!(matches!(endpoints.current(&unknown).await, Err(Unavailable::Down(_))));
+}

@@ -1,0 +1,255 @@
+//! The whole system in virtual time: a test says what the models do and when, and asks.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this is test code")]
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_lambda_events::{
+    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    encodings::Body,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use rendezvous_core::{
+    Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, RequestId, Timestamp,
+    clock,
+    memory::{MemoryArchive, MemoryStream},
+    now,
+    ports::{EndpointTable, Record, Stream},
+};
+use rendezvous_local::{Size, System, faults::Faults};
+use rendezvous_model::{Model, Profile};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+/// What a model does with a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Does {
+    /// Scores after so many milliseconds.
+    Score(u64),
+    /// Fails after so many milliseconds.
+    Fail(u64),
+    Panic,
+    Hang,
+}
+
+/// A model that does as it is told; its score says who it is.
+pub struct Scripted {
+    profile: Profile,
+    does: Arc<Mutex<Does>>,
+    asked: Arc<Mutex<Vec<Json>>>,
+}
+
+impl Model for Scripted {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+        self.asked.lock().unwrap().extend_from_slice(payloads);
+        let does = *self.does.lock().unwrap();
+        let result = match does {
+            Does::Score(ms) => {
+                sleep(Duration::from_millis(ms)).await;
+                Ok(Json::parse(&format!("{{\"by\": \"{}\", \"p\": 0.50}}", self.profile.id)).unwrap())
+            }
+            Does::Fail(ms) => {
+                sleep(Duration::from_millis(ms)).await;
+                Err(Failure::new(FailureKind::Failed, "as told"))
+            }
+            Does::Panic => panic!("as told"),
+            Does::Hang => std::future::pending().await,
+        };
+        vec![result; payloads.len()]
+    }
+}
+
+/// A model of the world under test.
+pub struct Told {
+    pub faults: Arc<Faults>,
+    does: Arc<Mutex<Does>>,
+    asked: Arc<Mutex<Vec<Json>>>,
+}
+
+impl Told {
+    pub fn to(&self, does: Does) {
+        *self.does.lock().unwrap() = does;
+    }
+
+    /// Every payload it was asked to score, in order.
+    pub fn asked(&self) -> Vec<Json> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// `a@1` at once, `b@1` after 100 ms, `c@1` after 200 ms, `d@1` a challenger; deadline 1000 ms.
+pub const CONFIGURATION: &str = r#"{
+    "schedule": {
+        "choices": [ { "model": "a@1" },
+                     { "model": "b@1", "after_ms": 100 },
+                     { "model": "c@1", "after_ms": 200 } ],
+        "deadline_ms": 1000,
+        "fallback": { "p": 0.22 }
+    },
+    "observers": [ { "model": "d@1", "role": "challenger" } ],
+    "value": "/p"
+}"#;
+
+/// How early ingress settles before the deadline, in the local system.
+pub const MARGIN_MS: f64 = 5.0;
+
+/// A system, its models and its one endpoint, `e`.
+pub struct World {
+    pub system: Arc<System<MemoryArchive>>,
+}
+
+/// What a client got, and after how long.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: i64,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub text: String,
+    pub took_ms: f64,
+}
+
+impl Reply {
+    /// The answer in short: who or what kind, and why, e.g. `a@1 preferred`.
+    pub fn answer(&self) -> String {
+        let who = self.body["model"].as_str().or(self.body["kind"].as_str()).unwrap_or("?");
+        let unsettled = if self.body["settled"] == Value::Bool(true) { "" } else { " unsettled" };
+        format!("{who} {}{unsettled}", self.body["reason"].as_str().unwrap_or("?"))
+    }
+
+    pub fn id(&self) -> RequestId {
+        self.body["request"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Asserts the answer, and that it came in these milliseconds.
+    #[track_caller]
+    pub fn is(&self, answer: &str, took_ms: std::ops::RangeInclusive<f64>) {
+        assert_eq!(self.answer(), answer, "{self:?}");
+        assert!(took_ms.contains(&self.took_ms), "after {} ms: {self:?}", self.took_ms);
+    }
+}
+
+impl World {
+    /// The usual endpoint, no model yet.
+    pub async fn new() -> Self {
+        Self::with(CONFIGURATION, Size::default()).await
+    }
+
+    pub async fn with(configuration: &str, size: Size) -> Self {
+        // Any day will do; all tests of a process share it.
+        clock::simulate(Timestamp::from_micros(1_763_794_344_123_456));
+        let system = Arc::new(System::start(Arc::new(MemoryArchive::default()), size));
+        let world = Self { system };
+        world.publish(configuration).await;
+        world
+    }
+
+    pub async fn publish(&self, configuration: &str) -> u64 {
+        let configuration = Configuration::parse(configuration).unwrap();
+        self.system.endpoints.publish(&endpoint(), configuration).await.unwrap()
+    }
+
+    /// Brings a model up.
+    pub fn model(&self, id: &str, does: Does) -> Told {
+        self.model_with(id, does, |_| {})
+    }
+
+    pub fn model_with(&self, id: &str, does: Does, change: impl FnOnce(&mut Profile)) -> Told {
+        let mut profile = Profile {
+            id: id.parse().unwrap(),
+            endpoints: HashSet::from([endpoint()]),
+            timeout: Duration::from_secs(5),
+            scores_expired: false,
+        };
+        change(&mut profile);
+        let does = Arc::new(Mutex::new(does));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let model = Scripted { profile, does: does.clone(), asked: asked.clone() };
+        Told { faults: self.system.add_model(model), does, asked }
+    }
+
+    pub async fn ask(&self, payload: &str) -> Reply {
+        self.ask_with(payload, &[]).await
+    }
+
+    pub async fn ask_with(&self, payload: &str, headers: &[(&str, &str)]) -> Reply {
+        self.call(Method::POST, "/v1/endpoints/e/requests", headers, payload).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(Method::GET, path, &[], "").await
+    }
+
+    /// What the ledger says of a request, by way of the interface.
+    pub async fn read(&self, id: RequestId) -> Reply {
+        self.get(&format!("/v1/endpoints/e/requests/{id}")).await
+    }
+
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.request_context.http.method = method;
+        event.request_context.http.path = Some(path.to_owned());
+        event.request_context.stage = Some("$default".to_owned());
+        event.headers.insert("content-type", HeaderValue::from_static("application/json"));
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            event.headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        event.body = Some(body.to_owned());
+        self.send(event).await
+    }
+
+    pub async fn send(&self, event: ApiGatewayV2httpRequest) -> Reply {
+        let start = Instant::now();
+        let response = self.system.call(event).await;
+        reply(response, start.elapsed())
+    }
+
+    /// Puts any bytes on a stream.
+    pub async fn put(&self, stream: &MemoryStream, key: &str, data: &[u8]) {
+        let key: Key = key.parse().unwrap();
+        let record = Record { key, data: Bytes::copy_from_slice(data) };
+        stream.put(vec![record], now()).await.unwrap();
+    }
+
+    /// Waits until everything on the streams has been dealt with and archived.
+    pub async fn drain(&self) {
+        assert!(self.system.drain(Duration::from_secs(600)).await, "something is stuck");
+    }
+}
+
+pub fn endpoint() -> EndpointName {
+    "e".parse().unwrap()
+}
+
+pub fn model(id: &str) -> ModelId {
+    id.parse().unwrap()
+}
+
+fn reply(response: ApiGatewayV2httpResponse, took: Duration) -> Reply {
+    let text = match response.body {
+        Some(Body::Text(text)) => text,
+        _ => String::new(),
+    };
+    Reply {
+        status: response.status_code,
+        headers: response.headers,
+        body: serde_json::from_str(&text).unwrap_or_default(),
+        text,
+        took_ms: took.as_secs_f64() * 1e3,
+    }
+}
