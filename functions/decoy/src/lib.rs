@@ -32,7 +32,7 @@ pub struct Decoy<A> {
 
 /// One request and where it stood on the stream.
 struct Row<'a> {
-    message: RequestMessage,
+    message: RequestMessage<'a>,
     place: Place<'a>,
 }
 

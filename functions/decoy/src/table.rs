@@ -39,7 +39,7 @@ const COLUMNS: [(&str, Column); 12] = [
     ("received_us", Number(|row| row.message.envelope.received.as_micros())),
     ("deadline_us", Number(|row| row.message.envelope.deadline.as_micros())),
     ("traceparent", MaybeText(|row| row.message.envelope.traceparent.as_deref())),
-    (PAYLOAD, Text(|row| row.message.payload.as_str().into())),
+    (PAYLOAD, Text(|row| row.message.payload.get().into())),
     ("shard", Text(|row| row.place.shard.into())),
     ("sequence_number", Text(|row| row.place.sequence.into())),
     ("arrived_us", Number(|row| row.place.arrived.as_micros())),

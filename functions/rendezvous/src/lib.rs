@@ -19,7 +19,7 @@ use rendezvous_core::{
 const CONCURRENCY: usize = 32;
 
 /// How many settled requests are remembered, at some 32 bytes each.
-const REMEMBERED: usize = 16_384;
+const REMEMBERED: usize = 8_192;
 
 /// The Lambda function of the rendezvous.
 pub struct Rendezvous<E, L> {
@@ -46,7 +46,7 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         let arrivals = by_request(batch::messages(&event, ScoreMessage::parse));
         let failed: Vec<usize> = stream::iter(arrivals)
             .map(|arrivals| async move {
-                match self.file(&arrivals.envelope, &arrivals.scores).await {
+                match self.file(&arrivals.envelope, arrivals.scores).await {
                     Ok(()) => Vec::new(),
                     Err(unavailable) => {
                         tracing::warn!(request = %arrivals.envelope.id, %unavailable, "scores come again");
@@ -60,7 +60,7 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         batch::response(&event, failed.into_iter())
     }
 
-    async fn file(&self, envelope: &Arc<Envelope>, scores: &[Score]) -> Result<(), Unavailable> {
+    async fn file(&self, envelope: &Arc<Envelope>, scores: Vec<Score>) -> Result<(), Unavailable> {
         if self.remembered().contains(envelope.id) || envelope.received <= self.ledger.horizon() {
             return Ok(());
         }
@@ -70,8 +70,12 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
             return Ok(());
         };
         // A model that the configuration does not list is only archived: it keeps mailboxes small.
-        let listed = |score: &&Score| endpoint.configuration.models().any(|m| *m == score.model);
-        let scores: Vec<Score> = scores.iter().filter(listed).cloned().collect();
+        // So does using the configuration's own copy of a model's name.
+        let listed = |score: Score| {
+            let model = endpoint.configuration.models().find(|model| **model == score.model)?;
+            Some(Score { model: model.clone(), ..score })
+        };
+        let scores: Vec<Score> = scores.into_iter().filter_map(listed).collect();
         if scores.is_empty() {
             return Ok(());
         }

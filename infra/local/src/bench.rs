@@ -231,7 +231,9 @@ impl Load {
             }
             // Waiting for a free connection counts; what our own timer is late by does not.
             let was_busy = self.interval.is_some() && Instant::now() > due;
-            sleep_until(due).await;
+            if self.interval.is_some() && !was_busy {
+                sleep_until(due).await;
+            }
             let request = &self.requests[number % self.requests.len()];
             let since = if was_busy { due } else { Instant::now() };
             let answer = client.send(request).await;

@@ -91,6 +91,7 @@ pub fn start<F: Function, A: Archive>(
         let lane = Lane {
             mapping: mapping.clone(),
             stream: stream.name(),
+            stream_arn: format!("arn:aws:kinesis:local:000000000000:stream/{}", stream.name()),
             shard: shard_id(subscription.shard()),
             subscription,
             function: function.clone(),
@@ -103,6 +104,7 @@ pub fn start<F: Function, A: Archive>(
 struct Lane<F, A> {
     mapping: Mapping,
     stream: &'static str,
+    stream_arn: String,
     shard: String,
     subscription: Subscription,
     function: Arc<F>,
@@ -172,7 +174,7 @@ impl<F: Function, A: Archive> Lane<F, A> {
     }
 
     async fn invoke(&self, records: &Batch) -> Outcome {
-        let event = event(self.stream, &self.shard, records);
+        let event = self.event(records);
         let call = timeout(self.mapping.function_timeout, self.function.invoke(event));
         let response = match call.await {
             Ok(Ok(response)) => response,
@@ -194,6 +196,31 @@ impl<F: Function, A: Archive> Lane<F, A> {
             lowest = Some(lowest.map_or(index, |lowest: usize| lowest.min(index)));
         }
         lowest.map_or(Outcome::Done, Outcome::FailedFrom)
+    }
+
+    /// The event that Lambda would hand over.
+    fn event(&self, records: &Batch) -> KinesisEvent {
+        let mut event = KinesisEvent::default();
+        event.records.reserve_exact(records.len());
+        for stored in records {
+            let sequence = sequence_number(stored);
+            let mut record = KinesisEventRecord::default();
+            record.aws_region = Some("local".to_owned());
+            record.event_id = Some([&self.shard, ":", &sequence].concat());
+            record.event_name = Some("aws:kinesis:record".to_owned());
+            record.event_source = Some("aws:kinesis".to_owned());
+            record.event_source_arn = Some(self.stream_arn.clone());
+            record.event_version = Some("1.0".to_owned());
+            record.kinesis.data = Base64Data::default();
+            record.kinesis.data.0 = stored.data.to_vec();
+            record.kinesis.kinesis_schema_version = Some("1.0".to_owned());
+            stored.key.as_str().clone_into(&mut record.kinesis.partition_key);
+            record.kinesis.sequence_number = sequence;
+            *record.kinesis.approximate_arrival_timestamp =
+                DateTime::from_timestamp_micros(stored.arrived.as_micros()).unwrap_or_default();
+            event.records.push(record);
+        }
+        event
     }
 
     async fn discard_old(&self, attempt: &mut Attempt) {
@@ -283,30 +310,4 @@ fn shard_id(shard: usize) -> String {
 /// As on Kinesis a decimal number that is to be treated as text, growing along a shard.
 fn sequence_number(record: &StoredRecord) -> String {
     format!("{:020}", record.sequence)
-}
-
-/// The event that Lambda would hand over.
-fn event(stream: &str, shard: &str, records: &Batch) -> KinesisEvent {
-    let mut event = KinesisEvent::default();
-    event.records.reserve_exact(records.len());
-    for stored in records {
-        let mut record = KinesisEventRecord::default();
-        let sequence = sequence_number(stored);
-        record.aws_region = Some("local".to_owned());
-        record.event_id = Some(format!("{shard}:{sequence}"));
-        record.event_name = Some("aws:kinesis:record".to_owned());
-        record.event_source = Some("aws:kinesis".to_owned());
-        record.event_source_arn = Some(format!("arn:aws:kinesis:local:000000000000:stream/{stream}"));
-        record.event_version = Some("1.0".to_owned());
-        let mut data = Base64Data::default();
-        data.0 = stored.data.to_vec();
-        record.kinesis.data = data;
-        record.kinesis.kinesis_schema_version = Some("1.0".to_owned());
-        record.kinesis.partition_key = stored.key.as_str().to_owned();
-        record.kinesis.sequence_number = sequence;
-        *record.kinesis.approximate_arrival_timestamp =
-            DateTime::from_timestamp_micros(stored.arrived.as_micros()).unwrap_or_default();
-        event.records.push(record);
-    }
-    event
 }

@@ -47,7 +47,7 @@ impl Default for Size {
         Self {
             shards: 2,
             parallelization_factor: 1,
-            mailboxes: 16_384,
+            mailboxes: 8_192,
             settings: Settings {
                 margin: Duration::from_millis(5),
                 looks: Bounds {
@@ -56,7 +56,7 @@ impl Default for Size {
                 },
             },
             decoy: Mapping {
-                batch_size: 2_000,
+                batch_size: 500,
                 maximum_batching_window: Duration::from_secs(1),
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()

@@ -34,11 +34,12 @@ impl<'a> Place<'a> {
 /// Reads every record of a batch with `parse`. What cannot be read never can: it is logged, left to
 /// the decoy to keep, and passed by, so that it does not block its shard. The number beside each
 /// message is its record's place in the batch.
-pub fn messages<T>(
-    event: &KinesisEvent,
-    parse: impl Fn(&[u8]) -> Result<T, Invalid>,
+pub fn messages<'a, T>(
+    event: &'a KinesisEvent,
+    parse: impl Fn(&'a [u8]) -> Result<T, Invalid>,
 ) -> Vec<(usize, T)> {
-    let read = |(index, record): (usize, &KinesisEventRecord)| match parse(&record.kinesis.data) {
+    let read = |(index, record): (usize, &'a KinesisEventRecord)| match parse(&record.kinesis.data)
+    {
         Ok(message) => Some((index, message)),
         Err(invalid) => {
             let place = Place::of(record);

@@ -57,6 +57,8 @@ impl Mailbox {
         if self.decision.is_some() {
             return;
         }
+        // Most mailboxes are settled by their first score and never grow.
+        self.scores.reserve_exact(scores.len());
         for score in scores {
             if self.result_of(&score.model).is_none() {
                 self.scores.push(score.clone());

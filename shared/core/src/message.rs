@@ -65,13 +65,13 @@ impl Envelope {
     }
 }
 
-/// A request as it stands on the stream `input`.
+/// A request as it stands on the stream `input`, in the bytes of its record.
 #[derive(Clone, Debug)]
-pub struct RequestMessage {
+pub struct RequestMessage<'a> {
     pub envelope: Envelope,
     /// The envelope's own bytes, for the score that answers it.
-    pub raw_envelope: Json,
-    pub payload: Json,
+    pub raw_envelope: &'a RawValue,
+    pub payload: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -83,15 +83,12 @@ struct RequestFields<'a> {
     payload: &'a RawValue,
 }
 
-impl RequestMessage {
+impl<'a> RequestMessage<'a> {
     /// Reads a record of the stream `input`.
-    pub fn parse(record: &[u8]) -> Result<Self, Invalid> {
-        let fields: RequestFields = parse_message("request", record, |fields: &RequestFields| fields.v)?;
-        Ok(Self {
-            envelope: Envelope::parse(fields.envelope)?,
-            raw_envelope: fields.envelope.into(),
-            payload: fields.payload.into(),
-        })
+    pub fn parse(record: &'a [u8]) -> Result<Self, Invalid> {
+        let RequestFields { envelope: raw_envelope, payload, .. } =
+            parse_message("request", record, |fields: &RequestFields| fields.v)?;
+        Ok(Self { envelope: Envelope::parse(raw_envelope)?, raw_envelope, payload })
     }
 
     /// Writes the record of a new request.
@@ -185,7 +182,7 @@ impl ScoreMessage {
     }
 
     /// Writes the record of a score; the request's envelope goes back as it came.
-    pub fn write(raw_envelope: &Json, score: &Score) -> Result<Bytes, Invalid> {
+    pub fn write(raw_envelope: &RawValue, score: &Score) -> Result<Bytes, Invalid> {
         #[derive(Serialize)]
         struct Fields<'a> {
             v: u32,
@@ -200,7 +197,7 @@ impl ScoreMessage {
         }
         let fields = Fields {
             v: VERSION,
-            envelope: raw_envelope.raw(),
+            envelope: raw_envelope,
             model: &score.model,
             started_us: score.started,
             finished_us: score.finished,
@@ -208,7 +205,7 @@ impl ScoreMessage {
             failure: score.result.as_ref().err(),
         };
         let answer = score.result.as_ref().map_or(600, |json| json.as_str().len());
-        write_message(&fields, raw_envelope.as_str().len() + answer + 200)
+        write_message(&fields, raw_envelope.get().len() + answer + 200)
     }
 }
 

@@ -8,6 +8,7 @@
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
+use futures_util::future::{join, join_all};
 use rendezvous_aws::batch;
 use rendezvous_core::{
     EndpointName, Failure, FailureKind, Json, ModelId, RequestMessage, Score, ScoreMessage,
@@ -16,7 +17,7 @@ use rendezvous_core::{
     now,
     ports::{Record, Rejected, Stream},
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 
 /// What the runtime must know about a model.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl<M: Model, S: Stream> ModelFunction<M, S> {
     /// Scores a batch of the stream `input`. What could not be sent comes again.
     pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
         let profile = self.model.profile();
-        let mut requests = batch::messages(&event, RequestMessage::parse);
+        let mut requests: Vec<Request> = batch::messages(&event, RequestMessage::parse);
         requests.retain(|(_, request)| profile.endpoints.contains(&request.envelope.endpoint));
         let start = now();
         let too_late = |request: &RequestMessage| {
@@ -77,47 +78,71 @@ impl<M: Model, S: Stream> ModelFunction<M, S> {
         let (expired, live): (Vec<_>, Vec<_>) =
             requests.into_iter().partition(|(_, request)| too_late(request));
 
-        let mut failed = Vec::new();
-        let mut calls = JoinSet::new();
-        let mut live = live.into_iter().peekable();
-        while live.peek().is_some() {
-            let chunk = live.by_ref().take(self.model.largest_batch().max(1)).collect();
-            calls.spawn(score_and_send(self.model.clone(), self.scores.clone(), chunk));
-        }
-        let scored = expired.into_iter().map(|(index, request)| {
+        let expired = expired.into_iter().map(|(index, request)| {
             let failure = Failure::new(FailureKind::Expired, "its deadline had passed");
             (index, request, Err(failure))
         });
-        failed.extend(send(&*self.model, &*self.scores, scored.collect(), start).await);
-        while let Some(unsent) = calls.join_next().await {
-            match unsent {
-                Ok(unsent) => failed.extend(unsent),
-                Err(error) => {
-                    // Our own code has crashed, not the model: let the whole batch come again.
-                    tracing::error!(%error, "a batch was not scored");
-                    failed.push(0);
+        let expired = self.send(expired.collect(), start);
+        let calls = chunks(live, self.model.largest_batch()).map(|chunk| self.score(chunk));
+        let (expired, scored) = join(expired, join_all(calls)).await;
+        batch::response(&event, expired.into_iter().chain(scored.into_iter().flatten()))
+    }
+
+    /// Scores the requests of one call and sends their scores; returns those that were not sent.
+    async fn score(&self, requests: Vec<Request<'_>>) -> Vec<usize> {
+        let start = now();
+        let payloads = requests.iter().map(|(_, request)| Json::from(request.payload)).collect();
+        let results = results(&self.model, payloads).await;
+        let scored = requests.into_iter().zip(results).map(|((index, r), result)| (index, r, result));
+        self.send(scored.collect(), start).await
+    }
+
+    /// Sends scores that were begun at `started` and are ready now; returns those not sent.
+    async fn send(&self, scored: Vec<Scored<'_>>, started: Timestamp) -> Vec<usize> {
+        if scored.is_empty() {
+            return Vec::new();
+        }
+        let model = &self.model.profile().id;
+        let finished = now();
+        let mut sent = Vec::with_capacity(scored.len());
+        let mut records = Vec::with_capacity(scored.len());
+        for (index, RequestMessage { envelope, raw_envelope, .. }, result) in scored {
+            if let Err(Failure { kind, message }) = &result {
+                tracing::debug!(request = %envelope.id, %model, ?kind, message, "no score");
+            }
+            let score = Score { model: model.clone(), started, finished, result };
+            match ScoreMessage::write(raw_envelope, &score) {
+                Ok(data) => {
+                    records.push(Record { key: envelope.key, data });
+                    sent.push(index);
+                }
+                Err(invalid) => {
+                    tracing::error!(request = %envelope.id, %model, %invalid, "a score is lost");
                 }
             }
         }
-        batch::response(&event, failed.into_iter())
+        match self.scores.put(records, finished + SEND_WITHIN).await {
+            Ok(()) => Vec::new(),
+            Err(Rejected { indexes, cause }) => {
+                tracing::warn!(%model, count = indexes.len(), %cause, "scores were not sent");
+                indexes.into_iter().filter_map(|i| sent.get(i).copied()).collect()
+            }
+        }
     }
 }
 
-type Request = (usize, RequestMessage);
-type Scored = (usize, RequestMessage, Result<Json, Failure>);
-
-/// Scores the requests of one call and sends their scores; returns those that were not sent.
-async fn score_and_send<M: Model, S: Stream>(
-    model: Arc<M>,
-    scores: Arc<S>,
-    requests: Vec<Request>,
-) -> Vec<usize> {
-    let start = now();
-    let payloads = requests.iter().map(|(_, request)| request.payload.clone()).collect();
-    let results = results(&model, payloads).await;
-    let scored = requests.into_iter().zip(results).map(|((index, r), result)| (index, r, result));
-    send(&*model, &*scores, scored.collect(), start).await
+/// Cuts `items` into parts of at most `size`.
+fn chunks<T>(items: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter().peekable();
+    std::iter::from_fn(move || {
+        items.peek()?;
+        Some(items.by_ref().take(size.max(1)).collect())
+    })
 }
+
+/// A request and its record's place in the batch.
+type Request<'a> = (usize, RequestMessage<'a>);
+type Scored<'a> = (usize, RequestMessage<'a>, Result<Json, Failure>);
 
 /// Exactly one result for each payload, whatever the model does.
 async fn results<M: Model>(model: &Arc<M>, payloads: Vec<Json>) -> Vec<Result<Json, Failure>> {
@@ -146,61 +171,21 @@ async fn call<M: Model>(
 ) -> Result<Vec<Result<Json, Failure>>, Failure> {
     let count = payloads.len();
     let limit = model.profile().timeout;
-    let mut task = JoinSet::new();
-    task.spawn(async move { model.score(&payloads).await });
-    // Dropping the set, at a time-out, ends the task.
-    match timeout(limit, task.join_next()).await {
-        Ok(Some(Ok(results))) if results.len() == count => {
+    let mut task = tokio::spawn(async move { model.score(&payloads).await });
+    match timeout(limit, &mut task).await {
+        Ok(Ok(results)) if results.len() == count => {
             Ok(results.into_iter().map(|result| result.and_then(checked_score)).collect())
         }
-        Ok(Some(Ok(results))) => Err(Failure::new(
+        Ok(Ok(results)) => Err(Failure::new(
             FailureKind::Failed,
             format_args!("the model gave {} results for {count} payloads", results.len()),
         )),
         // The panic's own text may quote the payload; it is on standard error, not in a message.
-        Ok(Some(Err(_)) | None) => Err(Failure::new(FailureKind::Failed, "the model panicked")),
-        Err(_) => Err(Failure::new(
-            FailureKind::TimedOut,
-            format_args!("no score within {} ms", limit.as_millis()),
-        )),
-    }
-}
-
-/// Sends scores that were begun at `started` and are ready now; returns those that were not sent.
-async fn send<M: Model, S: Stream>(
-    model: &M,
-    scores: &S,
-    scored: Vec<Scored>,
-    started: Timestamp,
-) -> Vec<usize> {
-    if scored.is_empty() {
-        return Vec::new();
-    }
-    let id = &model.profile().id;
-    let finished = now();
-    let mut sent = Vec::with_capacity(scored.len());
-    let mut records = Vec::with_capacity(scored.len());
-    for (index, request, result) in scored {
-        let envelope = request.envelope;
-        if let Err(failure) = &result {
-            tracing::debug!(request = %envelope.id, model = %id, kind = ?failure.kind, failure = failure.message, "no score");
-        }
-        let score = Score { model: id.clone(), started, finished, result };
-        match ScoreMessage::write(&request.raw_envelope, &score) {
-            Ok(data) => {
-                records.push(Record { key: envelope.key, data });
-                sent.push(index);
-            }
-            Err(invalid) => {
-                tracing::error!(request = %envelope.id, model = %id, %invalid, "a score is lost");
-            }
-        }
-    }
-    match scores.put(records, finished + SEND_WITHIN).await {
-        Ok(()) => Vec::new(),
-        Err(Rejected { indexes, cause }) => {
-            tracing::warn!(model = %id, count = indexes.len(), %cause, "scores were not sent");
-            indexes.into_iter().filter_map(|i| sent.get(i).copied()).collect()
+        Ok(Err(_)) => Err(Failure::new(FailureKind::Failed, "the model panicked")),
+        Err(_) => {
+            task.abort();
+            let what = format_args!("no score within {} ms", limit.as_millis());
+            Err(Failure::new(FailureKind::TimedOut, what))
         }
     }
 }
