@@ -1,5 +1,7 @@
 //! The system as its users meet it, each scenario a sentence, all in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{sync::Arc, time::Duration};
 
 use parquet::{
@@ -190,7 +192,8 @@ async fn a_poison_record_passes_by_and_is_kept() {
     world.ask("{}").await.is("a@1 preferred", 10.0..=15.0);
     world.drain().await;
     let files = world.system.archive.files();
-    let kept: Vec<_> = files.iter().filter(|(name, _)| name.starts_with("quarantine/input/")).collect();
+    let kept: Vec<_> =
+        files.iter().filter(|(name, _)| name.starts_with("quarantine/input/")).collect();
     assert_eq!(kept.len(), poison.len() * 8);
     let first: serde_json::Value = serde_json::from_slice(&kept[0].1).unwrap();
     assert!(first["reason"].as_str().unwrap().contains("request message"), "{first}");
@@ -207,6 +210,18 @@ async fn the_ledger_is_down_and_the_caller_still_gets_the_fallback_in_time() {
         assert_eq!(reply.status, 200);
         let keyed = world.ask_with("{}", &[("Idempotency-Key", "k")]).await;
         keyed.is("fallback unavailable unsettled", 0.0..=1000.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_endpoints_table_is_down_and_nobody_notices() {
+    let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    world.ask("{}").await.is("a@1 preferred", 10.0..=15.0);
+    for trouble in [Trouble::Down, Trouble::Throttled, Trouble::Hanging] {
+        world.system.endpoints.outage.set(trouble);
+        sleep(Duration::from_secs(5)).await;
+        world.ask("{}").await.is("a@1 preferred", 10.0..=120.0);
+        world.ask("{}").await.is("a@1 preferred", 10.0..=15.0);
     }
 }
 
@@ -414,7 +429,8 @@ async fn the_archive_is_what_the_models_saw_byte_for_byte() {
         assert!(name.starts_with("requests/date=2025-11-22/hour=06/shardId-00000000000"), "{name}");
         for row in SerializedFileReader::new(file).unwrap().get_row_iter(None).unwrap() {
             let row = row.unwrap();
-            let columns: Vec<String> = row.get_column_iter().map(|(name, _)| name.clone()).collect();
+            let columns: Vec<String> =
+                row.get_column_iter().map(|(name, _)| name.clone()).collect();
             let column = |name: &str| columns.iter().position(|column| column == name).unwrap();
             assert_eq!(row.get_string(column("endpoint")).unwrap(), "e");
             assert_eq!(row.get_long(column("config")).unwrap(), 1);
@@ -458,7 +474,8 @@ async fn a_settled_answer_is_what_everybody_reads_later_whatever_breaks() {
     let (world, models) = world(Score(10), Score(20), Score(30), Score(5)).await;
     let mut state = 7_u64;
     let mut random = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let mut settled = Vec::new();
@@ -487,7 +504,9 @@ async fn a_settled_answer_is_what_everybody_reads_later_whatever_breaks() {
             settled.push(reply);
         }
     }
-    models.iter().for_each(|told| told.faults.kill(false));
+    for told in &models {
+        told.faults.kill(false);
+    }
     world.drain().await;
     assert!(settled.len() > 200, "{} of 300 were settled", settled.len());
     for reply in settled {

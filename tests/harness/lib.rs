@@ -55,7 +55,8 @@ impl Model for Scripted {
         let result = match does {
             Does::Score(ms) => {
                 sleep(Duration::from_millis(ms)).await;
-                Ok(Json::parse(&format!("{{\"by\": \"{}\", \"p\": 0.50}}", self.profile.id)).unwrap())
+                Ok(Json::parse(&format!("{{\"by\": \"{}\", \"p\": 0.50}}", self.profile.id))
+                    .unwrap())
             }
             Does::Fail(ms) => {
                 sleep(Duration::from_millis(ms)).await;
@@ -146,7 +147,7 @@ impl World {
     pub async fn with(configuration: &str, size: Size) -> Self {
         // Any day will do; all tests of a process share it.
         clock::simulate(Timestamp::from_micros(1_763_794_344_123_456));
-        let system = Arc::new(System::start(Arc::new(MemoryArchive::default()), size));
+        let system = Arc::new(System::start(Arc::new(MemoryArchive::default()), &size));
         let world = Self { system };
         world.publish(configuration).await;
         world
@@ -228,7 +229,7 @@ impl World {
 
     /// Waits until everything on the streams has been dealt with and archived.
     pub async fn drain(&self) {
-        assert!(self.system.drain(Duration::from_secs(600)).await, "something is stuck");
+        assert!(self.system.drain(Duration::from_mins(10)).await, "something is stuck");
     }
 }
 

@@ -7,16 +7,12 @@ use aws_lambda_events::{
     encodings::Body,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 use rendezvous_core::{
-    EndpointName, Invalid, Json, Key, RequestId, Timestamp, Unavailable,
-    endpoint::MAX_DEADLINE,
+    EndpointName, Invalid, Json, Key, RequestId, Timestamp, Unavailable, endpoint::MAX_DEADLINE,
     message::MAX_PAYLOAD_BYTES,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What a client wants, by method and path.
 pub(crate) enum Route {
@@ -31,7 +27,8 @@ impl Route {
     pub(crate) fn of(method: &Method, path: &str) -> Result<Self, Problem> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let endpoint = |name: &str| {
-            name.parse().map_err(|_| Problem::not_found(format!("There is no endpoint {name:.80?}.")))
+            name.parse()
+                .map_err(|_| Problem::not_found(format!("There is no endpoint {name:.80?}.")))
         };
         let id = |id: &str| {
             id.parse().map_err(|_| {
@@ -100,7 +97,7 @@ impl Call {
 
     /// The body as JSON.
     pub(crate) fn json(&self) -> Result<Json, Problem> {
-        let content_type = self.header(&CONTENT_TYPE)?.unwrap_or("application/json");
+        let content_type = self.header(CONTENT_TYPE.as_str())?.unwrap_or("application/json");
         if !is_json(content_type) {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -128,14 +125,14 @@ impl Call {
     /// What the client says about this one request.
     pub(crate) fn wishes(&self) -> Result<Wishes, Problem> {
         let mut wishes = Wishes::default();
-        if let Some(text) = self.header(&HeaderName::from_static("rendezvous-deadline-ms"))? {
+        if let Some(text) = self.header("rendezvous-deadline-ms")? {
             wishes.deadline = Some(deadline(text)?);
         }
-        if let Some(text) = self.header(&HeaderName::from_static("rendezvous-key"))? {
+        if let Some(text) = self.header("rendezvous-key")? {
             let key = text.parse::<Key>();
             wishes.key = Some(key.map_err(|e| Problem::header("Rendezvous-Key", &e))?);
         }
-        if let Some(text) = self.header(&HeaderName::from_static("idempotency-key"))? {
+        if let Some(text) = self.header("idempotency-key")? {
             if text.is_empty() || text.len() > MAX_IDEMPOTENCY_KEY {
                 let rule = format!("must be 1 to {MAX_IDEMPOTENCY_KEY} bytes");
                 return Err(Problem::header("Idempotency-Key", &rule));
@@ -153,22 +150,16 @@ impl Call {
             }
         }
         // A malformed trace context is dropped, not refused (W3C Trace Context, 4.3).
-        let traceparent = self.header(&HeaderName::from_static("traceparent"))?;
+        let traceparent = self.header("traceparent")?;
         wishes.traceparent = traceparent.filter(|text| is_traceparent(text)).map(str::to_owned);
         Ok(wishes)
     }
 
-    fn header(&self, name: &HeaderName) -> Result<Option<&str>, Problem> {
-        let text = |value: &'_ HeaderValue| match std::str::from_utf8(value.as_bytes()) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Problem::header(name.as_str(), &"is not UTF-8")),
-        };
-        match self.event.headers.get(name) {
-            None => Ok(None),
-            Some(value) => {
-                text(value)?;
-                Ok(std::str::from_utf8(value.as_bytes()).ok().map(str::trim))
-            }
+    fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let Some(value) = self.event.headers.get(name) else { return Ok(None) };
+        match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Ok(Some(text.trim())),
+            Err(_) => Err(Problem::header(name, &"is not UTF-8")),
         }
     }
 
@@ -267,20 +258,28 @@ fn typed_answer(
 /// An error as `application/problem+json` (RFC 9457).
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", serialize_with = "problem_type")]
+    kind: &'static str,
     title: &'static str,
     status: u16,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<RequestId>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(&'static str, &'static str)>,
+}
+
+fn problem_type<S: Serializer>(kind: &&str, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("urn:rendezvous:problem:{kind}"))
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
-        let kind = format!("urn:rendezvous:problem:{kind}");
+    pub(crate) fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: String,
+    ) -> Self {
         Self { kind, title, status: status.as_u16(), detail, request: None, header: None }
     }
 
@@ -303,7 +302,7 @@ impl Problem {
             "The method is not allowed here",
             format!("Use {allowed}, not {method}."),
         );
-        Self { header: Some((ALLOW, HeaderValue::from_static(allowed))), ..problem }
+        Self { header: Some(("allow", allowed)), ..problem }
     }
 
     /// A dependency that throttles us or is down; the client may try again.
@@ -318,7 +317,7 @@ impl Problem {
         };
         let detail = format!("The {cause}. Try again in a second.");
         let problem = Self::new(status, kind, title, detail);
-        Self { header: Some((RETRY_AFTER, HeaderValue::from_static("1"))), ..problem }
+        Self { header: Some(("retry-after", "1")), ..problem }
     }
 
     pub(crate) fn about(self, request: RequestId) -> Self {
@@ -337,7 +336,7 @@ impl Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = typed_answer(status, &self, "application/problem+json");
         if let Some((name, value)) = self.header {
-            response.headers.insert(name, value);
+            set_header(&mut response.headers, name, value);
         }
         response
     }

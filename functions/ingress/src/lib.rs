@@ -15,20 +15,20 @@ use std::{
 use ::http::StatusCode;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use rendezvous_core::{
-    Arm, Decision, Endpoint, EndpointName, Endpoints, Envelope, Json, Kind, Mailbox, ModelId, Reason,
-    RequestId, RequestMessage, Score, Timestamp, Unavailable, now,
+    Arm, Decision, Endpoint, EndpointName, Endpoints, Envelope, Json, Kind, Mailbox, ModelId,
+    Reason, RequestId, RequestMessage, Score, Timestamp, Unavailable, now,
     ports::{Consistency, EndpointTable, Ledger, OutcomeTable, Record, Stream},
     settle::{Standing, settle},
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use crate::{pace::Bounds, wait::Settings};
 use crate::{
     http::{Call, Problem, Route, Wishes, answer, set_header},
     pace::Pace,
     wait::{Answer, give_up, wait, within},
 };
+pub use crate::{pace::Bounds, wait::Settings};
 
 /// How long a call that waits for no decision may wait for a table.
 const TABLE_PATIENCE: Duration = Duration::from_secs(5);
@@ -92,7 +92,8 @@ where
         let understood = async {
             let wishes = call.wishes()?;
             let payload = call.json()?;
-            let endpoint = self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
+            let endpoint =
+                self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
             let endpoint = endpoint.ok_or_else(|| unknown_endpoint(name))?;
             Ok((wishes, payload, endpoint))
         };
@@ -281,14 +282,9 @@ impl From<Unavailable> for OpenError {
     }
 }
 
-fn envelope(
-    id: RequestId,
-    endpoint: &Endpoint,
-    wishes: &Wishes,
-    received: Timestamp,
-) -> Envelope {
-    let wished = [wishes.deadline, wishes.wait].into_iter().flatten();
-    let allowed = wished.fold(endpoint.configuration.schedule.deadline(), Duration::min);
+fn envelope(id: RequestId, endpoint: &Endpoint, wishes: &Wishes, received: Timestamp) -> Envelope {
+    let limits = [wishes.deadline, wishes.wait].into_iter().flatten();
+    let allowed = limits.fold(endpoint.configuration.schedule.deadline(), Duration::min);
     Envelope {
         id,
         endpoint: endpoint.name.clone(),
@@ -349,13 +345,18 @@ fn respond(
     let timing = sent.map_or_else(
         || format!("total;dur={total}"),
         |sent| {
-            let send = millis(sent.since(envelope.received));
-            format!("send;dur={send}, wait;dur={}, total;dur={total}", millis(end.since(sent)))
+            let sending = millis(sent.since(envelope.received));
+            let waiting = millis(end.since(sent));
+            format!("send;dur={sending}, wait;dur={waiting}, total;dur={total}")
         },
     );
     set_header(&mut response.headers, "server-timing", &timing);
     if let Some(wait) = asked.wishes.wait {
-        set_header(&mut response.headers, "preference-applied", &format!("wait={}", wait.as_secs()));
+        set_header(
+            &mut response.headers,
+            "preference-applied",
+            &format!("wait={}", wait.as_secs()),
+        );
     }
     Ok(response)
 }

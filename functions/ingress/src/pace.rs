@@ -32,8 +32,8 @@ impl Pace {
                 let off = mean.abs_diff(taken);
                 // Answers that come early pull harder than late ones: a champion that is back
                 // must not be waited for at the pace of its stand-in.
-                let mean = if taken < mean { mean - off / 2 } else { mean + off / 8 };
-                (mean, spread - spread / 4 + off / 4)
+                let mean = if taken < mean { taken + off / 2 } else { mean + off / 8 };
+                (mean, spread * 3 / 4 + off / 4)
             }
         });
     }
@@ -46,10 +46,10 @@ impl Pace {
             // Nothing is known yet: begin small, and let the interval grow with the wait.
             return clamp(elapsed / 4);
         };
-        let begin = mean.saturating_sub(spread);
-        if looks == 0 && elapsed < begin {
+        let early = mean.saturating_sub(spread).saturating_sub(elapsed);
+        if looks == 0 && !early.is_zero() {
             // Not clamped from above: nothing is expected earlier.
-            return (begin - elapsed).max(bounds.shortest);
+            return early.max(bounds.shortest);
         }
         let overdue = elapsed.saturating_sub(mean + spread * 4);
         clamp(spread / 2 + overdue / 4)
@@ -78,13 +78,17 @@ mod tests {
         (looks, elapsed - taken)
     }
 
+    fn watch_often(pace: &mut Pace, taken: Duration, times: u32) {
+        for _ in 0..times {
+            watch(pace, taken);
+        }
+    }
+
     #[test]
     fn steady_answers_are_met_with_few_looks_and_little_delay() {
         let mut pace = Pace::default();
         for taken in [1, 8, 40, 120, 600] {
-            for _ in 0..100 {
-                watch(&mut pace, ms(taken));
-            }
+            watch_often(&mut pace, ms(taken), 100);
             let (looks, delay) = watch(&mut pace, ms(taken));
             assert!(looks <= 3, "{taken} ms: {looks} looks");
             assert!(delay <= ms(2), "{taken} ms: {delay:?} late");
@@ -94,8 +98,8 @@ mod tests {
     #[test]
     fn an_endpoint_that_becomes_quick_again_is_met_within_ten_requests() {
         let mut pace = Pace::default();
-        (0..100).for_each(|_| drop(watch(&mut pace, ms(400))));
-        (0..10).for_each(|_| drop(watch(&mut pace, ms(5))));
+        watch_often(&mut pace, ms(400), 100);
+        watch_often(&mut pace, ms(5), 10);
         let (_, delay) = watch(&mut pace, ms(5));
         assert!(delay <= ms(20), "{delay:?} late");
     }
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn silence_is_looked_into_ever_less_often() {
         let mut pace = Pace::default();
-        (0..100).for_each(|_| drop(watch(&mut pace, ms(5))));
+        watch_often(&mut pace, ms(5), 100);
         let (looks, _) = watch(&mut pace, ms(800));
         assert!(looks < 60, "{looks} looks");
         let (looks, _) = watch(&mut Pace::default(), ms(800));

@@ -64,7 +64,8 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         if self.remembered().contains(envelope.id) || envelope.received <= self.ledger.horizon() {
             return Ok(());
         }
-        let Some(endpoint) = self.endpoints.version(&envelope.endpoint, envelope.config).await? else {
+        let Some(endpoint) = self.endpoints.version(&envelope.endpoint, envelope.config).await?
+        else {
             let invalid = Invalid::new(format!("there is no version {}", envelope.config));
             tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %invalid, "scores are passed by");
             return Ok(());

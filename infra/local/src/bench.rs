@@ -106,12 +106,11 @@ struct Tally {
 
 /// Measures and prints one JSON object.
 pub async fn bench(options: BenchOptions) -> Result<(), Error> {
-    let (address, child) = match options.address {
-        Some(address) => (address, None),
-        None => {
-            let (address, child) = start_system(&options.serve).await?;
-            (address, Some(child))
-        }
+    let (address, child) = if let Some(address) = options.address {
+        (address, None)
+    } else {
+        let (address, child) = start_system(&options.serve).await?;
+        (address, Some(child))
     };
     let pid = child.as_ref().and_then(Child::id);
     let measured = measure(&options, address, pid).await;
@@ -240,7 +239,9 @@ impl Load {
             let took = since.elapsed();
             let counts = due >= self.begin;
             match answer {
-                Ok((200, body)) if counts => tally.answered(body, took, took > self.deadline + LATENESS),
+                Ok((200, body)) if counts => {
+                    tally.answered(body, took, took > self.deadline + LATENESS);
+                }
                 Ok((200, _)) => {}
                 Ok((status, body)) => {
                     tally.error(format!("{status}: {}", String::from_utf8_lossy(body)));

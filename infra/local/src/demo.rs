@@ -100,8 +100,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
         Some(version) => system.endpoints.version(&name, version).await?,
         None => None,
     };
-    let endpoint = endpoint
-        .ok_or_else(|| format!("{}: no {ENDPOINT}.json here", shown(folder.path())))?;
+    let endpoint =
+        endpoint.ok_or_else(|| format!("{}: no {ENDPOINT}.json here", shown(folder.path())))?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
@@ -157,15 +157,25 @@ fn introduce<A: rendezvous_core::ports::Archive>(
     round: &Round,
     count: usize,
 ) {
-    println!("Will this flight arrive more than 15 minutes late? {count} real flights out of New York,");
-    println!("July to December 2013, {} a second, each scored by {} models:", round.rate, system.models().len());
+    println!(
+        "Will this flight arrive more than 15 minutes late? {count} real flights out of New York,"
+    );
+    println!(
+        "July to December 2013, {} a second, each scored by {} models:",
+        round.rate,
+        system.models().len()
+    );
     println!();
     for (model, role) in crate::report::roles(endpoint) {
         println!("  {:12} {role}", model.as_str());
     }
     println!();
     for (model, from, to) in &round.kills {
-        println!("{model} will be dead from {:.1} s to {:.1} s.", from.as_secs_f64(), to.as_secs_f64());
+        println!(
+            "{model} will be dead from {:.1} s to {:.1} s.",
+            from.as_secs_f64(),
+            to.as_secs_f64()
+        );
     }
     println!();
 }

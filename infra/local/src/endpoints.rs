@@ -8,9 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rendezvous_core::{
-    Configuration, EndpointName, memory::MemoryEndpoints, ports::EndpointTable,
-};
+use rendezvous_core::{Configuration, EndpointName, memory::MemoryEndpoints, ports::EndpointTable};
 use tokio::time::sleep;
 
 use crate::options::Error;
@@ -98,8 +96,9 @@ impl Folder {
         table: &MemoryEndpoints,
     ) -> Result<Option<Change>, String> {
         let stem = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-        let endpoint: EndpointName =
-            stem.parse().map_err(|error| format!("the file is named after its endpoint: {error}"))?;
+        let endpoint: EndpointName = stem
+            .parse()
+            .map_err(|error| format!("the file is named after its endpoint: {error}"))?;
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
         let configuration = Configuration::parse(&text).map_err(|error| error.to_string())?;
         if self.published.get(&endpoint) == Some(&configuration) {

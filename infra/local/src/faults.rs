@@ -43,7 +43,7 @@ impl Faults {
 
     fn hangs_now(&self) -> bool {
         let one_in = self.hang_one_in.load(Ordering::Relaxed);
-        one_in > 0 && self.scored.fetch_add(1, Ordering::Relaxed) % one_in == 0
+        one_in > 0 && self.scored.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in)
     }
 }
 

@@ -52,7 +52,7 @@ impl Default for Mapping {
             parallelization_factor: 1,
             bisect_batch_on_function_error: true,
             maximum_retry_attempts: 10,
-            maximum_record_age: Duration::from_secs(60),
+            maximum_record_age: Duration::from_mins(1),
             starting_position: Position::Latest,
             function_timeout: Duration::from_secs(10),
         }
@@ -87,7 +87,8 @@ pub fn start<F: Function, A: Archive>(
     failures: &Arc<A>,
     stop: &watch::Receiver<bool>,
 ) {
-    for subscription in stream.subscribe(mapping.starting_position, mapping.parallelization_factor) {
+    for subscription in stream.subscribe(mapping.starting_position, mapping.parallelization_factor)
+    {
         let lane = Lane {
             mapping: mapping.clone(),
             stream: stream.name(),
@@ -113,10 +114,10 @@ struct Lane<F, A> {
 
 type Batch = VecDeque<Arc<StoredRecord>>;
 
-/// Records that were tried together, and how often they were tried again.
+/// Records that are tried together, and how often that was in vain.
 struct Attempt {
     records: Batch,
-    retries: u32,
+    failed: u32,
 }
 
 impl<F: Function, A: Archive> Lane<F, A> {
@@ -134,7 +135,7 @@ impl<F: Function, A: Archive> Lane<F, A> {
 
     /// Tries a batch until each of its records is done with, one way or the other.
     async fn process(&self, records: Batch) {
-        let mut pending = vec![Attempt { records, retries: 0 }];
+        let mut pending = vec![Attempt { records, failed: 0 }];
         let mut backoff = FIRST_BACKOFF;
         while let Some(mut attempt) = pending.pop() {
             self.discard_old(&mut attempt).await;
@@ -151,7 +152,7 @@ impl<F: Function, A: Archive> Lane<F, A> {
                 Outcome::FailedFrom(index) if index > 0 => {
                     drop(attempt.records.drain(..index));
                     backoff = FIRST_BACKOFF;
-                    attempt.retries += 1;
+                    attempt.failed += 1;
                 }
                 // "Splitting a batch does not count towards the retry quota."
                 Outcome::Crashed
@@ -159,12 +160,12 @@ impl<F: Function, A: Archive> Lane<F, A> {
                 {
                     let half = attempt.records.len() / 2;
                     let records = attempt.records.split_off(half);
-                    pending.push(Attempt { records, retries: attempt.retries });
+                    pending.push(Attempt { records, failed: attempt.failed });
                 }
-                Outcome::FailedFrom(_) | Outcome::Crashed => attempt.retries += 1,
+                Outcome::FailedFrom(_) | Outcome::Crashed => attempt.failed += 1,
             }
-            if attempt.retries > self.mapping.maximum_retry_attempts {
-                self.give_up(attempt.records, attempt.retries, "RetryAttemptsExhausted").await;
+            if attempt.failed > self.mapping.maximum_retry_attempts {
+                self.give_up(attempt.records, attempt.failed, "RetryAttemptsExhausted").await;
             } else {
                 pending.push(attempt);
                 sleep(backoff).await;
@@ -231,12 +232,12 @@ impl<F: Function, A: Archive> Lane<F, A> {
         let count = attempt.records.iter().take_while(|record| old(record)).count();
         if count > 0 {
             let records = attempt.records.drain(..count).collect();
-            self.give_up(records, attempt.retries, "RecordAgeExceeded").await;
+            self.give_up(records, attempt.failed, "RecordAgeExceeded").await;
         }
     }
 
     /// Sends records to the on-failure destination, whole, as one file.
-    async fn give_up(&self, records: Batch, retries: u32, condition: &str) {
+    async fn give_up(&self, records: Batch, tried: u32, condition: &str) {
         let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
         let (start, end) = (sequence_number(first), sequence_number(last));
         let function = self.function.name();
@@ -244,7 +245,7 @@ impl<F: Function, A: Archive> Lane<F, A> {
         let failed = FailedBatch {
             function,
             condition,
-            approximate_invoke_count: retries + 1,
+            approximate_invoke_count: tried,
             stream: self.stream,
             shard: &self.shard,
             start_sequence_number: &start,

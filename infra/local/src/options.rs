@@ -100,7 +100,7 @@ impl SystemOptions {
         let shards = usize::try_from(self.shards)?;
         let factor = usize::try_from(self.parallelization_factor)?;
         let size = Size { shards, parallelization_factor: factor, ..Size::default() };
-        let system = Arc::new(System::start(Arc::new(archive), size));
+        let system = Arc::new(System::start(Arc::new(archive), &size));
 
         let models = self.models.clone().unwrap_or_else(flights);
         let found = cards(&models).map_err(|error| format!("{}: {error}", models.display()))?;

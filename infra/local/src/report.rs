@@ -173,7 +173,8 @@ impl Report {
         archive: &Path,
     ) -> Self {
         let schedule = &endpoint.configuration.schedule;
-        let deadline = round.own_deadline.map_or(schedule.deadline(), |own| own.min(schedule.deadline()));
+        let deadline =
+            round.own_deadline.map_or(schedule.deadline(), |own| own.min(schedule.deadline()));
         let answers = || answered.iter().filter_map(|a| a.answer.as_ref().ok());
         let mut kinds = BTreeMap::new();
         let mut reasons = BTreeMap::new();
@@ -271,7 +272,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, answered, errors, late, deadline_ms, .. } = self;
         writeln!(f)?;
-        writeln!(f, "{answered} of {requests} requests answered, {errors} errors, {late} late (deadline {deadline_ms} ms).")?;
+        writeln!(
+            f,
+            "{answered} of {requests} requests answered, {errors} errors, {late} late (deadline {deadline_ms} ms)."
+        )?;
         if let Some(error) = &self.first_error {
             writeln!(f, "The first error: {error}")?;
         }
@@ -323,20 +327,29 @@ impl Report {
 
     fn write_kinds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |counts: &BTreeMap<&str, usize>| {
-            let counts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
+            let counts: Vec<String> =
+                counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
             counts.join(", ")
         };
         let Percentiles { p50, p95, p99, max, .. } = self.elapsed_ms;
         writeln!(f, "Answers by kind    {}", list(&self.kinds))?;
         writeln!(f, "        by reason  {}", list(&self.reasons))?;
-        writeln!(f, "Time to answer     p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms")?;
+        writeln!(
+            f,
+            "Time to answer     p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms"
+        )?;
         writeln!(f)
     }
 
     fn write_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share = |number: Option<f64>| number.map_or("-".to_owned(), |n| format!("{:.0} %", n * 100.0));
+        let share =
+            |number: Option<f64>| number.map_or("-".to_owned(), |n| format!("{:.0} %", n * 100.0));
         let score = |number: Option<f64>| number.map_or("-".to_owned(), |n| format!("{n:.4}"));
-        writeln!(f, "{:14}{:12}{:>8}{:>8}{:>8}{:>10}{:>9}", "Model", "role", "scored", "failed", "won", "agrees", "Brier")?;
+        writeln!(
+            f,
+            "{:14}{:12}{:>8}{:>8}{:>8}{:>10}{:>9}",
+            "Model", "role", "scored", "failed", "won", "agrees", "Brier"
+        )?;
         for model in &self.models {
             let Model { id, role, scored, failed, won, brier, agreement } = model;
             writeln!(
@@ -347,8 +360,14 @@ impl Report {
                 score(*brier)
             )?;
         }
-        writeln!(f, "  agrees: within {AGREEMENT} of the champion; Brier: mean squared error against what became of the")?;
-        writeln!(f, "  flights, less is better; failed: with a failure, expired ones included, none while dead")?;
+        writeln!(
+            f,
+            "  agrees: within {AGREEMENT} of the champion; Brier: mean squared error against what became of the"
+        )?;
+        writeln!(
+            f,
+            "  flights, less is better; failed: with a failure, expired ones included, none while dead"
+        )?;
         writeln!(f)
     }
 }

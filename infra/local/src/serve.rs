@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
+use rendezvous_core::ModelId;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
@@ -36,8 +37,13 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     println!("{url}");
     println!();
     for endpoint in system.endpoints.all() {
-        let models: Vec<&str> = endpoint.configuration.models().map(|m| m.as_str()).collect();
-        println!("  endpoint {}, version {}: {}", endpoint.name, endpoint.version, models.join(", "));
+        let models: Vec<&str> = endpoint.configuration.models().map(ModelId::as_str).collect();
+        println!(
+            "  endpoint {}, version {}: {}",
+            endpoint.name,
+            endpoint.version,
+            models.join(", ")
+        );
         for model in endpoint.configuration.models().filter(|m| system.faults(m).is_none()) {
             println!("    {model} is not up: it will stay silent");
         }
@@ -45,7 +51,10 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     println!("  endpoints from {}, reloaded when a file is saved", shown(folder.path()));
     println!("  archive in {}", shown(system.archive.root()));
     println!();
-    println!("  curl -s {url}/v1/endpoints/{}/requests \\", first_endpoint(&system.endpoints.all()));
+    println!(
+        "  curl -s {url}/v1/endpoints/{}/requests \\",
+        first_endpoint(&system.endpoints.all())
+    );
     println!("    -H 'Content-Type: application/json' -d '{SAMPLE}'");
     println!();
     println!("Ctrl-C ends it.");

@@ -84,7 +84,7 @@ pub struct System<A> {
 
 impl<A: Archive> System<A> {
     /// Starts a system without models.
-    pub fn start(archive: Arc<A>, size: Size) -> Self {
+    pub fn start(archive: Arc<A>, size: &Size) -> Self {
         let endpoints = Arc::new(MemoryEndpoints::default());
         let input = Arc::new(MemoryStream::new("input", size.shards));
         let scores = Arc::new(MemoryStream::new("scores", size.shards));
@@ -137,10 +137,10 @@ impl<A: Archive> System<A> {
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
         let id = model.profile().id.clone();
         let faults = Arc::new(Faults::default());
-        let faulty = Arc::new(Faulty { model, faults: faults.clone() });
+        let model = Arc::new(Faulty { model, faults: faults.clone() });
         let function = Arc::new(ModelHandler {
             name: id.to_string(),
-            function: ModelFunction::new(faulty, self.scores.clone()),
+            function: ModelFunction::new(model, self.scores.clone()),
             faults: faults.clone(),
         });
         let tasks = &mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

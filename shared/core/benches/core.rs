@@ -1,6 +1,8 @@
 //! What the core costs: `cargo bench -p rendezvous-core`. Items are scores or messages; divan's
 //! items a second are those of one core.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot begin must not go on")]
+
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use divan::{Bencher, counter::ItemsCount};
@@ -55,12 +57,13 @@ fn file_and_settle_a_score(bencher: Bencher) {
     let ledger = MemoryLedger::with_capacity(10_000);
     let endpoint = samples::endpoint();
     let score = [samples::score("a@1", r#"{"p":0.25}"#)];
-    bencher.counter(ItemsCount::new(1_u32)).with_inputs(|| samples::envelope(&endpoint)).bench_values(
-        |envelope| {
+    bencher
+        .counter(ItemsCount::new(1_u32))
+        .with_inputs(|| samples::envelope(&endpoint))
+        .bench_values(|envelope| {
             let settled = settle(&ledger, &endpoint, &envelope, None, &score, envelope.received);
             runtime.block_on(settled).expect("the ledger answers")
-        },
-    );
+        });
 }
 
 /// A score that settles nothing yet, as a stand-in's mostly does.
@@ -88,12 +91,17 @@ fn write_a_request(bencher: Bencher) {
 fn parse_a_request(bencher: Bencher) {
     let (_, envelope, payload) = request();
     let bytes = RequestMessage::write(&envelope, &payload).expect("a message");
-    bencher.counter(ItemsCount::new(1_u32)).bench(|| RequestMessage::parse(black_box(&bytes)).is_ok());
+    bencher
+        .counter(ItemsCount::new(1_u32))
+        .bench(|| RequestMessage::parse(black_box(&bytes)).is_ok());
 }
 
 fn scored() -> (Box<RawValue>, Score) {
     let (_, envelope, _) = request();
-    (to_raw_value(&*envelope).expect("JSON"), samples::score("gbt@1", r#"{"delay_probability":0.25}"#))
+    (
+        to_raw_value(&*envelope).expect("JSON"),
+        samples::score("gbt@1", r#"{"delay_probability":0.25}"#),
+    )
 }
 
 #[divan::bench]
@@ -106,7 +114,9 @@ fn write_a_score(bencher: Bencher) {
 fn parse_a_score(bencher: Bencher) {
     let (envelope, score) = scored();
     let bytes = ScoreMessage::write(&envelope, &score).expect("a message");
-    bencher.counter(ItemsCount::new(1_u32)).bench(|| ScoreMessage::parse(black_box(&bytes)).is_ok());
+    bencher
+        .counter(ItemsCount::new(1_u32))
+        .bench(|| ScoreMessage::parse(black_box(&bytes)).is_ok());
 }
 
 #[divan::bench]

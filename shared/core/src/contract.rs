@@ -2,19 +2,19 @@
 //!
 //! Every call works with new names and ids, so that it can run against a shared table as well.
 
-use std::sync::Arc;
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "it is there to panic")]
+
+use std::{slice, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
     clock::now,
-    endpoint::{Configuration, Endpoint},
+    endpoint::Endpoint,
     json::Json,
-    mailbox::{Decision, Kind, Mailbox, Reason, Score},
-    message::{Envelope, Failure, FailureKind},
+    mailbox::Mailbox,
     names::{EndpointName, RequestId},
-    ports::{Archive, Consistency, EndpointTable, Ledger, OutcomeTable, Proposal, Stored},
-    schedule::Verdict,
+    ports::{Archive, Consistency, EndpointTable, Ledger, OutcomeTable, Stored},
 };
 
 /// The rules of the ledger.
@@ -37,31 +37,29 @@ async fn the_first_result_of_a_model_counts(ledger: &impl Ledger) {
     let envelope = samples::envelope(&endpoint);
     assert_eq!(read(ledger, envelope.id).await, None);
     let (a, b) = (samples::score("a@1", "1"), samples::failure("b@1"));
-    let mailbox = ledger.file(&envelope, std::slice::from_ref(&a)).await.expect("filed");
-    assert_eq!(mailbox.scores, [a.clone()]);
+    let mailbox = ledger.file(&envelope, slice::from_ref(&a)).await.expect("filed");
+    assert_eq!(mailbox.scores, slice::from_ref(&a));
     let again = [samples::failure("a@1"), b.clone(), samples::score("b@1", "2")];
     let mailbox = ledger.file(&envelope, &again).await.expect("filed");
     assert_eq!(mailbox.scores, [a.clone(), b.clone()]);
     let mailbox = read(ledger, envelope.id).await.expect("a mailbox");
-    assert_eq!(mailbox, Mailbox {
-        envelope: envelope.clone(),
-        opening: None,
-        scores: vec![a, b],
-        decision: None,
-    });
+    assert_eq!(
+        mailbox,
+        Mailbox { envelope: envelope.clone(), opening: None, scores: vec![a, b], decision: None }
+    );
 }
 
 async fn the_first_decision_stands_and_closes_the_mailbox(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let (a, b) = (samples::score("a@1", "{\"p\": 0.50}"), samples::score("b@1", "2"));
-    let first = samples::proposal(&endpoint, &envelope, std::slice::from_ref(&a));
+    let first = samples::proposal(&endpoint, &envelope, slice::from_ref(&a));
     let decision = first.decision.clone();
-    let mailbox = ledger.settle(&envelope, std::slice::from_ref(&a), first).await.expect("settled");
+    let mailbox = ledger.settle(&envelope, slice::from_ref(&a), first).await.expect("settled");
     assert_eq!(mailbox.decision.as_deref(), Some(&decision));
-    assert_eq!(mailbox.scores, [a.clone()], "scores are filed in the same write");
+    assert_eq!(mailbox.scores, slice::from_ref(&a), "scores are filed in the same write");
     let other = samples::fallback(&endpoint, &envelope);
-    let mailbox = ledger.settle(&envelope, std::slice::from_ref(&b), other).await.expect("answered");
+    let mailbox = ledger.settle(&envelope, slice::from_ref(&b), other).await.expect("answered");
     assert_eq!(mailbox.decision.as_deref(), Some(&decision));
     let mailbox = ledger.file(&envelope, &[b]).await.expect("answered");
     assert_eq!(mailbox.scores, [a], "nothing is filed once a decision stands");
@@ -72,7 +70,7 @@ async fn a_settlement_that_overlooks_a_rival_writes_nothing(ledger: &impl Ledger
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let (a, b) = (samples::score("a@1", "1"), samples::score("b@1", "2"));
-    ledger.file(&envelope, std::slice::from_ref(&a)).await.expect("filed");
+    ledger.file(&envelope, slice::from_ref(&a)).await.expect("filed");
     let mut proposal = samples::fallback(&endpoint, &envelope);
     proposal.rivals = vec![b.model.clone(), a.model.clone()];
     let mailbox = ledger.settle(&envelope, &[b], proposal).await.expect("answered");
@@ -85,7 +83,7 @@ async fn a_rivals_failure_does_not_stop_a_settlement(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let failure = samples::failure("a@1");
-    ledger.file(&envelope, std::slice::from_ref(&failure)).await.expect("filed");
+    ledger.file(&envelope, slice::from_ref(&failure)).await.expect("filed");
     let mut proposal = samples::fallback(&endpoint, &envelope);
     proposal.rivals = vec![failure.model];
     let mailbox = ledger.settle(&envelope, &[], proposal).await.expect("settled");
@@ -96,9 +94,9 @@ async fn a_score_filed_before_is_not_settled_on_again(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let failure = samples::failure("a@1");
-    ledger.file(&envelope, std::slice::from_ref(&failure)).await.expect("filed");
+    ledger.file(&envelope, slice::from_ref(&failure)).await.expect("filed");
     let score = samples::score("a@1", "1");
-    let proposal = samples::proposal(&endpoint, &envelope, std::slice::from_ref(&score));
+    let proposal = samples::proposal(&endpoint, &envelope, slice::from_ref(&score));
     let mailbox = ledger.settle(&envelope, &[score], proposal).await.expect("answered");
     assert_eq!(mailbox.decision, None);
     assert_eq!(mailbox.scores, [failure]);
@@ -123,10 +121,10 @@ async fn racing_settlers_agree(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let score = samples::score("a@1", "1");
-    let with_score = samples::proposal(&endpoint, &envelope, std::slice::from_ref(&score));
+    let with_score = samples::proposal(&endpoint, &envelope, slice::from_ref(&score));
     let without = samples::fallback(&endpoint, &envelope);
     let (one, two) = tokio::join!(
-        ledger.settle(&envelope, std::slice::from_ref(&score), with_score),
+        ledger.settle(&envelope, slice::from_ref(&score), with_score),
         ledger.settle(&envelope, &[], without),
     );
     let decisions = [one.expect("answered").decision, two.expect("answered").decision];
@@ -177,10 +175,18 @@ pub async fn archive<A: Archive>(archive: &A, look: impl AsyncFn(&A, &str) -> Op
 
 /// Values that the suite and other tests of the workspace share.
 pub mod samples {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
-    use super::*;
-    use crate::names::Arm;
+    use crate::{
+        clock::now,
+        endpoint::{Configuration, Endpoint},
+        json::Json,
+        mailbox::{Decision, Kind, Mailbox, Reason, Score},
+        message::{Envelope, Failure, FailureKind},
+        names::{Arm, RequestId},
+        ports::Proposal,
+        schedule::Verdict,
+    };
 
     /// `a@1` first, `b@1` after 100 ms, `c@1` after 200 ms, a fallback after 1 s.
     pub fn endpoint() -> Endpoint {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 pub use crate::schedule::MAX_DEADLINE;
 use crate::{
@@ -135,6 +136,12 @@ pub struct Endpoint {
 /// How long a pointer to the current version may be used without asking again.
 pub const POINTER_AGE: Duration = Duration::from_secs(1);
 
+/// How long a refresh of a known pointer may take; a request is waiting behind it.
+const REFRESH_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long any other read may take.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How many versions are kept. Far more than are in flight; old ones are read again when needed.
 const VERSIONS_KEPT: usize = 1_000;
 
@@ -149,7 +156,8 @@ pub struct Endpoints<T> {
 #[derive(Clone, Copy)]
 struct Pointer {
     version: u64,
-    read: Timestamp,
+    /// When it was last read, or tried to be.
+    asked: Timestamp,
 }
 
 impl<T: EndpointTable> Endpoints<T> {
@@ -158,26 +166,39 @@ impl<T: EndpointTable> Endpoints<T> {
     }
 
     /// The current version. A pointer older than [`POINTER_AGE`] is refreshed before use, and used
-    /// stale only while the table cannot be read.
+    /// stale only while the table cannot be read; that is then tried again once a second.
     pub async fn current(&self, name: &EndpointName) -> Result<Option<Arc<Endpoint>>, Unavailable> {
         let known = lock(&self.pointers).get(name).copied();
         let version = match known {
-            Some(pointer) if now().since(pointer.read) < POINTER_AGE => pointer.version,
-            _ => match (self.table.current(name).await, known) {
-                (Ok(Some(version)), _) => {
-                    let pointer = Pointer { version, read: now() };
-                    lock(&self.pointers).insert(name.clone(), pointer);
-                    version
-                }
-                (Ok(None), _) => {
-                    lock(&self.pointers).remove(name);
-                    return Ok(None);
-                }
-                (Err(_), Some(stale)) => stale.version,
-                (Err(unavailable), None) => return Err(unavailable),
-            },
+            Some(pointer) if now().since(pointer.asked) < POINTER_AGE => Some(pointer.version),
+            _ => self.refresh(name, known).await?,
         };
-        self.version(name, version).await
+        match version {
+            Some(version) => self.version(name, version).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn refresh(
+        &self,
+        name: &EndpointName,
+        known: Option<Pointer>,
+    ) -> Result<Option<u64>, Unavailable> {
+        let patience = if known.is_some() { REFRESH_PATIENCE } else { READ_PATIENCE };
+        let version = match (in_time(patience, self.table.current(name)).await, known) {
+            (Ok(version), _) => version,
+            (Err(cause), Some(stale)) => {
+                tracing::warn!(endpoint = %name, %cause, "the last known version is used");
+                Some(stale.version)
+            }
+            (Err(cause), None) => return Err(cause),
+        };
+        let mut pointers = lock(&self.pointers);
+        match version {
+            Some(version) => pointers.insert(name.clone(), Pointer { version, asked: now() }),
+            None => pointers.remove(name),
+        };
+        Ok(version)
     }
 
     /// One version, from the table only the first time.
@@ -190,7 +211,7 @@ impl<T: EndpointTable> Endpoints<T> {
         if let Some(endpoint) = lock(&self.versions).get(&key) {
             return Ok(Some(endpoint.clone()));
         }
-        let endpoint = self.table.version(name, version).await?;
+        let endpoint = in_time(READ_PATIENCE, self.table.version(name, version)).await?;
         if let Some(endpoint) = &endpoint {
             let mut versions = lock(&self.versions);
             if versions.len() >= VERSIONS_KEPT {
@@ -200,6 +221,14 @@ impl<T: EndpointTable> Endpoints<T> {
         }
         Ok(endpoint)
     }
+}
+
+async fn in_time<T>(
+    patience: Duration,
+    read: impl Future<Output = Result<T, Unavailable>>,
+) -> Result<T, Unavailable> {
+    let slow = || Unavailable::Down("endpoints table (no answer in time)".into());
+    timeout(patience, read).await.map_err(|_| slow())?
 }
 
 /// What a panicking holder left behind is whole: every section under these locks is one insertion.

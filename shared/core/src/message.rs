@@ -225,7 +225,6 @@ pub fn checked_score(score: Json) -> Result<Json, Failure> {
     Ok(score)
 }
 
-
 fn parse_message<'a, T: Deserialize<'a>>(
     what: &str,
     record: &'a [u8],

@@ -144,7 +144,9 @@ fn check_model(text: &str) -> Result<(), Invalid> {
             && text.bytes().all(allowed)
     };
     match text.split_once('@') {
-        Some((name, version)) if part(name, MAX_NAME, false) && part(version, MAX_VERSION, true) => {
+        Some((name, version))
+            if part(name, MAX_NAME, false) && part(version, MAX_VERSION, true) =>
+        {
             Ok(())
         }
         _ => Err(Invalid::new(format!(

@@ -103,10 +103,7 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
 
     /// Marks an opened mailbox: the stream has accepted its request.
-    fn mark_accepted(
-        &self,
-        id: RequestId,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn mark_accepted(&self, id: RequestId) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
     /// Files `scores`, unless a decision stands, and returns the mailbox as it is thereafter. The
     /// first score or failure of a model counts; the mailbox is made where there is none.

@@ -28,7 +28,12 @@ pub const MAX_DEADLINE: Duration = Duration::from_secs(29);
 pub struct Choice {
     pub model: ModelId,
     /// From when on it may answer although a preferred choice is still expected.
-    #[serde(rename = "after_ms", default, with = "millis", skip_serializing_if = "Duration::is_zero")]
+    #[serde(
+        rename = "after_ms",
+        default,
+        with = "millis",
+        skip_serializing_if = "Duration::is_zero"
+    )]
     pub after: Duration,
 }
 

@@ -1,5 +1,7 @@
 //! The ports in memory keep the contract; settling needs as few calls as the rules allow.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -133,7 +135,8 @@ async fn racing_settlers_return_one_decision() {
 async fn a_known_mailbox_that_is_decided_costs_no_call() {
     let case = Case::new();
     let decision = case.decision(&[], 1000).await;
-    let known = Mailbox { decision: Some(decision.clone()), ..Mailbox::empty(case.envelope.clone()) };
+    let known =
+        Mailbox { decision: Some(decision.clone()), ..Mailbox::empty(case.envelope.clone()) };
     let calls = case.ledger.calls();
     let (score, at) = ([samples::score("a@1", "1")], case.at(1));
     let standing = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, at);
@@ -158,7 +161,7 @@ async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_mis
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
 
     table.outage.set(Trouble::Down);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2, "stale, but known");
     let unknown = "unknown".parse().unwrap();
     assert!(matches!(endpoints.current(&unknown).await, Err(Unavailable::Down(_))));

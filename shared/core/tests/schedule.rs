@@ -1,5 +1,7 @@
 //! The rules of `Schedule::decide`, one line a case, and the properties that hold in every case.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
@@ -143,9 +145,7 @@ fn a_clock_before_the_receipt_counts_as_no_time_at_all() {
 
 #[test]
 fn a_schedule_that_cannot_work_is_refused_with_its_reason() {
-    let refused = |json: &str| {
-        serde_json::from_str::<Schedule>(json).expect_err(json).to_string()
-    };
+    let refused = |json: &str| serde_json::from_str::<Schedule>(json).expect_err(json).to_string();
     let with = |choices: &str, deadline: &str| {
         refused(&format!(r#"{{"choices":[{choices}],"deadline_ms":{deadline}}}"#))
     };
@@ -159,7 +159,8 @@ fn a_schedule_that_cannot_work_is_refused_with_its_reason() {
     assert!(with(r#"{"model":"a@1","after_ms":100}"#, "100").contains("could never answer"));
     assert!(with(r#"{"model":"a"}"#, "100").contains("name@version"));
     assert!(with(r#"{"model":"a@1","afterms":5}"#, "100").contains("unknown field"));
-    let large = format!(r#"{{"choices":[{a}],"deadline_ms":9,"fallback":"{}"}}"#, "x".repeat(16_384));
+    let large =
+        format!(r#"{{"choices":[{a}],"deadline_ms":9,"fallback":"{}"}}"#, "x".repeat(16_384));
     assert!(refused(&large).contains("16384 bytes"));
 }
 

@@ -3,7 +3,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use rendezvous_core::{EndpointName, Failure, FailureKind, Invalid, Json, ModelId, endpoint::MAX_DEADLINE};
+use rendezvous_core::{
+    EndpointName, Failure, FailureKind, Invalid, Json, ModelId, endpoint::MAX_DEADLINE,
+};
 use rendezvous_model::Profile;
 use serde::Deserialize;
 use serde_json::Value;
@@ -128,7 +130,6 @@ impl Card {
     pub fn sample_row(&self) -> Vec<f32> {
         let sample = |input: &Input| match (input.impute, input.range) {
             (Some(number), _) => number,
-            #[expect(clippy::cast_possible_truncation, reason = "an index is small")]
             (None, Some((low, _))) => low as f32,
             (None, None) => 0.0,
         };
@@ -230,9 +231,8 @@ mod tests {
 
     #[test]
     fn a_card_that_cannot_work_is_refused() {
-        let refused = |from: &str, to: &str| {
-            Card::parse(&CARD.replace(from, to)).expect_err(to).to_string()
-        };
+        let refused =
+            |from: &str, to: &str| Card::parse(&CARD.replace(from, to)).expect_err(to).to_string();
         assert!(refused("m@1", "m").contains("name@version"));
         assert!(refused("\"timeout_ms\": 50", "\"timeout_ms\": 0").contains("timeout_ms"));
         assert!(refused("[\"e\"]", "[]").contains("endpoints"));

@@ -48,9 +48,9 @@ impl Engine {
     /// Runs the graph on `rows` rows.
     pub(crate) async fn run(&self, rows: usize, numbers: Vec<f32>) -> Output {
         let (reply, output) = oneshot::channel();
-        let gone = |_| "the model's thread has ended".to_owned();
-        self.queue.send(Job { rows, numbers, reply }).map_err(|_| gone(()))?;
-        output.await.map_err(|_| gone(()))?
+        let gone = || "the model's thread has ended".to_owned();
+        self.queue.send(Job { rows, numbers, reply }).map_err(|_| gone())?;
+        output.await.map_err(|_| gone())?
     }
 }
 

@@ -7,6 +7,7 @@ mod card;
 mod engine;
 
 use std::{
+    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -54,7 +55,7 @@ impl OnnxModel {
         let path = card_path.with_file_name(&card.onnx);
         let bytes = read(&path)?;
         let wrong_file = |what: String| LoadError::Onnx { path: path.clone(), what };
-        let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&bytes));
         if sha256 != card.provenance.sha256 {
             let expected = &card.provenance.sha256;
             return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
@@ -104,8 +105,7 @@ impl Model for OnnxModel {
         let read: Vec<Result<(), Failure>> =
             payloads.iter().map(|payload| self.card.push_row(payload, &mut tensor)).collect();
         let count = read.iter().filter(|read| read.is_ok()).count();
-        let output =
-            if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
+        let output = if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
         let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
         let row = |read: Result<(), Failure>| {
             read?;
@@ -116,6 +116,14 @@ impl Model for OnnxModel {
         };
         read.into_iter().map(row).collect()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The model cards in a folder: every `.json` file, in the order of their names.

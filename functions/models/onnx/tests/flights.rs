@@ -1,5 +1,7 @@
 //! The flights models, as committed, against what scikit-learn said about the same requests.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use rendezvous_core::Json;

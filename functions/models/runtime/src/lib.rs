@@ -45,10 +45,7 @@ pub trait Model: Send + Sync + 'static {
 
     /// One result for each payload, in order. A failure is a value; a panic is caught, and a call
     /// that takes longer than the profile's time-out is dropped at its next await.
-    fn score(
-        &self,
-        payloads: &[Json],
-    ) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send;
+    fn score(&self, payloads: &[Json]) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send;
 }
 
 /// How long scores are tried to be sent before the batch is handed back to Lambda.
@@ -93,7 +90,8 @@ impl<M: Model, S: Stream> ModelFunction<M, S> {
         let start = now();
         let payloads = requests.iter().map(|(_, request)| Json::from(request.payload)).collect();
         let results = results(&self.model, payloads).await;
-        let scored = requests.into_iter().zip(results).map(|((index, r), result)| (index, r, result));
+        let scored =
+            requests.into_iter().zip(results).map(|((index, r), result)| (index, r, result));
         self.send(scored.collect(), start).await
     }
 

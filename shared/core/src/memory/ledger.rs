@@ -164,9 +164,11 @@ impl Ledger for MemoryLedger {
         self.outage.check("ledger").await?;
         self.update(envelope, |mailbox| {
             let Proposal { decision, rivals } = proposal;
-            let overlooked = rivals.iter().any(|rival| matches!(mailbox.result_of(rival), Some(Ok(_))));
+            let overlooked =
+                rivals.iter().any(|rival| matches!(mailbox.result_of(rival), Some(Ok(_))));
             let filed_before = decision.model.as_ref().is_some_and(|model| {
-                scores.iter().any(|score| score.model == *model) && mailbox.result_of(model).is_some()
+                scores.iter().any(|score| score.model == *model)
+                    && mailbox.result_of(model).is_some()
             });
             if mailbox.decision.is_none() && !overlooked && !filed_before {
                 mailbox.file(scores);

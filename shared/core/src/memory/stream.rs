@@ -194,7 +194,9 @@ impl Stream for MemoryStream {
         loop {
             match self.admit().await {
                 Ok(()) => {
-                    records.into_iter().for_each(|record| self.append(record));
+                    for record in records {
+                        self.append(record);
+                    }
                     return Ok(());
                 }
                 Err(Unavailable::Throttled(_)) if now() + BACKOFF < until => sleep(BACKOFF).await,
