@@ -81,7 +81,9 @@ impl Bed {
         let failures = Arc::new(MemoryArchive::default());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        mapping::start(&mut tasks, &stream, mapping, &spy, &failures, &stopped);
+        for lane in mapping::lanes(&stream, mapping, &spy, &failures, &stopped) {
+            tasks.spawn(lane);
+        }
         Self { stream, spy, failures, _tasks: tasks, _stop: stop }
     }
 

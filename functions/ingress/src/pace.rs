@@ -75,7 +75,7 @@ mod tests {
             looks += 1;
         }
         pace.observe(taken);
-        (looks, elapsed - taken)
+        (looks, elapsed.abs_diff(taken))
     }
 
     fn watch_often(pace: &mut Pace, taken: Duration, times: u32) {

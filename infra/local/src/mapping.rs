@@ -23,7 +23,6 @@ use rendezvous_core::{
 use serde::Serialize;
 use tokio::{
     sync::watch,
-    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -78,17 +77,15 @@ pub trait Function: Send + Sync + 'static {
     ) -> impl Future<Output = Result<KinesisEventResponse, String>> + Send;
 }
 
-/// Starts a mapping: one task a lane, which end when `stop` becomes true and their batch is done.
-pub fn start<F: Function, A: Archive>(
-    tasks: &mut JoinSet<()>,
+/// A mapping: one future a lane, each of which ends when `stop` is true and its batch is done.
+pub fn lanes<F: Function, A: Archive>(
     stream: &MemoryStream,
     mapping: &Mapping,
     function: &Arc<F>,
     failures: &Arc<A>,
     stop: &watch::Receiver<bool>,
-) {
-    for subscription in stream.subscribe(mapping.starting_position, mapping.parallelization_factor)
-    {
+) -> Vec<impl Future<Output = ()> + Send + use<F, A>> {
+    let lane = |subscription: Subscription| {
         let lane = Lane {
             mapping: mapping.clone(),
             stream: stream.name(),
@@ -98,8 +95,10 @@ pub fn start<F: Function, A: Archive>(
             function: function.clone(),
             failures: failures.clone(),
         };
-        tasks.spawn(lane.run(stop.clone()));
-    }
+        lane.run(stop.clone())
+    };
+    let (position, factor) = (mapping.starting_position, mapping.parallelization_factor);
+    stream.subscribe(position, factor).into_iter().map(lane).collect()
 }
 
 struct Lane<F, A> {

@@ -108,7 +108,8 @@ impl SystemOptions {
             return Err(format!("{}: no model card (*.json) here", models.display()).into());
         }
         for card in found {
-            system.add_model(OnnxModel::load(&card).await?);
+            let model = Arc::new(OnnxModel::load(&card)?);
+            system.add_model_on_thread(model, |model, work| model.on_its_thread(work))?;
         }
         for Fault { model, number } in &self.slow {
             known(&system, model)?.slow(Duration::from_millis(*number));

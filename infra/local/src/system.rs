@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -21,7 +23,12 @@ use rendezvous_core::{
 use rendezvous_decoy::Decoy;
 use rendezvous_ingress::{Bounds, Ingress, Settings};
 use rendezvous_model::{Model, ModelFunction};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    runtime,
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::sleep,
+};
 
 use crate::{
     faults::{Faults, Faulty},
@@ -107,9 +114,13 @@ impl<A: Archive> System<A> {
             parallelization_factor: size.parallelization_factor,
             ..Mapping::default()
         };
-        mapping::start(&mut tasks, &scores, &mapping, &rendezvous, &archive, &stopped);
+        for lane in mapping::lanes(&scores, &mapping, &rendezvous, &archive, &stopped) {
+            tasks.spawn(lane);
+        }
         let decoy = Arc::new(DecoyFunction(Decoy::new(archive.clone())));
-        mapping::start(&mut tasks, &input, &size.decoy, &decoy, &archive, &stopped);
+        for lane in mapping::lanes(&input, &size.decoy, &decoy, &archive, &stopped) {
+            tasks.spawn(lane);
+        }
 
         Self {
             endpoints,
@@ -128,13 +139,46 @@ impl<A: Archive> System<A> {
 
     /// Brings a model up beside the others: it scores what arrives from now on.
     pub fn add_model<M: Model>(&self, model: M) -> Arc<Faults> {
-        let mapping =
-            Mapping { parallelization_factor: self.parallelization_factor, ..Mapping::default() };
-        self.add_model_with(model, &mapping)
+        let (lanes, faults) = self.lanes(model);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in lanes {
+            tasks.spawn(lane);
+        }
+        faults
     }
 
-    /// The same, with a mapping of its own.
-    pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
+    /// The same on a thread of its own, as a function has a sandbox of its own: a model that keeps
+    /// its processor busy holds up no other. `enter` runs the work that it is given.
+    pub fn add_model_on_thread<M: Model>(
+        &self,
+        model: Arc<M>,
+        enter: impl FnOnce(&M, Box<dyn FnOnce() + Send>) + Send + 'static,
+    ) -> io::Result<Arc<Faults>> {
+        let (lanes, faults) = self.lanes(model.clone());
+        let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
+        let (ended, end) = oneshot::channel();
+        let work = move || {
+            let mut tasks = JoinSet::new();
+            for lane in lanes {
+                tasks.spawn_on(lane, runtime.handle());
+            }
+            runtime.block_on(tasks.join_all());
+            // Whoever stops the system may have given up waiting.
+            let _ = ended.send(());
+        };
+        let name = model.profile().id.to_string();
+        thread::Builder::new().name(name).spawn(move || enter(&model, Box::new(work)))?;
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(async { end.await.unwrap_or(()) });
+        Ok(faults)
+    }
+
+    fn lanes<M: Model>(
+        &self,
+        model: M,
+    ) -> (Vec<impl Future<Output = ()> + Send + use<M, A>>, Arc<Faults>) {
+        let mapping =
+            Mapping { parallelization_factor: self.parallelization_factor, ..Mapping::default() };
         let id = model.profile().id.clone();
         let faults = Arc::new(Faults::default());
         let model = Arc::new(Faulty { model, faults: faults.clone() });
@@ -143,12 +187,11 @@ impl<A: Archive> System<A> {
             function: ModelFunction::new(model, self.scores.clone()),
             faults: faults.clone(),
         });
-        let tasks = &mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let stop = self.stop.subscribe();
-        mapping::start(tasks, &self.input, mapping, &function, &self.archive, &stop);
+        let lanes = mapping::lanes(&self.input, &mapping, &function, &self.archive, &stop);
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         models.insert(id, faults.clone());
-        faults
+        (lanes, faults)
     }
 
     /// The models that are up.

@@ -48,6 +48,23 @@ pub trait Model: Send + Sync + 'static {
     fn score(&self, payloads: &[Json]) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send;
 }
 
+impl<M: Model> Model for Arc<M> {
+    fn profile(&self) -> &Profile {
+        (**self).profile()
+    }
+
+    fn largest_batch(&self) -> usize {
+        (**self).largest_batch()
+    }
+
+    fn score(
+        &self,
+        payloads: &[Json],
+    ) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send {
+        (**self).score(payloads)
+    }
+}
+
 /// How long scores are tried to be sent before the batch is handed back to Lambda.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
