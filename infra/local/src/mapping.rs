@@ -63,7 +63,7 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The pause before a batch is tried again; it doubles each time.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// A Lambda function as a mapping sees it.
 pub trait Function: Send + Sync + 'static {

@@ -125,7 +125,8 @@ struct Model {
     scored: usize,
     failed: u64,
     won: usize,
-    /// Mean squared difference between the score and the outcome: less is better.
+    /// Mean squared difference between the score and the outcome, over the requests that every
+    /// model has scored: less is better.
     brier: Option<f64>,
     /// Share of the requests that both scored on which it is within 0.05 of the champion.
     agreement: Option<f64>,
@@ -187,6 +188,14 @@ impl Report {
             .filter_map(|a| Some((a.answer.as_ref().ok()?.request, a.was_late)))
             .collect();
         let champion = heard.scores.get(schedule.champion());
+        let roles = roles(endpoint);
+        // Compared on the same flights: those that every model has scored.
+        let scored_by_all = |id: &RequestId| {
+            let mut scores = roles.iter().filter_map(|(model, _)| heard.scores.get(model));
+            scores.all(|scores| scores.contains_key(id))
+        };
+        let compared: HashMap<RequestId, bool> =
+            outcomes.into_iter().filter(|(id, _)| scored_by_all(id)).collect();
         let model = |(id, role): (ModelId, &'static str)| {
             let scores = heard.scores.get(&id);
             let won = answers().filter(|answer| answer.model.as_ref() == Some(&id)).count();
@@ -195,7 +204,7 @@ impl Report {
                 scored: scores.map_or(0, HashMap::len),
                 failed: heard.failed.get(&id).copied().unwrap_or(0),
                 won,
-                brier: scores.and_then(|scores| brier(scores, &outcomes)),
+                brier: scores.and_then(|scores| brier(scores, &compared)),
                 agreement: match (scores, champion) {
                     (Some(scores), Some(champion)) if id != *schedule.champion() => {
                         agreement(scores, champion)
@@ -217,7 +226,7 @@ impl Report {
             rate: round.rate,
             kinds,
             reasons,
-            models: roles(endpoint).into_iter().map(model).collect(),
+            models: roles.iter().cloned().map(model).collect(),
             timeline: timeline(answered),
             elapsed_ms: times.percentiles(),
             archive: shown(archive),
@@ -360,14 +369,13 @@ impl Report {
                 score(*brier)
             )?;
         }
-        writeln!(
-            f,
-            "  agrees: within {AGREEMENT} of the champion; Brier: mean squared error against what became of the"
-        )?;
-        writeln!(
-            f,
-            "  flights, less is better; failed: with a failure, expired ones included, none while dead"
-        )?;
+        for line in [
+            "  failed: no score but a failure, such as `expired` for what a dead model finds when it is back",
+            "  agrees: within 0.05 of the champion on the requests that both have scored",
+            "  Brier:  mean squared error against what became of the flights that all have scored; less is better",
+        ] {
+            writeln!(f, "{line}")?;
+        }
         writeln!(f)
     }
 }

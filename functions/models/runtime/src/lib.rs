@@ -57,10 +57,7 @@ impl<M: Model> Model for Arc<M> {
         (**self).largest_batch()
     }
 
-    fn score(
-        &self,
-        payloads: &[Json],
-    ) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send {
+    fn score(&self, payloads: &[Json]) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send {
         (**self).score(payloads)
     }
 }

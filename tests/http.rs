@@ -1,0 +1,112 @@
+//! HTTP over real sockets: what no well-behaved client sends, and how the server ends.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::net::SocketAddr;
+
+use rendezvous_local::http;
+use rendezvous_tests::{Does, World};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+struct Server {
+    world: World,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    served: JoinHandle<()>,
+}
+
+async fn server() -> Server {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let served = tokio::spawn(http::serve(world.system.clone(), listener, stopped));
+    Server { world, address, stop, served }
+}
+
+impl Server {
+    /// Sends bytes on a connection of their own and reads until the server closes it.
+    async fn send(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The server may refuse and close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+fn post(headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1/endpoints/e/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         {headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("nothing")
+}
+
+#[tokio::test]
+async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
+    let server = server().await;
+    server.world.model("a@1", Does::Score(0));
+    let long_header = format!("X: {}\r\n", "x".repeat(1_000_000));
+    for (bytes, expected, words) in [
+        (b"\x16\x03\x01\x02\x00 this is no HTTP\r\n\r\n".to_vec(), "400", ""),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_vec(), "400", ""),
+        (post(&long_header, b"{}"), "431", ""),
+        (post("Bad Header\r\n", b"{}"), "400", ""),
+        (post("", &vec![b'1'; 10_000_000]), "413", "larger than 6 MiB"),
+        (post("", &vec![b'1'; 2_000_000]), "413", "at most 1000000"),
+        (post("", b"{\"a\": \"\xff\xfe\"}"), "400", "not UTF-8"),
+        (post("", b"\x00"), "400", "not JSON"),
+        (post("Rendezvous-Deadline-Ms: 0\r\n", b"{}"), "400", "whole number"),
+        (post("Rendezvous-Key: ä\r\n", b"{}"), "200", "champion"),
+    ] {
+        let answer = server.send(&bytes).await;
+        assert_eq!(status(&answer), expected, "{}: {answer}", String::from_utf8_lossy(&bytes[..40]));
+        assert!(answer.contains(words), "{words:?} is not in {answer}");
+        if !words.is_empty() && expected != "200" {
+            assert!(answer.contains("application/problem+json"), "{answer}");
+        }
+        let good = server.send(&post("Connection: close\r\n", b"{}")).await;
+        assert_eq!(status(&good), "200", "{good}");
+        assert!(good.contains("\"reason\":\"preferred\""), "{good}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_lost_to_its_client_alone() {
+    let server = server().await;
+    let a = server.world.model("a@1", Does::Score(0));
+    let whole = post("", b"{\"n\": 1}");
+    server.send(&whole[..whole.len() - 3]).await;
+    assert_eq!(status(&server.send(&post("Connection: close\r\n", b"{}")).await), "200");
+    assert_eq!(a.asked().len(), 1, "what was not whole was never asked");
+}
+
+#[tokio::test]
+async fn a_server_that_ends_answers_what_is_in_flight() {
+    let server = server().await;
+    let a = server.world.model("a@1", Does::Score(50));
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&post("", b"{}")).await.unwrap();
+    while a.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    server.stop.send(true).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(status(&answer), "200", "{answer}");
+    server.served.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}
