@@ -35,7 +35,6 @@ impl Server {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         // The server may refuse and close before it has read everything.
         let _ = stream.write_all(bytes).await;
-        let _ = stream.shutdown().await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
@@ -44,8 +43,8 @@ impl Server {
 
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST /v1/endpoints/e/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-         {headers}Content-Length: {}\r\n\r\n",
+        "POST /v1/endpoints/e/requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat()
@@ -61,7 +60,7 @@ async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
     server.world.model("a@1", Does::Score(0));
     let long_header = format!("X: {}\r\n", "x".repeat(1_000_000));
     for (bytes, expected, words) in [
-        (b"\x16\x03\x01\x02\x00 this is no HTTP\r\n\r\n".to_vec(), "400", ""),
+        (b"this is no HTTP\r\n\r\n".to_vec(), "400", ""),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_vec(), "400", ""),
         (post(&long_header, b"{}"), "431", ""),
         (post("Bad Header\r\n", b"{}"), "400", ""),
@@ -73,12 +72,12 @@ async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
         (post("Rendezvous-Key: ä\r\n", b"{}"), "200", "champion"),
     ] {
         let answer = server.send(&bytes).await;
-        assert_eq!(status(&answer), expected, "{}: {answer}", String::from_utf8_lossy(&bytes[..40]));
+        assert_eq!(status(&answer), expected, "{answer}");
         assert!(answer.contains(words), "{words:?} is not in {answer}");
         if !words.is_empty() && expected != "200" {
             assert!(answer.contains("application/problem+json"), "{answer}");
         }
-        let good = server.send(&post("Connection: close\r\n", b"{}")).await;
+        let good = server.send(&post("", b"{}")).await;
         assert_eq!(status(&good), "200", "{good}");
         assert!(good.contains("\"reason\":\"preferred\""), "{good}");
     }
@@ -89,8 +88,10 @@ async fn a_body_that_breaks_off_is_lost_to_its_client_alone() {
     let server = server().await;
     let a = server.world.model("a@1", Does::Score(0));
     let whole = post("", b"{\"n\": 1}");
-    server.send(&whole[..whole.len() - 3]).await;
-    assert_eq!(status(&server.send(&post("Connection: close\r\n", b"{}")).await), "200");
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&whole[..whole.len() - 3]).await.unwrap();
+    drop(stream);
+    assert_eq!(status(&server.send(&post("", b"{}")).await), "200");
     assert_eq!(a.asked().len(), 1, "what was not whole was never asked");
 }
 

@@ -70,8 +70,16 @@ impl Bed {
         shards: usize,
         script: impl Fn(&[String]) -> Result<Vec<Option<String>>, String> + Send + Sync + 'static,
     ) -> Self {
+        Self::on(MemoryStream::new("s", shards), mapping, script)
+    }
+
+    fn on(
+        stream: MemoryStream,
+        mapping: &Mapping,
+        script: impl Fn(&[String]) -> Result<Vec<Option<String>>, String> + Send + Sync + 'static,
+    ) -> Self {
         clock::simulate(now());
-        let stream = Arc::new(MemoryStream::new("s", shards));
+        let stream = Arc::new(stream);
         let spy = Arc::new(Spy {
             script: Box::new(script),
             takes: Duration::from_millis(10),
@@ -87,14 +95,8 @@ impl Bed {
         Self { stream, spy, failures, _tasks: tasks, _stop: stop }
     }
 
-    /// Puts words, each with its first letter as its key.
     async fn put(&self, words: &str) {
-        let record = |word: &str| Record {
-            key: word[..1].parse().unwrap(),
-            data: Bytes::from(word.to_owned()),
-        };
-        let records = words.split(' ').map(record).collect();
-        self.stream.put(records, now()).await.unwrap();
+        put(&self.stream, words).await;
     }
 
     async fn calls_after(&self, ms: u64) -> Vec<(u128, String)> {
@@ -113,6 +115,14 @@ impl Bed {
         };
         self.failures.files().into_iter().map(read).collect()
     }
+}
+
+/// Puts words, each with its first letter as its key.
+async fn put(stream: &MemoryStream, words: &str) {
+    let record =
+        |word: &str| Record { key: word[..1].parse().unwrap(), data: Bytes::from(word.to_owned()) };
+    let records = words.split(' ').map(record).collect();
+    stream.put(records, now()).await.unwrap();
 }
 
 fn words(calls: &[(u128, String)]) -> Vec<&str> {
@@ -244,6 +254,20 @@ async fn records_that_grow_too_old_are_given_up_and_younger_ones_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_function_that_panics_has_crashed_and_its_lane_goes_on() {
+    let mapping = Mapping { maximum_retry_attempts: 0, ..at_once() };
+    let bed = Bed::new(&mapping, 1, |texts| {
+        assert!(texts[0] != "a1", "on purpose");
+        Ok(Vec::new())
+    });
+    bed.put("a1").await;
+    sleep(Duration::from_millis(50)).await;
+    bed.put("a2").await;
+    assert_eq!(words(&bed.calls_after(1_000).await), ["a1", "a2"]);
+    assert_eq!(bed.failures(), [("RetryAttemptsExhausted".to_owned(), 1, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_function_that_takes_too_long_has_crashed() {
     let mapping = Mapping {
         function_timeout: Duration::from_millis(5),
@@ -258,9 +282,15 @@ async fn a_function_that_takes_too_long_has_crashed() {
 
 #[tokio::test(start_paused = true)]
 async fn who_starts_at_the_latest_sees_only_what_comes_then() {
-    clock::simulate(now());
-    let mapping = Mapping { starting_position: Position::Latest, ..Mapping::default() };
-    let bed = Bed::new(&mapping, 1, fine);
-    bed.put("a1").await;
-    assert_eq!(words(&bed.calls_after(50).await), ["a1"]);
+    for (position, expected) in
+        [(Position::Latest, &["a2"][..]), (Position::TrimHorizon, &["a1", "a2"][..])]
+    {
+        let mapping = Mapping { starting_position: position, ..Mapping::default() };
+        let stream = MemoryStream::new("s", 1);
+        put(&stream, "a1").await;
+        let bed = Bed::on(stream, &mapping, fine);
+        sleep(Duration::from_millis(50)).await;
+        put(&bed.stream, "a2").await;
+        assert_eq!(words(&bed.calls_after(50).await), expected);
+    }
 }

@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 use rendezvous_core::{
     EndpointName, Invalid, Json, Key, RequestId, Timestamp, Unavailable, endpoint::MAX_DEADLINE,
-    message::MAX_PAYLOAD_BYTES,
+    names::shown,
 };
 use serde::{Serialize, Serializer};
 
@@ -28,11 +28,14 @@ impl Route {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let endpoint = |name: &str| {
             name.parse()
-                .map_err(|_| Problem::not_found(format!("There is no endpoint {name:.80?}.")))
+                .map_err(|_| Problem::not_found(format!("There is no endpoint {}.", shown(name))))
         };
         let id = |id: &str| {
             id.parse().map_err(|_| {
-                Problem::not_found(format!("{id:.80?} is not the id of a request; ids are UUIDs."))
+                Problem::not_found(format!(
+                    "{} is not the id of a request; ids are UUIDs.",
+                    shown(id)
+                ))
             })
         };
         let only = |allowed: &'static str, route: Result<Self, Problem>| {
@@ -96,20 +99,21 @@ impl Call {
     }
 
     /// The body as JSON.
-    pub(crate) fn json(&self) -> Result<Json, Problem> {
+    pub(crate) fn json(&self, max_bytes: usize) -> Result<Json, Problem> {
         let content_type = self.header(CONTENT_TYPE.as_str())?.unwrap_or("application/json");
         if !is_json(content_type) {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not-json",
                 "The body is not declared as JSON",
-                format!("Send Content-Type: application/json, not {content_type:.80?}."),
+                format!("Send Content-Type: application/json, not {}.", shown(content_type)),
             ));
         }
         let body = self.event.body.as_deref().unwrap_or_default();
         let decoded;
         let text = if self.event.is_base64_encoded {
-            check_size(body.len() / 4 * 3)?;
+            let padding = body.bytes().rev().take_while(|byte| *byte == b'=').count();
+            check_size((body.len() / 4 * 3).saturating_sub(padding), max_bytes)?;
             decoded = BASE64_STANDARD
                 .decode(body)
                 .map_err(|_| Problem::malformed("The body is not valid base64.".to_owned()))?;
@@ -118,7 +122,7 @@ impl Call {
         } else {
             body
         };
-        check_size(text.len())?;
+        check_size(text.len(), max_bytes)?;
         Json::parse(text).map_err(|invalid| Problem::malformed(format!("The body is {invalid}.")))
     }
 
@@ -219,15 +223,15 @@ fn is_traceparent(text: &str) -> bool {
         && text.split('-').zip(lengths).all(|(part, length)| part.len() == length && hex(part))
 }
 
-fn check_size(bytes: usize) -> Result<(), Problem> {
-    if bytes <= MAX_PAYLOAD_BYTES {
+fn check_size(bytes: usize, max_bytes: usize) -> Result<(), Problem> {
+    if bytes <= max_bytes {
         return Ok(());
     }
     Err(Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "too-large",
         "The body is too large",
-        format!("It has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are taken."),
+        format!("It has {bytes} bytes; at most {max_bytes} are taken."),
     ))
 }
 
@@ -320,16 +324,14 @@ impl Problem {
         Self { header: Some(("retry-after", "1")), ..problem }
     }
 
+    /// Names the request that it is about, unless that is known already.
     pub(crate) fn about(self, request: RequestId) -> Self {
-        Self { request: Some(request), ..self }
+        Self { request: self.request.or(Some(request)), ..self }
     }
 
-    pub(crate) fn status(&self) -> u16 {
-        self.status
-    }
-
-    pub(crate) fn detail(&self) -> &str {
-        &self.detail
+    pub(crate) fn log(&self) {
+        let Self { request, status, kind, detail, .. } = self;
+        tracing::info!(?request, status, kind, detail, "refused");
     }
 
     pub(crate) fn into_response(self) -> ApiGatewayV2httpResponse {

@@ -16,7 +16,9 @@ use ::http::StatusCode;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use rendezvous_core::{
     Arm, Decision, Endpoint, EndpointName, Endpoints, Envelope, Json, Kind, Mailbox, ModelId,
-    Reason, RequestId, RequestMessage, Score, Timestamp, Unavailable, now,
+    Reason, RequestId, RequestMessage, Score, Timestamp, Unavailable,
+    message::{MAX_PAYLOAD_BYTES, MAX_SCORE_BYTES},
+    now,
     ports::{Consistency, EndpointTable, Ledger, OutcomeTable, Record, Stream},
     settle::{Standing, settle},
 };
@@ -32,6 +34,9 @@ pub use crate::{pace::Bounds, wait::Settings};
 
 /// How long a call that waits for no decision may wait for a table.
 const TABLE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The largest outcome, in bytes: as for a score.
+const MAX_OUTCOME_BYTES: usize = MAX_SCORE_BYTES;
 
 /// The Lambda function of ingress.
 pub struct Ingress<E, S, L, O> {
@@ -64,6 +69,7 @@ where
     /// Answers one HTTP request. Whatever goes wrong has a status and a problem document.
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         let id = RequestId::random();
+        let start = now();
         let call = Call::new(event);
         let answered = match call.route() {
             Ok(Route::Ask(name)) => self.ask(&call, &name, id).await,
@@ -75,10 +81,16 @@ where
             Ok(Route::Health) => Ok(answer(StatusCode::OK, &Health { status: "ok" })),
             Err(problem) => Err(problem),
         };
-        answered.unwrap_or_else(|problem| {
-            tracing::info!(request = %id, status = problem.status(), detail = problem.detail(), "refused");
+        let mut response = answered.unwrap_or_else(|problem| {
+            let problem = problem.about(id);
+            problem.log();
             problem.into_response()
-        })
+        });
+        if !response.headers.contains_key("server-timing") {
+            let total = millis(now().since(start));
+            set_header(&mut response.headers, "server-timing", &format!("total;dur={total}"));
+        }
+        response
     }
 
     /// `POST /v1/endpoints/{endpoint}/requests`
@@ -89,15 +101,10 @@ where
         id: RequestId,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
         let received = call.received(now());
-        let understood = async {
-            let wishes = call.wishes()?;
-            let payload = call.json()?;
-            let endpoint =
-                self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
-            let endpoint = endpoint.ok_or_else(|| unknown_endpoint(name))?;
-            Ok((wishes, payload, endpoint))
-        };
-        let (wishes, payload, endpoint) = understood.await.map_err(|p: Problem| p.about(id))?;
+        let wishes = call.wishes()?;
+        let payload = call.json(MAX_PAYLOAD_BYTES)?;
+        let endpoint = self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
+        let endpoint = endpoint.ok_or_else(|| unknown_endpoint(name))?;
         let id = match &wishes.idempotency_key {
             Some(key) => RequestId::from_idempotency_key(call.caller(), name, key),
             None => id,
@@ -112,9 +119,14 @@ where
         let mut must_send = true;
         if opens {
             match self.open(&asked).await {
-                Ok(None) => {}
-                Ok(Some((endpoint, envelope, accepted))) => {
+                Ok(Opened::New) => {}
+                Ok(Opened::Before { endpoint, envelope, decision, accepted }) => {
                     asked = Asked { endpoint, envelope, ..asked };
+                    if let Some(decision) = decision
+                        && !asked.wishes.respond_async
+                    {
+                        return respond(&asked, &Answer::settled(decision), None);
+                    }
                     must_send = !accepted;
                 }
                 // Without a mailbox the request must not be sent: it could be sent twice.
@@ -126,35 +138,39 @@ where
             if let Err(cause) = self.send(&asked).await {
                 return self.cannot_ask(&asked, &cause).await;
             }
-            if opens && let Err(cause) = self.ledger.mark_accepted(asked.envelope.id).await {
-                // The worst that follows is that a repeat sends it once more.
-                tracing::warn!(request = %asked.envelope.id, %cause, "the mailbox is not marked");
+            if opens {
+                let until = asked.envelope.deadline - self.settings.margin;
+                let marked = within(until, self.ledger.mark_accepted(asked.envelope.id)).await;
+                if let Err(cause) = marked {
+                    // The worst that follows is that a repeat sends it once more.
+                    tracing::warn!(request = %asked.envelope.id, %cause, "the mailbox is not marked");
+                }
             }
         }
         if asked.wishes.respond_async {
             return Ok(accepted(&asked.envelope));
         }
+        self.wait(&asked).await
+    }
+
+    async fn wait(&self, asked: &Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
         let sent = now();
-        let Asked { endpoint, envelope, .. } = &asked;
+        let Asked { endpoint, envelope, .. } = asked;
         let pace = self.paces().get(&endpoint.name).copied().unwrap_or_default();
         let answer = wait(&*self.ledger, endpoint, envelope, pace, self.settings).await;
         if let Some(taken) = answer.taken {
             self.paces().entry(endpoint.name.clone()).or_default().observe(taken);
         }
-        respond(&asked, &answer, Some(sent))
+        respond(asked, &answer, Some(sent))
     }
 
-    /// Opens the mailbox of a request that must not be sent twice. When somebody has opened it
-    /// before, his endpoint and envelope count, and whether the stream has accepted it.
-    async fn open(
-        &self,
-        asked: &Asked,
-    ) -> Result<Option<(Arc<Endpoint>, Arc<Envelope>, bool)>, OpenError> {
+    /// Opens the mailbox of a request that must not be sent twice.
+    async fn open(&self, asked: &Asked) -> Result<Opened, OpenError> {
         let payload_sha256 = Sha256::digest(asked.payload.as_str()).into();
         let until = asked.envelope.deadline - self.settings.margin;
         let opened = within(until, self.ledger.open(&asked.envelope, payload_sha256)).await?;
-        let Some(Mailbox { envelope, opening: Some(opening), .. }) = opened else {
-            return Ok(None);
+        let Some(Mailbox { envelope, opening: Some(opening), decision, .. }) = opened else {
+            return Ok(Opened::New);
         };
         if opening.payload_sha256 != payload_sha256 {
             return Err(OpenError::Problem(Problem::new(
@@ -164,9 +180,9 @@ where
                 "It came with another payload then; a key belongs to one payload.".to_owned(),
             )));
         }
-        let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
-        let endpoint = endpoint.ok_or_else(|| gone(&envelope))?;
-        Ok(Some((endpoint, envelope, opening.accepted)))
+        let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config);
+        let endpoint = within(until, endpoint).await?.ok_or_else(|| gone(&envelope))?;
+        Ok(Opened::Before { endpoint, envelope, decision, accepted: opening.accepted })
     }
 
     async fn send(&self, asked: &Asked) -> Result<(), Unavailable> {
@@ -194,7 +210,13 @@ where
         if endpoint.configuration.schedule.fallback().is_none() {
             return Err(Problem::unavailable(cause));
         }
-        let answer = give_up(&*self.ledger, endpoint, envelope, self.settings).await;
+        let Some(answer) = give_up(&*self.ledger, endpoint, envelope, self.settings).await else {
+            return if asked.wishes.respond_async {
+                Ok(accepted(envelope))
+            } else {
+                self.wait(asked).await
+            };
+        };
         match (asked.wishes.respond_async, answer.settled) {
             (true, true) => Ok(accepted(envelope)),
             (true, false) => Err(Problem::unavailable(cause)),
@@ -213,9 +235,7 @@ where
         let mailbox = within(until, self.ledger.read(id, Consistency::Strong)).await;
         let Some(mailbox) = mailbox.map_err(unavailable)?.filter(|m| m.envelope.endpoint == *name)
         else {
-            return Err(Problem::not_found(format!(
-                "{name} knows no request {id}. It may be too old, or not scored by any model yet."
-            )));
+            return Err(unknown_request(name, id));
         };
         let (envelope, scores) = (mailbox.envelope.clone(), mailbox.scores.clone());
         let endpoint = self.endpoints.version(name, envelope.config).await.map_err(unavailable)?;
@@ -228,6 +248,7 @@ where
                 answer(StatusCode::OK, &MailboxBody { decision, scores })
             }
             Standing::Open(_) => answer(StatusCode::ACCEPTED, &OpenBody::new(&envelope, scores)),
+            Standing::Forgotten => return Err(unknown_request(name, id)),
         })
     }
 
@@ -238,7 +259,7 @@ where
         name: &EndpointName,
         id: RequestId,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
-        let outcome = call.json()?;
+        let outcome = call.json(MAX_OUTCOME_BYTES)?;
         let until = now() + TABLE_PATIENCE;
         let unavailable = |cause| Problem::unavailable(&cause);
         // The request may have left the ledger long ago, so only the endpoint can be checked.
@@ -271,6 +292,19 @@ struct Asked {
     envelope: Arc<Envelope>,
 }
 
+/// What came of opening a mailbox.
+enum Opened {
+    New,
+    /// Somebody has opened it before: his endpoint and envelope count.
+    Before {
+        endpoint: Arc<Endpoint>,
+        envelope: Arc<Envelope>,
+        decision: Option<Arc<Decision>>,
+        /// The stream has accepted the request.
+        accepted: bool,
+    },
+}
+
 enum OpenError {
     Problem(Problem),
     Unavailable(Unavailable),
@@ -300,6 +334,12 @@ fn envelope(id: RequestId, endpoint: &Endpoint, wishes: &Wishes, received: Times
 
 fn unknown_endpoint(name: &EndpointName) -> Problem {
     Problem::not_found(format!("There is no endpoint {name}."))
+}
+
+fn unknown_request(name: &EndpointName, id: RequestId) -> Problem {
+    Problem::not_found(format!(
+        "{name} knows no request {id}. It may be too old, or not scored by any model yet."
+    ))
 }
 
 fn gone(envelope: &Envelope) -> Unavailable {

@@ -7,7 +7,7 @@ use rendezvous_core::{
     Decision, Endpoint, Envelope, Mailbox, Reason, Timestamp, Unavailable, Verdict,
     clock::sleep_until,
     now,
-    ports::{Consistency, Ledger},
+    ports::{Consistency, Ledger, Proposal},
     settle::{Standing, settle},
 };
 use tokio::time::timeout;
@@ -27,12 +27,12 @@ pub struct Settings {
 pub(crate) struct Answer {
     pub(crate) decision: Arc<Decision>,
     pub(crate) settled: bool,
-    /// How long a score took to settle it; nothing when the clock did.
+    /// How long a score took to settle it, if that could be seen.
     pub(crate) taken: Option<Duration>,
 }
 
 impl Answer {
-    fn settled(decision: Arc<Decision>) -> Self {
+    pub(crate) fn settled(decision: Arc<Decision>) -> Self {
         Self { decision, settled: true, taken: None }
     }
 
@@ -70,8 +70,9 @@ pub(crate) async fn wait<L: Ledger>(
         };
         match within(until, ledger.read(envelope.id, consistency)).await {
             Ok(Some(Mailbox { decision: Some(decision), .. })) => {
-                let taken = Some(decision.decided.since(envelope.received));
-                return Answer { taken, ..Answer::settled(decision) };
+                let by_score = !matches!(decision.reason, Reason::Deadline | Reason::Unavailable);
+                let taken = decision.decided.since(envelope.received);
+                return Answer { taken: by_score.then_some(taken), ..Answer::settled(decision) };
             }
             Ok(mailbox) => {
                 let mailbox = mailbox.unwrap_or_else(|| Mailbox::empty(envelope.clone()));
@@ -80,6 +81,10 @@ pub(crate) async fn wait<L: Ledger>(
                 match within(until, settle(ledger, endpoint, envelope, known, &[], at)).await {
                     Ok(Standing::Settled(decision)) => return Answer::settled(decision),
                     Ok(Standing::Open(instant)) => named = instant,
+                    // It was decided and forgotten before we looked: who decided is not to be had.
+                    Ok(Standing::Forgotten) => {
+                        return in_hand(endpoint, envelope, None, Reason::Unavailable, at);
+                    }
                     Err(cause) => report(envelope, &cause, "settling"),
                 }
             }
@@ -96,25 +101,27 @@ pub(crate) async fn wait<L: Ledger>(
     }
 }
 
-/// Settles on the fallback because the request could not be sent.
+/// Settles on the fallback because the request could not be sent. Nothing when a model has scored
+/// it all the same: it was sent, though we were not told.
 pub(crate) async fn give_up<L: Ledger>(
     ledger: &L,
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
     settings: Settings,
-) -> Answer {
-    use rendezvous_core::ports::Proposal;
-
-    let settlement = endpoint.configuration.schedule.give_up(Reason::Unavailable);
+) -> Option<Answer> {
+    let schedule = &endpoint.configuration.schedule;
+    let settlement = schedule.give_up(Reason::Unavailable);
     let decision = Decision::new(&settlement, endpoint, envelope, &[], now());
-    let proposal = Proposal { decision: decision.clone(), rivals: Vec::new() };
-    let until = envelope.deadline.min(now() + settings.margin);
-    match within(until, ledger.settle(envelope, &[], proposal)).await.map(|m| m.decision) {
-        Ok(Some(decision)) => Answer::settled(decision),
-        Ok(None) => Answer::unsettled(decision),
+    let rivals = schedule.choices().iter().map(|choice| choice.model.clone()).collect();
+    let proposal = Proposal { decision: decision.clone(), rivals };
+    let until = envelope.deadline.max(now() + settings.margin).min(now() + settings.margin * 4);
+    match within(until, ledger.settle(envelope, &[], proposal)).await {
+        Ok(Some(Mailbox { decision: Some(decision), .. })) => Some(Answer::settled(decision)),
+        Ok(Some(_)) => None,
+        Ok(None) => Some(Answer::unsettled(decision)),
         Err(cause) => {
             report(envelope, &cause, "settling");
-            Answer::unsettled(decision)
+            Some(Answer::unsettled(decision))
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
@@ -14,9 +15,13 @@ use rendezvous_core::{
     ports::{EndpointTable, Ledger},
     settle::{Standing, settle},
 };
+use tokio::time::timeout;
 
 /// How many requests of a batch are looked after at a time.
 const CONCURRENCY: usize = 32;
+
+/// How long the ledger may take for one request. The rest of the batch waits for it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many settled requests are remembered, at some 32 bytes each.
 const REMEMBERED: usize = 8_192;
@@ -61,7 +66,7 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
     }
 
     async fn file(&self, envelope: &Arc<Envelope>, scores: Vec<Score>) -> Result<(), Unavailable> {
-        if self.remembered().contains(envelope.id) || envelope.received <= self.ledger.horizon() {
+        if self.remembered().contains(envelope.id) {
             return Ok(());
         }
         let Some(endpoint) = self.endpoints.version(&envelope.endpoint, envelope.config).await?
@@ -80,9 +85,11 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         if scores.is_empty() {
             return Ok(());
         }
-        let standing = settle(&*self.ledger, &endpoint, envelope, None, &scores, now()).await?;
-        if let Standing::Settled(_) = standing {
-            self.remembered().insert(envelope.id);
+        let settled = settle(&*self.ledger, &endpoint, envelope, None, &scores, now());
+        let slow = |_| Unavailable::Down("ledger (no answer in time)".into());
+        match timeout(PATIENCE, settled).await.map_err(slow)?? {
+            Standing::Settled(_) | Standing::Forgotten => self.remembered().insert(envelope.id),
+            Standing::Open(_) => {}
         }
         Ok(())
     }

@@ -151,6 +151,7 @@ async fn measure(
     let deadline = Duration::from_millis(u64::try_from(own)?);
     let begin = Instant::now();
     let load = Load {
+        address,
         requests,
         begin: begin + WARM_UP,
         end: begin + WARM_UP + Duration::from_secs(seconds),
@@ -203,6 +204,7 @@ fn requests(options: &BenchOptions) -> Result<Vec<Vec<u8>>, Error> {
 /// What every connection does.
 #[derive(Clone)]
 struct Load {
+    address: SocketAddr,
     requests: Arc<Vec<Vec<u8>>>,
     begin: Instant,
     end: Instant,
@@ -248,7 +250,13 @@ impl Load {
                 }
                 Err(error) => {
                     tally.error(error.to_string());
-                    return tally;
+                    match Client::connect(self.address).await {
+                        Ok(connected) => client = connected,
+                        Err(error) => {
+                            tally.error(format!("a connection is lost: {error}"));
+                            return tally;
+                        }
+                    }
                 }
             }
         }

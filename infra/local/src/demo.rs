@@ -220,14 +220,15 @@ async fn play(
     let mut ticks = interval(Duration::from_secs(1) / round.rate);
     let mut requests = JoinSet::new();
     for i in 0..count {
-        ticks.tick().await;
+        // A request counts from the time it is due: what keeps us from sending it keeps it waiting.
+        let due = ticks.tick().await;
         let flight = &flights[i % flights.len()];
         let late = flight.late;
         let request =
             Client::post(&path, header.as_deref().unwrap_or_default(), flight.payload.get());
         let (connections, answered) = (connections.clone(), answered.clone());
         requests.spawn(async move {
-            let answer = ask(address, &connections, &request, start, late).await;
+            let answer = ask(address, &connections, &request, (start, due), late).await;
             lock(&answered).push(answer);
         });
         while requests.try_join_next().is_some() {}
@@ -255,10 +256,9 @@ async fn ask(
     address: SocketAddr,
     connections: &Mutex<Vec<Client>>,
     request: &[u8],
-    start: Instant,
+    (start, due): (Instant, Instant),
     late: bool,
 ) -> Answered {
-    let sent = Instant::now();
     let free = lock(connections).pop();
     let answer = async {
         let mut client = match free {
@@ -285,8 +285,8 @@ async fn ask(
     };
     let answer: Result<_, std::io::Error> = answer.await;
     Answered {
-        sent: sent.duration_since(start),
-        took: sent.elapsed(),
+        sent: due.duration_since(start),
+        took: due.elapsed(),
         was_late: late,
         answer: answer.map_err(|error| error.to_string()),
     }

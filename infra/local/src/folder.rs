@@ -12,6 +12,7 @@ use rendezvous_core::{
     Unavailable,
     ports::{Archive, Stored},
 };
+use tokio::task::spawn_blocking;
 
 /// A folder whose files are written once, whole or not at all.
 #[derive(Debug)]
@@ -32,31 +33,42 @@ impl FolderArchive {
         &self.root
     }
 
-    fn store(&self, name: &str, body: &Bytes) -> io::Result<Stored> {
-        let path = self.root.join(name);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
+    /// A name that no other unfinished file has.
+    fn unfinished(&self) -> PathBuf {
         let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let unfinished = self.root.join(format!(".unfinished-{}-{number}", std::process::id()));
-        let mut file = File::create(&unfinished)?;
-        file.write_all(body)?;
-        file.sync_all()?;
+        self.root.join(format!(".unfinished-{}-{number}", std::process::id()))
+    }
+}
+
+fn store(path: &Path, unfinished: &Path, body: &[u8]) -> io::Result<Stored> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let stored = write(unfinished, body).and_then(|()| {
         // Unlike a rename, a link fails when there is a file of that name.
-        let linked = fs::hard_link(&unfinished, &path);
-        fs::remove_file(&unfinished)?;
-        match linked {
+        match fs::hard_link(unfinished, path) {
             Ok(()) => Ok(Stored::New),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Stored::Already),
             Err(error) => Err(error),
         }
-    }
+    });
+    // Whatever has happened, it is of no more use; it may not even be there.
+    let _ = fs::remove_file(unfinished);
+    stored
+}
+
+fn write(path: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(body)?;
+    file.sync_all()
 }
 
 impl Archive for FolderArchive {
     async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
-        // Writing blocks this thread for a moment: batches are few, and there is nothing to win.
-        self.store(name, &body).map_err(|error| {
+        let (path, unfinished) = (self.root.join(name), self.unfinished());
+        // A disk may take long to confirm a write; the threads that answer must not wait for it.
+        let stored = spawn_blocking(move || store(&path, &unfinished, &body)).await;
+        stored.map_err(io::Error::other).flatten().map_err(|error| {
             Unavailable::Down(format!("archive {} ({error})", self.root.display()).into())
         })
     }

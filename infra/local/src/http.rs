@@ -44,7 +44,7 @@ pub async fn serve<A: Archive>(
 ) {
     let mut server = http1::Builder::new();
     // The timer bounds how long a client may take to send its headers: 30 s.
-    server.timer(TokioTimer::new()).pipeline_flush(true);
+    server.timer(TokioTimer::new());
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {

@@ -6,7 +6,9 @@
 //! halves where bisecting is on; one that names a failed record gets everything from that record
 //! on. What has been tried too often or is too old goes to the on-failure destination, whole.
 
-use std::{collections::VecDeque, fmt::Display, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use aws_lambda_events::{
     encodings::Base64Data,
@@ -15,6 +17,7 @@ use aws_lambda_events::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::DateTime;
+use futures_util::FutureExt;
 use rendezvous_core::{
     memory::{MemoryStream, Position, StoredRecord, Subscription},
     now,
@@ -50,7 +53,7 @@ impl Default for Mapping {
             maximum_batching_window: Duration::ZERO,
             parallelization_factor: 1,
             bisect_batch_on_function_error: true,
-            maximum_retry_attempts: 10,
+            maximum_retry_attempts: 100,
             maximum_record_age: Duration::from_mins(1),
             starting_position: Position::Latest,
             function_timeout: Duration::from_secs(10),
@@ -175,7 +178,10 @@ impl<F: Function, A: Archive> Lane<F, A> {
 
     async fn invoke(&self, records: &Batch) -> Outcome {
         let event = self.event(records);
-        let call = timeout(self.mapping.function_timeout, self.function.invoke(event));
+        let call = AssertUnwindSafe(self.function.invoke(event)).catch_unwind();
+        let panicked = |_| Err("it panicked".to_owned());
+        let call =
+            timeout(self.mapping.function_timeout, call.map(|end| end.unwrap_or_else(panicked)));
         let response = match call.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {

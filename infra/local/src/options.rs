@@ -108,8 +108,7 @@ impl SystemOptions {
             return Err(format!("{}: no model card (*.json) here", models.display()).into());
         }
         for card in found {
-            let model = Arc::new(OnnxModel::load(&card)?);
-            system.add_model_on_thread(model, |model, work| model.on_its_thread(work))?;
+            system.add_model(OnnxModel::load(&card).await?);
         }
         for Fault { model, number } in &self.slow {
             known(&system, model)?.slow(Duration::from_millis(*number));

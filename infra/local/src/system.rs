@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
@@ -23,12 +21,7 @@ use rendezvous_core::{
 use rendezvous_decoy::Decoy;
 use rendezvous_ingress::{Bounds, Ingress, Settings};
 use rendezvous_model::{Model, ModelFunction};
-use tokio::{
-    runtime,
-    sync::{oneshot, watch},
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use crate::{
     faults::{Faults, Faulty},
@@ -139,44 +132,6 @@ impl<A: Archive> System<A> {
 
     /// Brings a model up beside the others: it scores what arrives from now on.
     pub fn add_model<M: Model>(&self, model: M) -> Arc<Faults> {
-        let (lanes, faults) = self.lanes(model);
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        for lane in lanes {
-            tasks.spawn(lane);
-        }
-        faults
-    }
-
-    /// The same on a thread of its own, as a function has a sandbox of its own: a model that keeps
-    /// its processor busy holds up no other. `enter` runs the work that it is given.
-    pub fn add_model_on_thread<M: Model>(
-        &self,
-        model: Arc<M>,
-        enter: impl FnOnce(&M, Box<dyn FnOnce() + Send>) + Send + 'static,
-    ) -> io::Result<Arc<Faults>> {
-        let (lanes, faults) = self.lanes(model.clone());
-        let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
-        let (ended, end) = oneshot::channel();
-        let work = move || {
-            let mut tasks = JoinSet::new();
-            for lane in lanes {
-                tasks.spawn_on(lane, runtime.handle());
-            }
-            runtime.block_on(tasks.join_all());
-            // Whoever stops the system may have given up waiting.
-            let _ = ended.send(());
-        };
-        let name = model.profile().id.to_string();
-        thread::Builder::new().name(name).spawn(move || enter(&model, Box::new(work)))?;
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async { end.await.unwrap_or(()) });
-        Ok(faults)
-    }
-
-    fn lanes<M: Model>(
-        &self,
-        model: M,
-    ) -> (Vec<impl Future<Output = ()> + Send + use<M, A>>, Arc<Faults>) {
         let mapping =
             Mapping { parallelization_factor: self.parallelization_factor, ..Mapping::default() };
         let id = model.profile().id.clone();
@@ -188,10 +143,13 @@ impl<A: Archive> System<A> {
             faults: faults.clone(),
         });
         let stop = self.stop.subscribe();
-        let lanes = mapping::lanes(&self.input, &mapping, &function, &self.archive, &stop);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in mapping::lanes(&self.input, &mapping, &function, &self.archive, &stop) {
+            tasks.spawn(lane);
+        }
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         models.insert(id, faults.clone());
-        (lanes, faults)
+        faults
     }
 
     /// The models that are up.

@@ -31,8 +31,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Reads every record of a batch with `parse`. What cannot be read never can: it is logged, left to
-/// the decoy to keep, and passed by, so that it does not block its shard. The number beside each
+/// Reads every record of a batch with `parse`. What cannot be read never can: it is logged and
+/// passed by, so that it does not block its shard; to keep it is the decoy's business. The number beside each
 /// message is its record's place in the batch.
 pub fn messages<'a, T>(
     event: &'a KinesisEvent,

@@ -67,7 +67,11 @@ static SIMULATION: OnceLock<(Timestamp, Instant)> = OnceLock::new();
 /// must not carry on from where it stopped.
 pub fn now() -> Timestamp {
     match SIMULATION.get() {
-        Some((start, anchor)) => *start + Instant::now().duration_since(*anchor),
+        Some((start, anchor)) => {
+            // A runtime that began before the simulation is behind its anchor.
+            let now = Instant::now();
+            *start + now.saturating_duration_since(*anchor) - anchor.saturating_duration_since(now)
+        }
         None => wall(),
     }
 }

@@ -12,9 +12,10 @@ use crate::{
     clock::now,
     endpoint::Endpoint,
     json::Json,
-    mailbox::Mailbox,
+    mailbox::{Mailbox, Score},
+    message::Envelope,
     names::{EndpointName, RequestId},
-    ports::{Archive, Consistency, EndpointTable, Ledger, OutcomeTable, Stored},
+    ports::{Archive, Consistency, EndpointTable, Ledger, OutcomeTable, Proposal, Stored},
 };
 
 /// The rules of the ledger.
@@ -32,15 +33,29 @@ async fn read(ledger: &impl Ledger, id: RequestId) -> Option<Mailbox> {
     ledger.read(id, Consistency::Strong).await.expect("the ledger answers")
 }
 
+async fn file(ledger: &impl Ledger, envelope: &Arc<Envelope>, scores: &[Score]) -> Mailbox {
+    ledger.file(envelope, scores).await.expect("the ledger answers").expect("not forgotten")
+}
+
+async fn settle(
+    ledger: &impl Ledger,
+    envelope: &Arc<Envelope>,
+    scores: &[Score],
+    proposal: Proposal,
+) -> Mailbox {
+    let settled = ledger.settle(envelope, scores, proposal).await;
+    settled.expect("the ledger answers").expect("not forgotten")
+}
+
 async fn the_first_result_of_a_model_counts(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     assert_eq!(read(ledger, envelope.id).await, None);
     let (a, b) = (samples::score("a@1", "1"), samples::failure("b@1"));
-    let mailbox = ledger.file(&envelope, slice::from_ref(&a)).await.expect("filed");
+    let mailbox = file(ledger, &envelope, slice::from_ref(&a)).await;
     assert_eq!(mailbox.scores, slice::from_ref(&a));
     let again = [samples::failure("a@1"), b.clone(), samples::score("b@1", "2")];
-    let mailbox = ledger.file(&envelope, &again).await.expect("filed");
+    let mailbox = file(ledger, &envelope, &again).await;
     assert_eq!(mailbox.scores, [a.clone(), b.clone()]);
     let mailbox = read(ledger, envelope.id).await.expect("a mailbox");
     assert_eq!(
@@ -55,13 +70,13 @@ async fn the_first_decision_stands_and_closes_the_mailbox(ledger: &impl Ledger) 
     let (a, b) = (samples::score("a@1", "{\"p\": 0.50}"), samples::score("b@1", "2"));
     let first = samples::proposal(&endpoint, &envelope, slice::from_ref(&a));
     let decision = first.decision.clone();
-    let mailbox = ledger.settle(&envelope, slice::from_ref(&a), first).await.expect("settled");
+    let mailbox = settle(ledger, &envelope, slice::from_ref(&a), first).await;
     assert_eq!(mailbox.decision.as_deref(), Some(&decision));
     assert_eq!(mailbox.scores, slice::from_ref(&a), "scores are filed in the same write");
     let other = samples::fallback(&endpoint, &envelope);
-    let mailbox = ledger.settle(&envelope, slice::from_ref(&b), other).await.expect("answered");
+    let mailbox = settle(ledger, &envelope, slice::from_ref(&b), other).await;
     assert_eq!(mailbox.decision.as_deref(), Some(&decision));
-    let mailbox = ledger.file(&envelope, &[b]).await.expect("answered");
+    let mailbox = file(ledger, &envelope, &[b]).await;
     assert_eq!(mailbox.scores, [a], "nothing is filed once a decision stands");
     assert_eq!(read(ledger, envelope.id).await, Some(mailbox));
 }
@@ -70,10 +85,10 @@ async fn a_settlement_that_overlooks_a_rival_writes_nothing(ledger: &impl Ledger
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let (a, b) = (samples::score("a@1", "1"), samples::score("b@1", "2"));
-    ledger.file(&envelope, slice::from_ref(&a)).await.expect("filed");
+    file(ledger, &envelope, slice::from_ref(&a)).await;
     let mut proposal = samples::fallback(&endpoint, &envelope);
     proposal.rivals = vec![b.model.clone(), a.model.clone()];
-    let mailbox = ledger.settle(&envelope, &[b], proposal).await.expect("answered");
+    let mailbox = settle(ledger, &envelope, &[b], proposal).await;
     assert_eq!(mailbox.decision, None);
     assert_eq!(mailbox.scores, [a]);
     assert_eq!(read(ledger, envelope.id).await, Some(mailbox));
@@ -83,10 +98,10 @@ async fn a_rivals_failure_does_not_stop_a_settlement(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let failure = samples::failure("a@1");
-    ledger.file(&envelope, slice::from_ref(&failure)).await.expect("filed");
+    file(ledger, &envelope, slice::from_ref(&failure)).await;
     let mut proposal = samples::fallback(&endpoint, &envelope);
     proposal.rivals = vec![failure.model];
-    let mailbox = ledger.settle(&envelope, &[], proposal).await.expect("settled");
+    let mailbox = settle(ledger, &envelope, &[], proposal).await;
     assert!(mailbox.decision.is_some());
 }
 
@@ -94,10 +109,10 @@ async fn a_score_filed_before_is_not_settled_on_again(ledger: &impl Ledger) {
     let endpoint = samples::endpoint();
     let envelope = samples::envelope(&endpoint);
     let failure = samples::failure("a@1");
-    ledger.file(&envelope, slice::from_ref(&failure)).await.expect("filed");
+    file(ledger, &envelope, slice::from_ref(&failure)).await;
     let score = samples::score("a@1", "1");
     let proposal = samples::proposal(&endpoint, &envelope, slice::from_ref(&score));
-    let mailbox = ledger.settle(&envelope, &[score], proposal).await.expect("answered");
+    let mailbox = settle(ledger, &envelope, &[score], proposal).await;
     assert_eq!(mailbox.decision, None);
     assert_eq!(mailbox.scores, [failure]);
 }
@@ -113,7 +128,7 @@ async fn an_opened_request_is_opened_once(ledger: &impl Ledger) {
     assert_eq!((opening.payload_sha256, opening.accepted), ([7; 32], false));
     assert_eq!(found.envelope, envelope, "the first envelope stays");
     ledger.mark_accepted(envelope.id).await.expect("marked");
-    let mailbox = ledger.file(&envelope, &[samples::score("a@1", "1")]).await.expect("filed");
+    let mailbox = file(ledger, &envelope, &[samples::score("a@1", "1")]).await;
     assert!(mailbox.opening.expect("still opened").accepted);
 }
 
@@ -124,10 +139,10 @@ async fn racing_settlers_agree(ledger: &impl Ledger) {
     let with_score = samples::proposal(&endpoint, &envelope, slice::from_ref(&score));
     let without = samples::fallback(&endpoint, &envelope);
     let (one, two) = tokio::join!(
-        ledger.settle(&envelope, slice::from_ref(&score), with_score),
-        ledger.settle(&envelope, &[], without),
+        settle(ledger, &envelope, slice::from_ref(&score), with_score),
+        settle(ledger, &envelope, &[], without),
     );
-    let decisions = [one.expect("answered").decision, two.expect("answered").decision];
+    let decisions = [one.decision, two.decision];
     assert!(decisions[0].is_some());
     assert_eq!(decisions[0], decisions[1]);
 }

@@ -136,7 +136,7 @@ pub struct Endpoint {
 /// How long a pointer to the current version may be used without asking again.
 pub const POINTER_AGE: Duration = Duration::from_secs(1);
 
-/// How long a refresh of a known pointer may take; a request is waiting behind it.
+/// The longest that a refresh of a known pointer may take; a request is waiting behind it.
 const REFRESH_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long any other read may take.
@@ -149,56 +149,63 @@ const VERSIONS_KEPT: usize = 1_000;
 /// [`POINTER_AGE`].
 pub struct Endpoints<T> {
     table: Arc<T>,
-    pointers: Mutex<HashMap<EndpointName, Pointer>>,
+    current: Mutex<HashMap<EndpointName, Current>>,
     versions: Mutex<HashMap<(EndpointName, u64), Arc<Endpoint>>>,
 }
 
-#[derive(Clone, Copy)]
-struct Pointer {
-    version: u64,
-    /// When it was last read, or tried to be.
+#[derive(Clone)]
+struct Current {
+    endpoint: Arc<Endpoint>,
+    /// When the pointer to it was last read, or tried to be.
     asked: Timestamp,
 }
 
 impl<T: EndpointTable> Endpoints<T> {
     pub fn new(table: Arc<T>) -> Self {
-        Self { table, pointers: Mutex::default(), versions: Mutex::default() }
+        Self { table, current: Mutex::default(), versions: Mutex::default() }
     }
 
     /// The current version. A pointer older than [`POINTER_AGE`] is refreshed before use, and used
     /// stale only while the table cannot be read; that is then tried again once a second.
     pub async fn current(&self, name: &EndpointName) -> Result<Option<Arc<Endpoint>>, Unavailable> {
-        let known = lock(&self.pointers).get(name).copied();
-        let version = match known {
-            Some(pointer) if now().since(pointer.asked) < POINTER_AGE => Some(pointer.version),
-            _ => self.refresh(name, known).await?,
+        let known = lock(&self.current).get(name).cloned();
+        let patience = match &known {
+            Some(known) if now().since(known.asked) < POINTER_AGE => {
+                return Ok(Some(known.endpoint.clone()));
+            }
+            // Most of the time that the request has is not ours to wait.
+            Some(known) => {
+                (known.endpoint.configuration.schedule.deadline() / 4).min(REFRESH_PATIENCE)
+            }
+            None => READ_PATIENCE,
         };
-        match version {
-            Some(version) => self.version(name, version).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn refresh(
-        &self,
-        name: &EndpointName,
-        known: Option<Pointer>,
-    ) -> Result<Option<u64>, Unavailable> {
-        let patience = if known.is_some() { REFRESH_PATIENCE } else { READ_PATIENCE };
-        let version = match (in_time(patience, self.table.current(name)).await, known) {
-            (Ok(version), _) => version,
-            (Err(cause), Some(stale)) => {
+        let endpoint = match (in_time(patience, self.read_current(name)).await, known) {
+            (Ok(endpoint), _) => endpoint,
+            (Err(cause), Some(known)) => {
                 tracing::warn!(endpoint = %name, %cause, "the last known version is used");
-                Some(stale.version)
+                Some(known.endpoint)
             }
             (Err(cause), None) => return Err(cause),
         };
-        let mut pointers = lock(&self.pointers);
-        match version {
-            Some(version) => pointers.insert(name.clone(), Pointer { version, asked: now() }),
-            None => pointers.remove(name),
-        };
-        Ok(version)
+        let mut current = lock(&self.current);
+        match &endpoint {
+            Some(endpoint) => {
+                let endpoint = endpoint.clone();
+                current.insert(name.clone(), Current { endpoint, asked: now() });
+            }
+            None => drop(current.remove(name)),
+        }
+        Ok(endpoint)
+    }
+
+    async fn read_current(
+        &self,
+        name: &EndpointName,
+    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        match self.table.current(name).await? {
+            Some(version) => self.version(name, version).await,
+            None => Ok(None),
+        }
     }
 
     /// One version, from the table only the first time.

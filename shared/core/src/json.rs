@@ -31,13 +31,6 @@ impl Json {
         Ok(Self(value.to_owned().into()))
     }
 
-    /// The JSON of a value of ours.
-    pub fn of(value: &impl Serialize) -> Result<Self, Invalid> {
-        serde_json::value::to_raw_value(value)
-            .map(|raw| Self(raw.into()))
-            .map_err(|error| Invalid::new(format!("cannot be written as JSON: {error}")))
-    }
-
     /// The text, as it came.
     pub fn as_str(&self) -> &str {
         self.0.get()

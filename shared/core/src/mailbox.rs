@@ -70,7 +70,7 @@ impl Mailbox {
 /// The one answer to a request.
 ///
 /// Given the scores of the models in `seen`, `Schedule::decide` at `decided` under version
-/// `config` comes to the same answer again.
+/// `config` comes to the same answer again, unless the reason is `unavailable`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     pub kind: Kind,

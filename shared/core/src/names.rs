@@ -168,7 +168,7 @@ fn check_key(text: &str) -> Result<(), Invalid> {
 }
 
 /// A rejected text as it may stand in a message: quoted, escaped and short.
-fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     const SHOWN: usize = 80;
     let short: String = text.chars().take(SHOWN).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };

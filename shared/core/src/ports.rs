@@ -1,7 +1,7 @@
 //! What the system needs of the outside, each as narrow as its callers allow.
 //!
-//! Every port has two real implementations, in [`crate::memory`] and on AWS, and one suite,
-//! [`crate::contract`], that both must pass.
+//! Every port has a reference implementation in [`crate::memory`], and one suite,
+//! [`crate::contract`], that every implementation must pass.
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
@@ -86,6 +86,8 @@ pub struct Proposal {
 }
 
 /// The table of mailboxes, one item a request.
+///
+/// A ledger forgets old requests, see [`Ledger::file`]; but none that may still be waited for.
 pub trait Ledger: Send + Sync + 'static {
     /// The mailbox of `id`, if there is one.
     fn read(
@@ -107,27 +109,27 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Files `scores`, unless a decision stands, and returns the mailbox as it is thereafter. The
     /// first score or failure of a model counts; the mailbox is made where there is none.
+    ///
+    /// `None`: the request may have been here and be forgotten. Nothing is filed, lest it is decided
+    /// a second time.
     fn file(
         &self,
         envelope: &Arc<Envelope>,
         scores: &[Score],
-    ) -> impl Future<Output = Result<Mailbox, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
 
     /// Files `scores` and commits the proposal in one write, or writes nothing. Returns the
     /// mailbox as it is thereafter: its decision is the one that stands.
     ///
     /// Nothing is written, and there may be no decision, when what the proposal rests on is not
     /// so: a rival has a score, or the decided model is among `scores` and has been filed before.
+    /// `None` as for [`Ledger::file`].
     fn settle(
         &self,
         envelope: &Arc<Envelope>,
         scores: &[Score],
         proposal: Proposal,
-    ) -> impl Future<Output = Result<Mailbox, Unavailable>> + Send;
-
-    /// Requests received before this instant may have been forgotten: nothing of theirs is filed,
-    /// lest a forgotten request is decided a second time.
-    fn horizon(&self) -> Timestamp;
+    ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
 }
 
 /// Every version of every endpoint's configuration, and which one is current.

@@ -19,6 +19,8 @@ pub enum Standing {
     Settled(Arc<Decision>),
     /// Without a new score nothing changes before this instant.
     Open(Timestamp),
+    /// It is so old that the ledger has forgotten whether it was decided.
+    Forgotten,
 }
 
 /// Files the scores at hand and settles the request if the schedule says so at `now`.
@@ -48,7 +50,7 @@ pub async fn settle<L: Ledger>(
             at_hand.iter().filter(|score| !known_to_ledger(&score.model)).cloned().collect();
         let mut mailbox = confirmed.clone();
         mailbox.file(&unfiled);
-        confirmed = match schedule.decide(envelope.received, envelope.deadline, now, &mailbox) {
+        let written = match schedule.decide(envelope.received, envelope.deadline, now, &mailbox) {
             Verdict::Stands(decision) => return Ok(Standing::Settled(Arc::new(decision.clone()))),
             Verdict::Settle(settlement) => {
                 let preferred = &choices[..settlement.choice.unwrap_or(choices.len())];
@@ -61,6 +63,10 @@ pub async fn settle<L: Ledger>(
                 return Ok(Standing::Open(instant));
             }
             Verdict::WaitUntil(_) => ledger.file(envelope, &unfiled).await?,
+        };
+        confirmed = match written {
+            Some(mailbox) => mailbox,
+            None => return Ok(Standing::Forgotten),
         };
     }
 }

@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rendezvous_core::{
-    Decision, Endpoint, Endpoints, Envelope, Kind, Mailbox, Reason, Score, Timestamp, Unavailable,
-    clock, contract,
+    Configuration, Decision, Endpoint, EndpointName, Endpoints, Envelope, Kind, Mailbox, Reason,
+    Score, Timestamp, Unavailable, clock, contract,
     contract::samples,
     memory::{MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, Trouble},
     now,
@@ -63,7 +69,7 @@ impl Case {
     async fn decision(&self, scores: &[Score], after_ms: u64) -> Arc<Decision> {
         match self.settle(scores, after_ms).await {
             Standing::Settled(decision) => decision,
-            Standing::Open(instant) => panic!("still open until {instant}"),
+            other => panic!("not settled: {other:?}"),
         }
     }
 
@@ -128,7 +134,7 @@ async fn racing_settlers_return_one_decision() {
     let (one, two) = tokio::join!(case.decision(&scores, 1000), case.decision(&[], 1000));
     assert_eq!(one, two);
     let mailbox = case.ledger.file(&case.envelope, &[]).await.unwrap();
-    assert_eq!(mailbox.decision, Some(one));
+    assert_eq!(mailbox.unwrap().decision, Some(one));
 }
 
 #[tokio::test]
@@ -142,6 +148,71 @@ async fn a_known_mailbox_that_is_decided_costs_no_call() {
     let standing = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, at);
     assert_eq!(standing.await.unwrap(), Standing::Settled(decision));
     assert_eq!(case.ledger.calls(), calls);
+}
+
+#[tokio::test]
+async fn a_score_of_a_forgotten_request_settles_nothing() {
+    let case = Case { ledger: MemoryLedger::with_capacity(1), ..Case::new() };
+    case.decision(&[samples::score("a@1", "1")], 1).await;
+    for _ in 0..100 {
+        let envelope = samples::envelope(&case.endpoint);
+        let proposal = samples::fallback(&case.endpoint, &envelope);
+        case.ledger.settle(&envelope, &[], proposal).await.unwrap();
+    }
+    assert_eq!(case.settle(&[samples::score("a@1", "1")], 2).await, Standing::Forgotten);
+    assert_eq!(case.settle(&[samples::score("b@1", "1")], 2).await, Standing::Forgotten);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_cannot_be_read_yet_leaves_the_old_one_in_use() {
+    clock::simulate(now());
+    let table =
+        Arc::new(Halting { inner: MemoryEndpoints::default(), halted: AtomicBool::new(false) });
+    let configuration = samples::endpoint().configuration;
+    let name = "sample".parse().unwrap();
+    let endpoints = Endpoints::new(table.clone());
+    table.publish(&name, configuration.clone()).await.unwrap();
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
+    table.publish(&name, configuration).await.unwrap();
+    table.halted.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
+    assert!(before.elapsed() <= Duration::from_millis(100), "a request is waiting");
+    table.halted.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
+}
+
+/// A table whose pointers can be read while its versions hang.
+struct Halting {
+    inner: MemoryEndpoints,
+    halted: AtomicBool,
+}
+
+impl EndpointTable for Halting {
+    async fn current(&self, name: &EndpointName) -> Result<Option<u64>, Unavailable> {
+        self.inner.current(name).await
+    }
+
+    async fn version(
+        &self,
+        name: &EndpointName,
+        version: u64,
+    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        if self.halted.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.version(name, version).await
+    }
+
+    async fn publish(
+        &self,
+        name: &EndpointName,
+        configuration: Configuration,
+    ) -> Result<u64, Unavailable> {
+        self.inner.publish(name, configuration).await
+    }
 }
 
 #[tokio::test(start_paused = true)]

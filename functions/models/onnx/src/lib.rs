@@ -4,19 +4,19 @@
 //! requests is one such tensor, which costs a tenth of scoring row by row.
 
 mod card;
+mod engine;
 
 use std::{
     fmt::Write,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use rendezvous_core::{Failure, FailureKind, Invalid, Json};
 use rendezvous_model::{Model, Profile};
-use rten::{RunOptions, ThreadPool};
-use rten_tensor::{AsView, Layout, NdTensor, NdTensorView};
 use sha2::{Digest, Sha256};
+
+use crate::engine::Engine;
 
 pub use card::{Card, Provenance};
 
@@ -38,15 +38,12 @@ pub enum LoadError {
 pub struct OnnxModel {
     card: Card,
     profile: Profile,
-    graph: rten::Model,
-    /// A pool of one thread: requests run beside each other, not the parts of a small graph.
-    pool: Arc<ThreadPool>,
-    options: RunOptions,
+    engine: Engine,
 }
 
 impl OnnxModel {
     /// Loads the model of a card: checks the ONNX file's hash and scores a sample row.
-    pub fn load(card_path: &Path) -> Result<Self, LoadError> {
+    pub async fn load(card_path: &Path) -> Result<Self, LoadError> {
         let read = |path: &Path| {
             fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
         };
@@ -64,38 +61,14 @@ impl OnnxModel {
             return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
         }
         let graph = rten::Model::load(bytes).map_err(|error| wrong_file(error.to_string()))?;
-        let pool = Arc::new(ThreadPool::with_num_threads(1));
-        let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
-        let model = Self { profile: card.profile(), card, graph, pool, options };
-        model.run(1, model.card.sample_row()).map_err(wrong_file)?;
-        Ok(model)
-    }
-
-    /// Does `work` on the thread of the model's graph, and waits for it.
-    ///
-    /// The graph runs on a thread pool. A score that is asked for from any other thread goes there
-    /// and back, which costs as much as scoring a row; from here it costs nothing. So whoever runs
-    /// a model for long does it here.
-    pub fn on_its_thread<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.pool.run(work)
+        let engine = Engine::start(graph, card.columns(), card.outputs().len())
+            .map_err(|error| wrong_file(error.to_string()))?;
+        engine.run(1, card.sample_row()).await.map_err(wrong_file)?;
+        Ok(Self { profile: card.profile(), card, engine })
     }
 
     pub fn card(&self) -> &Card {
         &self.card
-    }
-
-    /// Runs the graph on rows of the tensor; gives the numbers of its output, or what went wrong.
-    fn run(&self, rows: usize, numbers: Vec<f32>) -> Result<Vec<f32>, String> {
-        let input = NdTensor::<f32, 2>::from_data([rows, self.card.columns()], numbers);
-        let output = self.graph.run_one(input.into(), Some(self.options.clone()));
-        let output = output.map_err(|error| error.to_string())?;
-        let output: NdTensorView<f32, 2> =
-            output.as_view().try_into().map_err(|error| format!("output: {error}"))?;
-        let expected = [rows, self.card.outputs().len()];
-        if output.shape() != expected {
-            return Err(format!("the output is {:?}, not {expected:?}", output.shape()));
-        }
-        Ok(output.to_vec())
     }
 
     /// The JSON of one row of the output.
@@ -132,7 +105,7 @@ impl Model for OnnxModel {
         let read: Vec<Result<(), Failure>> =
             payloads.iter().map(|payload| self.card.push_row(payload, &mut tensor)).collect();
         let count = read.iter().filter(|read| read.is_ok()).count();
-        let output = if count == 0 { Ok(Vec::new()) } else { self.run(count, tensor) };
+        let output = if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
         let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
         let row = |read: Result<(), Failure>| {
             read?;

@@ -60,7 +60,7 @@ async fn every_model_agrees_with_scikit_learn() {
     let cards = cards(&flights()).unwrap();
     assert_eq!(cards.len(), 5);
     for card in cards {
-        let model = OnnxModel::load(&card).unwrap();
+        let model = OnnxModel::load(&card).await.unwrap();
         let id = model.profile().id.as_str().to_owned();
         let expected = expected.remove(&id).unwrap();
         assert_eq!(expected.len(), 1_000);
@@ -82,7 +82,7 @@ async fn every_model_agrees_with_scikit_learn() {
 
 #[tokio::test]
 async fn one_payload_that_does_not_fit_spoils_no_other() {
-    let model = OnnxModel::load(&flights().join("gbt.json")).unwrap();
+    let model = OnnxModel::load(&flights().join("gbt.json")).await.unwrap();
     let good = payloads().swap_remove(0);
     let bad = Json::parse(r#"{"hour":99}"#).unwrap();
     let alone = model.score(std::slice::from_ref(&good)).await.remove(0).unwrap();
@@ -91,12 +91,12 @@ async fn one_payload_that_does_not_fit_spoils_no_other() {
     assert_eq!(together[1].as_ref().unwrap(), &alone);
 }
 
-#[test]
-fn a_file_that_is_not_the_cards_is_refused() {
+#[tokio::test]
+async fn a_file_that_is_not_the_cards_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let card = folder.path().join("prior.json");
     fs::copy(flights().join("prior.json"), &card).unwrap();
     fs::copy(flights().join("timetable.onnx"), folder.path().join("prior.onnx")).unwrap();
-    let error = OnnxModel::load(&card).err().unwrap().to_string();
+    let error = OnnxModel::load(&card).await.err().unwrap().to_string();
     assert!(error.contains("sha256") && error.contains("prior.onnx"), "{error}");
 }

@@ -48,20 +48,6 @@ pub trait Model: Send + Sync + 'static {
     fn score(&self, payloads: &[Json]) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send;
 }
 
-impl<M: Model> Model for Arc<M> {
-    fn profile(&self) -> &Profile {
-        (**self).profile()
-    }
-
-    fn largest_batch(&self) -> usize {
-        (**self).largest_batch()
-    }
-
-    fn score(&self, payloads: &[Json]) -> impl Future<Output = Vec<Result<Json, Failure>>> + Send {
-        (**self).score(payloads)
-    }
-}
-
 /// How long scores are tried to be sent before the batch is handed back to Lambda.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
@@ -166,12 +152,10 @@ async fn results<M: Model>(model: &Arc<M>, payloads: Vec<Json>) -> Vec<Result<Js
         }
         // One payload has crashed the call for all: find it, so that the others get their scores.
         Err(_) => {
-            let mut alone = Vec::with_capacity(count);
-            for payload in payloads {
-                let result = call(model.clone(), vec![payload]).await;
-                alone.push(result.and_then(|mut results| results.swap_remove(0)));
-            }
-            alone
+            let alone = payloads
+                .into_iter()
+                .map(|payload| async { call(model.clone(), vec![payload]).await?.swap_remove(0) });
+            join_all(alone).await
         }
     }
 }

@@ -1,15 +1,15 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
-    endpoint::MAX_DEADLINE,
     mailbox::{Mailbox, Opening, Score},
     message::Envelope,
     names::RequestId,
@@ -19,26 +19,91 @@ use crate::{
 /// How many parts the table has, so that few calls wait for each other.
 const PARTS: usize = 16;
 
+/// How many more forgotten requests than mailboxes are known to have been here, at some 60 bytes
+/// each.
+const FORGOTTEN_FACTOR: usize = 4;
+
+/// How long after its deadline somebody may still be waiting for an undecided request.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Mailboxes in memory, at most so many; the oldest go first.
 ///
-/// A request that may still be waited for is never forgotten. When only such are left and the
-/// table is full, new ones are throttled.
+/// A request that may still be waited for is never forgotten: when the table is full of such, new
+/// ones are throttled. Of those forgotten the ids are kept for a while, so that a late score cannot
+/// bring one back.
 #[derive(Debug)]
 pub struct MemoryLedger {
     pub outage: Outage,
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
-    /// The latest `received` of all that was forgotten.
-    horizon: AtomicI64,
     reads: AtomicU64,
     writes: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Part {
     mailboxes: HashMap<RequestId, Mailbox>,
     /// The keys of `mailboxes`, oldest entry first.
     by_age: VecDeque<RequestId>,
+    forgotten: HashSet<RequestId>,
+    /// `forgotten`, oldest entry first, with when each was received.
+    forgotten_by_age: VecDeque<(RequestId, Timestamp)>,
+    /// What was received until then may have been forgotten so long ago that its id is, too.
+    horizon: Timestamp,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            mailboxes: HashMap::new(),
+            by_age: VecDeque::new(),
+            forgotten: HashSet::new(),
+            forgotten_by_age: VecDeque::new(),
+            horizon: Timestamp::from_micros(i64::MIN),
+        }
+    }
+}
+
+impl Part {
+    /// Makes room for one more, at the cost of the oldest that nobody can be waiting for.
+    fn make_room(&mut self, capacity: usize) -> Result<(), Unavailable> {
+        // Those that are waited for are few: they are looked at again another time.
+        for _ in 0..self.by_age.len() {
+            if self.mailboxes.len() < capacity {
+                return Ok(());
+            }
+            let Some(id) = self.by_age.pop_front() else { break };
+            match self.mailboxes.get(&id) {
+                Some(mailbox) if is_waited_for(mailbox) => self.by_age.push_back(id),
+                _ => self.forget(id, capacity),
+            }
+        }
+        if self.mailboxes.len() < capacity {
+            return Ok(());
+        }
+        Err(Unavailable::Throttled("ledger (full of open requests)".into()))
+    }
+
+    fn forget(&mut self, id: RequestId, capacity: usize) {
+        let Some(mailbox) = self.mailboxes.remove(&id) else { return };
+        self.forgotten.insert(id);
+        self.forgotten_by_age.push_back((id, mailbox.envelope.received));
+        if self.forgotten_by_age.len() > capacity * FORGOTTEN_FACTOR
+            && let Some((oldest, received)) = self.forgotten_by_age.pop_front()
+        {
+            self.forgotten.remove(&oldest);
+            self.horizon = self.horizon.max(received);
+        }
+    }
+
+    /// Whether a request that has no mailbox may have had one.
+    fn may_have_forgotten(&self, envelope: &Envelope) -> bool {
+        self.forgotten.contains(&envelope.id) || envelope.received <= self.horizon
+    }
+}
+
+fn is_waited_for(mailbox: &Mailbox) -> bool {
+    mailbox.decision.is_none() && now() <= mailbox.envelope.deadline + GRACE
 }
 
 impl Default for MemoryLedger {
@@ -49,13 +114,12 @@ impl Default for MemoryLedger {
 }
 
 impl MemoryLedger {
-    /// A ledger for about `mailboxes` requests, of some 700 bytes each.
+    /// A ledger for about `mailboxes` requests. One takes some 800 bytes and its scores' JSON.
     pub fn with_capacity(mailboxes: usize) -> Self {
         Self {
             outage: Outage::default(),
             parts: std::array::from_fn(|_| Mutex::default()),
             capacity_of_part: mailboxes.div_ceil(PARTS),
-            horizon: AtomicI64::new(i64::MIN),
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
@@ -70,38 +134,22 @@ impl MemoryLedger {
     fn update(
         &self,
         envelope: &Arc<Envelope>,
+        may_be_forgotten: bool,
         change: impl FnOnce(&mut Mailbox),
-    ) -> Result<Mailbox, Unavailable> {
+    ) -> Result<Option<Mailbox>, Unavailable> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let part = &mut *lock(self.part(envelope.id));
         if !part.mailboxes.contains_key(&envelope.id) {
-            if part.mailboxes.len() >= self.capacity_of_part {
-                self.forget_oldest(part)?;
+            if may_be_forgotten && part.may_have_forgotten(envelope) {
+                return Ok(None);
             }
-            part.mailboxes.insert(envelope.id, Mailbox::empty(envelope.clone()));
+            part.make_room(self.capacity_of_part)?;
             part.by_age.push_back(envelope.id);
         }
-        let Some(mailbox) = part.mailboxes.get_mut(&envelope.id) else {
-            return Err(Unavailable::Down("ledger".into()));
-        };
+        let made = || Mailbox::empty(envelope.clone());
+        let mailbox = part.mailboxes.entry(envelope.id).or_insert_with(made);
         change(mailbox);
-        Ok(mailbox.clone())
-    }
-
-    fn forget_oldest(&self, part: &mut Part) -> Result<(), Unavailable> {
-        let oldest = part.by_age.front().and_then(|id| part.mailboxes.get(id));
-        if let Some(mailbox) = oldest {
-            let waited_for = mailbox.decision.is_none()
-                && now().since(mailbox.envelope.received) <= MAX_DEADLINE;
-            if waited_for {
-                return Err(Unavailable::Throttled("ledger (full of open requests)".into()));
-            }
-            self.horizon.fetch_max(mailbox.envelope.received.as_micros(), Ordering::Relaxed);
-        }
-        if let Some(id) = part.by_age.pop_front() {
-            part.mailboxes.remove(&id);
-        }
-        Ok(())
+        Ok(Some(mailbox.clone()))
     }
 
     fn part(&self, id: RequestId) -> &Mutex<Part> {
@@ -124,7 +172,7 @@ impl Ledger for MemoryLedger {
     ) -> Result<Option<Mailbox>, Unavailable> {
         self.outage.check("ledger").await?;
         let mut existing = None;
-        self.update(envelope, |mailbox| {
+        self.update(envelope, false, |mailbox| {
             if mailbox.opening.is_some() {
                 existing = Some(mailbox.clone());
             } else {
@@ -137,12 +185,10 @@ impl Ledger for MemoryLedger {
     async fn mark_accepted(&self, id: RequestId) -> Result<(), Unavailable> {
         self.outage.check("ledger").await?;
         self.writes.fetch_add(1, Ordering::Relaxed);
-        let opening = |mailbox: &mut Mailbox| {
-            if let Some(opening) = &mut mailbox.opening {
-                opening.accepted = true;
-            }
-        };
-        lock(self.part(id)).mailboxes.get_mut(&id).map(opening);
+        let part = &mut *lock(self.part(id));
+        if let Some(opening) = part.mailboxes.get_mut(&id).and_then(|m| m.opening.as_mut()) {
+            opening.accepted = true;
+        }
         Ok(())
     }
 
@@ -150,9 +196,9 @@ impl Ledger for MemoryLedger {
         &self,
         envelope: &Arc<Envelope>,
         scores: &[Score],
-    ) -> Result<Mailbox, Unavailable> {
+    ) -> Result<Option<Mailbox>, Unavailable> {
         self.outage.check("ledger").await?;
-        self.update(envelope, |mailbox| mailbox.file(scores))
+        self.update(envelope, true, |mailbox| mailbox.file(scores))
     }
 
     async fn settle(
@@ -160,12 +206,12 @@ impl Ledger for MemoryLedger {
         envelope: &Arc<Envelope>,
         scores: &[Score],
         proposal: Proposal,
-    ) -> Result<Mailbox, Unavailable> {
+    ) -> Result<Option<Mailbox>, Unavailable> {
         self.outage.check("ledger").await?;
-        self.update(envelope, |mailbox| {
+        self.update(envelope, true, |mailbox| {
             let Proposal { decision, rivals } = proposal;
-            let overlooked =
-                rivals.iter().any(|rival| matches!(mailbox.result_of(rival), Some(Ok(_))));
+            let has_score = |rival| matches!(mailbox.result_of(rival), Some(Ok(_)));
+            let overlooked = rivals.iter().any(has_score);
             let filed_before = decision.model.as_ref().is_some_and(|model| {
                 scores.iter().any(|score| score.model == *model)
                     && mailbox.result_of(model).is_some()
@@ -176,10 +222,6 @@ impl Ledger for MemoryLedger {
             }
         })
     }
-
-    fn horizon(&self) -> Timestamp {
-        Timestamp::from_micros(self.horizon.load(Ordering::Relaxed))
-    }
 }
 
 #[cfg(test)]
@@ -187,22 +229,42 @@ mod tests {
     use super::*;
     use crate::contract::samples;
 
+    fn held(ledger: &MemoryLedger) -> usize {
+        ledger.parts.iter().map(|part| lock(part).mailboxes.len()).sum()
+    }
+
     #[tokio::test]
-    async fn a_full_ledger_forgets_the_oldest_settled_request_and_moves_its_horizon() {
+    async fn a_full_ledger_forgets_the_oldest_and_lets_no_late_score_bring_it_back() {
         let ledger = MemoryLedger::with_capacity(PARTS);
         let endpoint = samples::endpoint();
-        let mut first_received = Timestamp::default();
-        for i in 0..1_000 {
+        let mut all = Vec::new();
+        for _ in 0..1_000 {
             let envelope = samples::envelope(&endpoint);
-            if i == 0 {
-                first_received = envelope.received;
-            }
+            let proposal = samples::fallback(&endpoint, &envelope);
+            assert!(ledger.settle(&envelope, &[], proposal).await.unwrap().is_some());
+            all.push(envelope);
+        }
+        assert!(held(&ledger) <= PARTS);
+        let score = [samples::score("a@1", "1")];
+        for old in &all[..900] {
+            assert_eq!(ledger.file(old, &score).await.unwrap(), None);
+            let proposal = samples::fallback(&endpoint, old);
+            assert_eq!(ledger.settle(old, &[], proposal).await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_first_score_is_slow_is_not_taken_for_forgotten() {
+        let ledger = MemoryLedger::with_capacity(PARTS * 100);
+        let endpoint = samples::endpoint();
+        let slow = samples::envelope(&endpoint);
+        for _ in 0..PARTS * 200 {
+            let envelope = samples::envelope(&endpoint);
             let proposal = samples::fallback(&endpoint, &envelope);
             ledger.settle(&envelope, &[], proposal).await.unwrap();
         }
-        let held: usize = ledger.parts.iter().map(|part| lock(part).mailboxes.len()).sum();
-        assert!(held <= PARTS);
-        assert!(ledger.horizon() >= first_received);
+        let filed = ledger.file(&slow, &[samples::score("a@1", "1")]).await.unwrap();
+        assert_eq!(filed.unwrap().scores.len(), 1);
     }
 
     #[tokio::test]
@@ -216,7 +278,20 @@ mod tests {
                 throttled += 1;
             }
         }
-        assert_eq!(throttled, 100 - PARTS);
-        assert_eq!(ledger.horizon(), Timestamp::from_micros(i64::MIN));
+        assert_eq!(throttled, 100 - held(&ledger));
+    }
+
+    #[tokio::test]
+    async fn an_open_request_is_kept_and_holds_up_nobody() {
+        let ledger = MemoryLedger::with_capacity(PARTS * 2);
+        let endpoint = samples::endpoint();
+        let open = samples::envelope(&endpoint);
+        ledger.file(&open, &[]).await.unwrap();
+        for _ in 0..1_000 {
+            let envelope = samples::envelope(&endpoint);
+            let proposal = samples::fallback(&endpoint, &envelope);
+            ledger.settle(&envelope, &[], proposal).await.unwrap();
+        }
+        assert!(ledger.read(open.id, Consistency::Strong).await.unwrap().is_some());
     }
 }

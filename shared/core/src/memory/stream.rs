@@ -39,14 +39,22 @@ pub struct MemoryStream {
     retained: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shard {
-    /// Sequence number of the next record.
+    /// Sequence number of the next record. They begin with the time in microseconds, so that no two
+    /// runs on one machine give a record the same one.
     next: u64,
     /// The latest records, for who subscribes at the trim horizon. Kept whole until somebody does.
     log: VecDeque<Arc<StoredRecord>>,
     /// The lanes of each subscription; who drops his lane gets no more.
     subscriptions: Vec<Vec<Weak<Lane>>>,
+}
+
+impl Shard {
+    fn starting_now() -> Self {
+        let next = u64::try_from(now().as_micros()).unwrap_or(0);
+        Self { next, log: VecDeque::new(), subscriptions: Vec::new() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +97,7 @@ impl MemoryStream {
         Self {
             outage: Outage::default(),
             name,
-            shards: (0..shards.max(1)).map(|_| Mutex::default()).collect(),
+            shards: (0..shards.max(1)).map(|_| Mutex::new(Shard::starting_now())).collect(),
             held: Arc::default(),
             max_held: 64 * 1024 * 1024,
             retained: 0,

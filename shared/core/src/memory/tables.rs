@@ -61,8 +61,11 @@ impl EndpointTable for MemoryEndpoints {
     }
 }
 
-/// The most outcomes kept in memory; beyond it the table refuses, as a full disk would.
-const MAX_OUTCOMES: usize = 100_000;
+/// The most bytes of outcomes kept in memory; beyond it the table refuses, as a full disk would.
+const MAX_OUTCOME_BYTES: usize = 64 * 1024 * 1024;
+
+/// What an entry takes beside its JSON, roughly.
+const ENTRY_BYTES: usize = 200;
 
 /// What is kept of a reported outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +78,18 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct MemoryOutcomes {
     pub outage: Outage,
-    outcomes: Mutex<HashMap<(EndpointName, RequestId), Outcome>>,
+    outcomes: Mutex<Outcomes>,
+}
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    by_request: HashMap<(EndpointName, RequestId), Outcome>,
+    bytes: usize,
 }
 
 impl MemoryOutcomes {
     pub fn get(&self, endpoint: &EndpointName, id: RequestId) -> Option<Outcome> {
-        lock(&self.outcomes).get(&(endpoint.clone(), id)).cloned()
+        lock(&self.outcomes).by_request.get(&(endpoint.clone(), id)).cloned()
     }
 }
 
@@ -93,12 +102,16 @@ impl OutcomeTable for MemoryOutcomes {
         reported: Timestamp,
     ) -> Result<(), Unavailable> {
         self.outage.check("outcomes table").await?;
-        let mut outcomes = lock(&self.outcomes);
-        let key = (endpoint.clone(), id);
-        if outcomes.len() >= MAX_OUTCOMES && !outcomes.contains_key(&key) {
+        let Outcomes { by_request, bytes } = &mut *lock(&self.outcomes);
+        let size = |outcome: &Outcome| outcome.outcome.as_str().len() + ENTRY_BYTES;
+        let outcome = Outcome { outcome, reported };
+        if *bytes + size(&outcome) > MAX_OUTCOME_BYTES {
             return Err(Unavailable::Throttled("outcomes table (full)".into()));
         }
-        outcomes.insert(key, Outcome { outcome, reported });
+        *bytes += size(&outcome);
+        if let Some(former) = by_request.insert((endpoint.clone(), id), outcome) {
+            *bytes -= size(&former);
+        }
         Ok(())
     }
 }
