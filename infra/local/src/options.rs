@@ -9,11 +9,13 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::ModelId;
+use rendezvous_model::Model;
 use rendezvous_onnx::{OnnxModel, cards};
 
 use crate::{
     endpoints::Folder,
     folder::FolderArchive,
+    mapping::Mapping,
     system::{Size, System},
 };
 
@@ -38,27 +40,27 @@ pub struct SystemOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = 1..=256)]
     shards: i64,
 
-    /// Batches of a shard that each function handles at a time
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = 1..=10)]
-    parallelization_factor: i64,
+    /// Batches of a shard that a model's function handles at a time, 1 to 10, e.g. logistic@1=10
+    #[arg(long, value_name = "MODEL=COUNT")]
+    parallelization_factor: Vec<OfModel>,
 
     /// Slow a model down, e.g. logistic@1=70
     #[arg(long, value_name = "MODEL=MILLISECONDS")]
-    slow: Vec<Fault>,
+    slow: Vec<OfModel>,
 
     /// Let a model hang in one of so many requests, e.g. logistic@1=10
     #[arg(long, value_name = "MODEL=COUNT")]
-    hang: Vec<Fault>,
+    hang: Vec<OfModel>,
 }
 
 /// `MODEL=NUMBER`
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub struct OfModel {
     model: ModelId,
     number: u64,
 }
 
-impl FromStr for Fault {
+impl FromStr for OfModel {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -98,8 +100,7 @@ impl SystemOptions {
         let archive = FolderArchive::new(&archive)
             .map_err(|error| format!("archive {}: {error}", archive.display()))?;
         let shards = usize::try_from(self.shards)?;
-        let factor = usize::try_from(self.parallelization_factor)?;
-        let size = Size { shards, parallelization_factor: factor, ..Size::default() };
+        let size = Size { shards, ..Size::default() };
         let system = Arc::new(System::start(Arc::new(archive), &size));
 
         let models = self.models.clone().unwrap_or_else(flights);
@@ -108,12 +109,20 @@ impl SystemOptions {
             return Err(format!("{}: no model card (*.json) here", models.display()).into());
         }
         for card in found {
-            system.add_model(OnnxModel::load(&card).await?);
+            let model = OnnxModel::load(&card).await?;
+            let mapping = Mapping {
+                parallelization_factor: self.factor(&model.profile().id)?,
+                ..Mapping::default()
+            };
+            system.add_model_with(model, &mapping);
         }
-        for Fault { model, number } in &self.slow {
+        for OfModel { model, .. } in &self.parallelization_factor {
+            known(&system, model)?;
+        }
+        for OfModel { model, number } in &self.slow {
             known(&system, model)?.slow(Duration::from_millis(*number));
         }
-        for Fault { model, number } in &self.hang {
+        for OfModel { model, number } in &self.hang {
             known(&system, model)?.hang_one_in(*number);
         }
 
@@ -122,6 +131,16 @@ impl SystemOptions {
         let mut folder = Folder::new(endpoints);
         folder.load(&system.endpoints).await?;
         Ok((system, folder))
+    }
+}
+
+impl SystemOptions {
+    fn factor(&self, id: &ModelId) -> Result<usize, Error> {
+        let set = self.parallelization_factor.iter().rev().find(|set| set.model == *id);
+        match set.map_or(1, |set| set.number) {
+            factor @ 1..=10 => Ok(usize::try_from(factor)?),
+            other => Err(format!("a parallelization factor is 1 to 10, not {other}").into()),
+        }
     }
 }
 

@@ -33,8 +33,6 @@ use crate::{
 pub struct Size {
     /// Shards of each stream.
     pub shards: usize,
-    /// Lanes of each shard for the functions that read it.
-    pub parallelization_factor: usize,
     /// How many mailboxes the ledger keeps.
     pub mailboxes: usize,
     pub settings: Settings,
@@ -46,7 +44,6 @@ impl Default for Size {
     fn default() -> Self {
         Self {
             shards: 2,
-            parallelization_factor: 1,
             mailboxes: 8_192,
             settings: Settings {
                 margin: Duration::from_millis(5),
@@ -79,7 +76,6 @@ pub struct System<A> {
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
-    parallelization_factor: usize,
 }
 
 impl<A: Archive> System<A> {
@@ -102,11 +98,7 @@ impl<A: Archive> System<A> {
 
         let rendezvous = Rendezvous::new(endpoints.clone(), ledger.clone());
         let rendezvous = Arc::new(RendezvousFunction(rendezvous));
-        let mapping = Mapping {
-            starting_position: Position::TrimHorizon,
-            parallelization_factor: size.parallelization_factor,
-            ..Mapping::default()
-        };
+        let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
         for lane in mapping::lanes(&scores, &mapping, &rendezvous, &archive, &stopped) {
             tasks.spawn(lane);
         }
@@ -126,14 +118,16 @@ impl<A: Archive> System<A> {
             models: Mutex::default(),
             tasks: Mutex::new(tasks),
             stop,
-            parallelization_factor: size.parallelization_factor,
         }
     }
 
     /// Brings a model up beside the others: it scores what arrives from now on.
     pub fn add_model<M: Model>(&self, model: M) -> Arc<Faults> {
-        let mapping =
-            Mapping { parallelization_factor: self.parallelization_factor, ..Mapping::default() };
+        self.add_model_with(model, &Mapping::default())
+    }
+
+    /// The same, with a mapping of its own.
+    pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
         let id = model.profile().id.clone();
         let faults = Arc::new(Faults::default());
         let model = Arc::new(Faulty { model, faults: faults.clone() });
@@ -144,7 +138,7 @@ impl<A: Archive> System<A> {
         });
         let stop = self.stop.subscribe();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        for lane in mapping::lanes(&self.input, &mapping, &function, &self.archive, &stop) {
+        for lane in mapping::lanes(&self.input, mapping, &function, &self.archive, &stop) {
             tasks.spawn(lane);
         }
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
