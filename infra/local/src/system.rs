@@ -44,7 +44,7 @@ impl Default for Size {
     fn default() -> Self {
         Self {
             shards: 2,
-            mailboxes: 8_192,
+            mailboxes: 4_096,
             settings: Settings {
                 margin: Duration::from_millis(5),
                 looks: Bounds {

@@ -21,7 +21,7 @@ const PARTS: usize = 16;
 
 /// How many more forgotten requests than mailboxes are known to have been here, at some 60 bytes
 /// each.
-const FORGOTTEN_FACTOR: usize = 4;
+const FORGOTTEN_FACTOR: usize = 8;
 
 /// How long after its deadline somebody may still be waiting for an undecided request.
 const GRACE: Duration = Duration::from_secs(1);
