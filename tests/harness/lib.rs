@@ -26,6 +26,8 @@ use rendezvous_model::{Model, Profile};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+pub use rendezvous_core::contract::samples::CONFIGURATION;
+
 /// What a model does with a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Does {
@@ -86,19 +88,6 @@ impl Told {
         self.asked.lock().unwrap().clone()
     }
 }
-
-/// `a@1` at once, `b@1` after 100 ms, `c@1` after 200 ms, `d@1` a challenger; deadline 1000 ms.
-pub const CONFIGURATION: &str = r#"{
-    "schedule": {
-        "choices": [ { "model": "a@1" },
-                     { "model": "b@1", "after_ms": 100 },
-                     { "model": "c@1", "after_ms": 200 } ],
-        "deadline_ms": 1000,
-        "fallback": { "p": 0.22 }
-    },
-    "observers": [ { "model": "d@1", "role": "challenger" } ],
-    "value": "/p"
-}"#;
 
 /// How early ingress settles before the deadline, in the local system.
 pub const MARGIN_MS: f64 = 5.0;

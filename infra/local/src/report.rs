@@ -53,6 +53,11 @@ impl Answered {
         }
     }
 
+    /// Why it was this answer.
+    fn why(&self) -> &'static str {
+        self.answer.as_ref().map_or("", |answer| answer.reason.as_str())
+    }
+
     /// The answer, or the error, in a few words.
     pub(crate) fn what(&self) -> String {
         match &self.answer {
@@ -140,7 +145,8 @@ fn by_id<S: Serializer>(models: &[Model], to: S) -> Result<S::Ok, S::Error> {
 struct Slice {
     from: Duration,
     to: Duration,
-    by: BTreeMap<String, usize>,
+    /// Answers by who gave them and why.
+    by: BTreeMap<(String, &'static str), usize>,
     took: Percentiles,
 }
 
@@ -266,10 +272,10 @@ fn timeline(answered: &[Answered]) -> Vec<Slice> {
     let part = end / PARTS;
     let slice = |i: u32| {
         let (from, to) = (part * i, if i + 1 == PARTS { end } else { part * (i + 1) });
-        let mut by: BTreeMap<String, usize> = BTreeMap::new();
+        let mut by: BTreeMap<(String, &str), usize> = BTreeMap::new();
         let mut times = Times::default();
         for answer in answered.iter().filter(|a| (from..to).contains(&a.sent)) {
-            *by.entry(answer.by()).or_default() += 1;
+            *by.entry((answer.by(), answer.why())).or_default() += 1;
             times.add(answer.took);
         }
         Slice { from, to, by, took: times.percentiles() }
@@ -305,18 +311,19 @@ impl Report {
         writeln!(f, "Who answered, and how long it took")?;
         for Slice { from, to, by, took } in &self.timeline {
             let total: usize = by.values().sum();
-            let mut by: Vec<(&String, &usize)> = by.iter().collect();
-            by.sort_by_key(|(who, _)| place(who));
+            let mut by: Vec<_> = by.iter().collect();
+            by.sort_by_key(|((who, _), _)| place(who));
             let mut bar = String::new();
             let (mut reached, mut sum) = (0, 0);
-            for (who, count) in &by {
+            for ((who, _), count) in &by {
                 sum += **count;
                 let upto = (sum * BAR).div_ceil(total);
                 let glyph = glyphs.get(place(who)).copied().unwrap_or('!');
                 bar.extend(std::iter::repeat_n(glyph, upto - reached));
                 reached = upto;
             }
-            let by: Vec<String> = by.iter().map(|(who, n)| format!("{who} {n}")).collect();
+            let by: Vec<String> =
+                by.iter().map(|((who, why), n)| format!("{n} {who} {why}")).collect();
             writeln!(
                 f,
                 "  {:5.1} - {:5.1} s  {bar}  p50 {:6.1} ms  p99 {:6.1} ms  {}",

@@ -203,23 +203,25 @@ pub mod samples {
         schedule::Verdict,
     };
 
-    /// `a@1` first, `b@1` after 100 ms, `c@1` after 200 ms, a fallback after 1 s.
+    /// `a@1` at once, `b@1` after 100 ms, `c@1` after 200 ms, a fallback after 1 s; `d@1` looks on.
+    pub const CONFIGURATION: &str = r#"{
+    "schedule": {
+        "choices": [ { "model": "a@1" },
+                     { "model": "b@1", "after_ms": 100 },
+                     { "model": "c@1", "after_ms": 200 } ],
+        "deadline_ms": 1000,
+        "fallback": { "p": 0.22 }
+    },
+    "observers": [ { "model": "d@1", "role": "challenger" } ],
+    "value": "/p"
+}"#;
+
+    /// Version 1 of an endpoint of [`CONFIGURATION`].
     pub fn endpoint() -> Endpoint {
-        let configuration = r#"{
-            "schedule": {
-                "choices": [ { "model": "a@1" },
-                             { "model": "b@1", "after_ms": 100 },
-                             { "model": "c@1", "after_ms": 200 } ],
-                "deadline_ms": 1000,
-                "fallback": { "p": 0.22 }
-            },
-            "observers": [ { "model": "d@1", "role": "challenger" } ],
-            "value": "/p"
-        }"#;
         Endpoint {
             name: "sample".parse().expect("a name"),
             version: 1,
-            configuration: Configuration::parse(configuration).expect("a configuration"),
+            configuration: Configuration::parse(CONFIGURATION).expect("a configuration"),
         }
     }
 
