@@ -141,7 +141,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let _ = stop.send(true);
     server.await?;
     system.stop().await;
-    let report = Report::new(&endpoint, &round, &answered, &lock(&heard), system.archive.root());
+    let calls = system.ledger.calls();
+    let archive = system.archive.root();
+    let report = Report::new(&endpoint, &round, &answered, &lock(&heard), calls, archive);
     println!("{report}");
     if let Some(file) = options.report {
         let json = serde_json::to_string_pretty(&report)?;

@@ -114,6 +114,8 @@ pub(crate) struct Report {
     #[serde(skip)]
     timeline: Vec<Slice>,
     elapsed_ms: Percentiles,
+    ledger_reads_per_request: f64,
+    ledger_writes_per_request: f64,
     archive: String,
     #[serde(skip)]
     kills: Vec<(ModelId, Duration, Duration)>,
@@ -177,6 +179,7 @@ impl Report {
         round: &Round,
         answered: &[Answered],
         heard: &Heard,
+        (reads, writes): (u64, u64),
         archive: &Path,
     ) -> Self {
         let schedule = &endpoint.configuration.schedule;
@@ -235,6 +238,8 @@ impl Report {
             models: roles.iter().cloned().map(model).collect(),
             timeline: timeline(answered),
             elapsed_ms: times.percentiles(),
+            ledger_reads_per_request: reads as f64 / answered.len() as f64,
+            ledger_writes_per_request: writes as f64 / answered.len() as f64,
             archive: shown(archive),
             kills: round.kills.clone(),
             first_error: answered.iter().find_map(|a| a.answer.clone().err()),
@@ -348,12 +353,14 @@ impl Report {
             counts.join(", ")
         };
         let Percentiles { p50, p95, p99, max, .. } = self.elapsed_ms;
+        let (reads, writes) = (self.ledger_reads_per_request, self.ledger_writes_per_request);
         writeln!(f, "Answers by kind    {}", list(&self.kinds))?;
         writeln!(f, "        by reason  {}", list(&self.reasons))?;
         writeln!(
             f,
             "Time to answer     p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms"
         )?;
+        writeln!(f, "Calls a request    {reads:.1} ledger reads, {writes:.1} ledger writes")?;
         writeln!(f)
     }
 
