@@ -560,3 +560,24 @@ async fn a_settled_answer_is_what_everybody_reads_later_whatever_breaks() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_that_cannot_see_the_ledger_decides_nothing_for_the_first() {
+    let (world, _) = world(Score(500), Hang, Hang, Hang).await;
+    let key = ("Idempotency-Key", "order-11");
+    let first = [key];
+    let first = world.ask_with("{}", &first);
+    let hurried = [key, ("Rendezvous-Deadline-Ms", "60")];
+    let repeat = async {
+        sleep(Duration::from_millis(30)).await;
+        world.system.ledger.outage.set(Trouble::Hanging);
+        world.ask_with("{}", &hurried).await
+    };
+    let relief = async {
+        sleep(Duration::from_millis(50)).await;
+        world.system.ledger.outage.set(Trouble::None);
+    };
+    let (first, repeat, ()) = tokio::join!(first, repeat, relief);
+    repeat.is("fallback unavailable unsettled", 55.0..=60.0);
+    first.is("a@1 preferred", 500.0..=1000.0);
+}

@@ -129,14 +129,18 @@ where
                     }
                     must_send = !accepted;
                 }
-                // Without a mailbox the request must not be sent: it could be sent twice.
-                Err(OpenError::Unavailable(cause)) => return self.cannot_ask(&asked, &cause).await,
+                // Without a mailbox of ours the request must not be sent, it could be sent twice,
+                // nor be decided, it could be another's.
+                Err(OpenError::Unavailable(cause)) => {
+                    let answer = Answer::unavailable(&asked.endpoint, &asked.envelope);
+                    return fall_back(&asked, &cause, &answer);
+                }
                 Err(OpenError::Problem(problem)) => return Err(problem),
             }
         }
         if must_send {
             if let Err(cause) = self.send(&asked).await {
-                return self.cannot_ask(&asked, &cause).await;
+                return self.cannot_send(&asked, &cause).await;
             }
             if opens {
                 let until = asked.envelope.deadline - self.settings.margin;
@@ -199,28 +203,20 @@ where
         put.map_err(|rejected| rejected.cause)
     }
 
-    /// A dependency does not let us ask: the fallback is the answer, at once.
-    async fn cannot_ask(
+    /// The stream does not take the request: the fallback is committed, at once.
+    async fn cannot_send(
         &self,
         asked: &Asked,
         cause: &Unavailable,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
         let Asked { endpoint, envelope, .. } = asked;
-        tracing::warn!(request = %envelope.id, endpoint = %endpoint.name, %cause, "cannot ask the models");
         if endpoint.configuration.schedule.fallback().is_none() {
             return Err(Problem::unavailable(cause));
         }
-        let Some(answer) = give_up(&*self.ledger, endpoint, envelope, self.settings).await else {
-            return if asked.wishes.respond_async {
-                Ok(accepted(envelope))
-            } else {
-                self.wait(asked).await
-            };
-        };
-        match (asked.wishes.respond_async, answer.settled) {
-            (true, true) => Ok(accepted(envelope)),
-            (true, false) => Err(Problem::unavailable(cause)),
-            (false, _) => respond(asked, &answer, None),
+        match give_up(&*self.ledger, endpoint, envelope, self.settings).await {
+            Some(answer) => fall_back(asked, cause, &answer),
+            None if asked.wishes.respond_async => Ok(accepted(envelope)),
+            None => self.wait(asked).await,
         }
     }
 
@@ -353,6 +349,21 @@ fn accepted(envelope: &Envelope) -> ApiGatewayV2httpResponse {
     set_header(&mut response.headers, "location", &location);
     set_header(&mut response.headers, "preference-applied", "respond-async");
     response
+}
+
+/// Answers with the fallback because a dependency did not let us ask the models.
+fn fall_back(
+    asked: &Asked,
+    cause: &Unavailable,
+    answer: &Answer,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let Asked { endpoint, envelope, wishes, .. } = asked;
+    tracing::warn!(request = %envelope.id, endpoint = %endpoint.name, %cause, "cannot ask the models");
+    let nothing_to_read_later = wishes.respond_async && !answer.settled;
+    if answer.decision.kind == Kind::None || nothing_to_read_later {
+        return Err(Problem::unavailable(cause));
+    }
+    if wishes.respond_async { Ok(accepted(envelope)) } else { respond(asked, answer, None) }
 }
 
 fn respond(

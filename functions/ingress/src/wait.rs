@@ -36,6 +36,12 @@ impl Answer {
         Self { decision, settled: true, taken: None }
     }
 
+    /// The fallback, for want of a dependency, and not committed.
+    pub(crate) fn unavailable(endpoint: &Endpoint, envelope: &Envelope) -> Self {
+        let settlement = endpoint.configuration.schedule.give_up(Reason::Unavailable);
+        Self::unsettled(Decision::new(&settlement, endpoint, envelope, &[], now()))
+    }
+
     fn unsettled(decision: Decision) -> Self {
         Self { decision: Arc::new(decision), settled: false, taken: None }
     }
