@@ -185,3 +185,106 @@ async fn call<M: Model>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::kinesis::KinesisEventRecord;
+    use rendezvous_core::{
+        contract::samples,
+        memory::{MemoryStream, Position, Trouble},
+    };
+
+    use super::*;
+
+    /// Scores whole batches, and does to each payload what it says.
+    struct Batches(Profile);
+
+    impl Model for Batches {
+        fn profile(&self) -> &Profile {
+            &self.0
+        }
+
+        fn largest_batch(&self) -> usize {
+            100
+        }
+
+        async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+            assert!(payloads.iter().all(|payload| payload.as_str() != "\"panic\""));
+            let mut results: Vec<_> = payloads.iter().cloned().map(Ok).collect();
+            if payloads.iter().any(|payload| payload.as_str() == "\"lose one\"") {
+                results.pop();
+            }
+            results
+        }
+    }
+
+    fn event(payloads: &[&str]) -> KinesisEvent {
+        let endpoint = samples::endpoint();
+        let mut event = KinesisEvent::default();
+        for (i, payload) in payloads.iter().enumerate() {
+            let payload = Json::parse(payload).unwrap();
+            let data = RequestMessage::write(&samples::envelope(&endpoint), &payload).unwrap();
+            let mut record = KinesisEventRecord::default();
+            record.kinesis.data.0 = data.to_vec();
+            record.kinesis.sequence_number = i.to_string();
+            event.records.push(record);
+        }
+        event
+    }
+
+    fn function(scores: &Arc<MemoryStream>) -> ModelFunction<Batches, MemoryStream> {
+        let profile = Profile {
+            id: "batches@1".parse().unwrap(),
+            endpoints: HashSet::from([samples::endpoint().name]),
+            timeout: Duration::from_secs(1),
+            scores_expired: false,
+        };
+        ModelFunction::new(Arc::new(Batches(profile)), scores.clone())
+    }
+
+    /// What the model says to each payload, in any order.
+    async fn answers(payloads: &[&str]) -> Vec<String> {
+        let scores = Arc::new(MemoryStream::new("scores", 1));
+        let lane = scores.subscribe(Position::Latest, 1).remove(0);
+        let response = function(&scores).handle(event(payloads)).await;
+        assert!(response.batch_item_failures.is_empty());
+        let mut answers: Vec<String> = lane
+            .next(100, usize::MAX, Duration::ZERO)
+            .await
+            .iter()
+            .map(|record| match ScoreMessage::parse(&record.data).unwrap().score.result {
+                Ok(score) => score.as_str().to_owned(),
+                Err(failure) => failure.message,
+            })
+            .collect();
+        answers.sort();
+        answers
+    }
+
+    #[tokio::test]
+    async fn one_payload_that_crashes_the_model_fails_alone() {
+        let answers = answers(&["1", "\"panic\"", "2", "3"]).await;
+        assert_eq!(answers, ["1", "2", "3", "the model panicked"]);
+    }
+
+    #[tokio::test]
+    async fn one_payload_that_confuses_the_model_fails_alone() {
+        let answers = answers(&["1", "\"lose one\"", "2"]).await;
+        assert_eq!(answers, ["1", "2", "the model gave 0 results for 1 payloads"]);
+    }
+
+    #[tokio::test]
+    async fn a_score_that_breaks_the_contract_is_a_failure() {
+        let answers = answers(&["null", "7"]).await;
+        assert_eq!(answers, ["7", "null is no score"]);
+    }
+
+    #[tokio::test]
+    async fn scores_that_cannot_be_sent_are_asked_for_again() {
+        let scores = Arc::new(MemoryStream::new("scores", 1));
+        scores.outage.set(Trouble::Down);
+        let response = function(&scores).handle(event(&["1", "2"])).await;
+        let failed = &response.batch_item_failures;
+        assert_eq!(failed[0].item_identifier.as_deref(), Some("0"));
+    }
+}
