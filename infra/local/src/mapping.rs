@@ -46,7 +46,7 @@ pub struct Mapping {
 }
 
 impl Default for Mapping {
-    /// Lambda's defaults, but for the retries and the age, which are endless there.
+    /// Lambda's defaults, but that bisecting is on, and that retries and age have an end.
     fn default() -> Self {
         Self {
             batch_size: 100,

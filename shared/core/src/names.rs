@@ -3,9 +3,9 @@
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use uuid::Uuid;
+use uuid::{NoContext, Uuid};
 
-use crate::ports::Invalid;
+use crate::{clock::now, ports::Invalid};
 
 /// Declares a cheaply cloned text type whose every value has passed `$check`.
 macro_rules! name {
@@ -185,7 +185,11 @@ pub struct RequestId(Uuid);
 impl RequestId {
     /// A new id that no other request has.
     pub fn random() -> Self {
-        Self(Uuid::now_v7())
+        // The uuid crate's own `now_v7` would read the wall clock, which may be simulated.
+        let micros = u64::try_from(now().as_micros()).unwrap_or(0);
+        let (seconds, micros) =
+            (micros / 1_000_000, u32::try_from(micros % 1_000_000).unwrap_or(0));
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, micros * 1_000)))
     }
 
     /// The id that `caller` always gets for `key` on `endpoint` (UUID version 5, RFC 9562).
