@@ -76,6 +76,7 @@ async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
         assert!(answer.contains(words), "{words:?} is not in {answer}");
         if !words.is_empty() && expected != "200" {
             assert!(answer.contains("application/problem+json"), "{answer}");
+            assert!(answer.contains("\"request\":\"0"), "it names the request: {answer}");
         }
         let good = server.send(&post("", b"{}")).await;
         assert_eq!(status(&good), "200", "{good}");

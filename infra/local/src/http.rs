@@ -21,7 +21,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use rendezvous_core::{now, ports::Archive};
+use rendezvous_core::{RequestId, now, ports::Archive};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -139,12 +139,13 @@ fn response(answered: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {
     response
 }
 
-/// What the gateway itself refuses, in the words of ingress.
+/// What is refused before it gets to ingress, as a problem document like those of ingress.
 fn refusal(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+    let (title, code) = (status.canonical_reason().unwrap_or_default(), status.as_u16());
+    let request = RequestId::random();
+    tracing::info!(%request, status = code, detail, "refused");
     let body = format!(
-        r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{detail}"}}"#,
-        status.canonical_reason().unwrap_or_default(),
-        status.as_u16(),
+        r#"{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}","request":"{request}"}}"#,
     );
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;

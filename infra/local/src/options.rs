@@ -132,9 +132,7 @@ impl SystemOptions {
         folder.load(&system.endpoints).await?;
         Ok((system, folder))
     }
-}
 
-impl SystemOptions {
     fn factor(&self, id: &ModelId) -> Result<usize, Error> {
         let set = self.parallelization_factor.iter().rev().find(|set| set.model == *id);
         match set.map_or(1, |set| set.number) {
