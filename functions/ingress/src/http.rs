@@ -329,12 +329,14 @@ impl Problem {
         Self { request: self.request.or(Some(request)), ..self }
     }
 
-    pub(crate) fn log(&self) {
-        let Self { request, status, kind, detail, .. } = self;
+    /// The answer that says so; the log, too, says what was refused.
+    pub(crate) fn refuse(self) -> ApiGatewayV2httpResponse {
+        let Self { request, status, kind, detail, .. } = &self;
         tracing::info!(?request, status, kind, detail, "refused");
+        self.into_response()
     }
 
-    pub(crate) fn into_response(self) -> ApiGatewayV2httpResponse {
+    fn into_response(self) -> ApiGatewayV2httpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = typed_answer(status, &self, "application/problem+json");
         if let Some((name, value)) = self.header {

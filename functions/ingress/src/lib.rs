@@ -67,30 +67,33 @@ where
     }
 
     /// Answers one HTTP request. Whatever goes wrong has a status and a problem document.
-    pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    pub async fn handle(
+        &self,
+        event: ApiGatewayV2httpRequest,
+    ) -> (ApiGatewayV2httpResponse, Handled) {
         let id = RequestId::random();
         let start = now();
         let call = Call::new(event);
         let answered = match call.route() {
             Ok(Route::Ask(name)) => self.ask(&call, &name, id).await,
-            Ok(Route::Read(name, id)) => self.read(&name, id).await.map_err(|p| p.about(id)),
-            Ok(Route::Report(name, id)) => {
-                self.report(&call, &name, id).await.map_err(|p| p.about(id))
+            Ok(Route::Read(name, id)) => {
+                self.read(&name, id).await.map(Reply::from).map_err(|p| p.about(id))
             }
-            Ok(Route::Describe(name)) => self.describe(&name).await,
-            Ok(Route::Health) => Ok(answer(StatusCode::OK, &Health { status: "ok" })),
+            Ok(Route::Report(name, id)) => {
+                self.report(&call, &name, id).await.map(Reply::from).map_err(|p| p.about(id))
+            }
+            Ok(Route::Describe(name)) => self.describe(&name).await.map(Reply::from),
+            Ok(Route::Health) => Ok(answer(StatusCode::OK, &Health { status: "ok" }).into()),
             Err(problem) => Err(problem),
         };
-        let mut response = answered.unwrap_or_else(|problem| {
-            let problem = problem.about(id);
-            problem.log();
-            problem.into_response()
-        });
+        let Reply { mut response, answered } =
+            answered.unwrap_or_else(|problem| problem.about(id).refuse().into());
         if !response.headers.contains_key("server-timing") {
             let total = millis(now().since(start));
             set_header(&mut response.headers, "server-timing", &format!("total;dur={total}"));
         }
-        response
+        let status = u16::try_from(response.status_code).unwrap_or(500);
+        (response, Handled { status, answered })
     }
 
     /// `POST /v1/endpoints/{endpoint}/requests`
@@ -99,7 +102,7 @@ where
         call: &Call,
         name: &EndpointName,
         id: RequestId,
-    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+    ) -> Result<Reply, Problem> {
         let received = call.received(now());
         let wishes = call.wishes()?;
         let payload = call.json(MAX_PAYLOAD_BYTES)?;
@@ -114,7 +117,7 @@ where
         self.answer(asked).await.map_err(|problem| problem.about(id))
     }
 
-    async fn answer(&self, mut asked: Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
+    async fn answer(&self, mut asked: Asked) -> Result<Reply, Problem> {
         let opens = asked.wishes.idempotency_key.is_some() || asked.wishes.respond_async;
         let mut must_send = true;
         if opens {
@@ -125,7 +128,7 @@ where
                     if let Some(decision) = decision
                         && !asked.wishes.respond_async
                     {
-                        return respond(&asked, &Answer::settled(decision), None);
+                        return Ok(respond(&asked, &Answer::settled(decision), None));
                     }
                     must_send = !accepted;
                 }
@@ -152,12 +155,12 @@ where
             }
         }
         if asked.wishes.respond_async {
-            return Ok(accepted(&asked.envelope));
+            return Ok(accepted(&asked.envelope).into());
         }
-        self.wait(&asked).await
+        Ok(self.wait(&asked).await)
     }
 
-    async fn wait(&self, asked: &Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
+    async fn wait(&self, asked: &Asked) -> Reply {
         let sent = now();
         let Asked { endpoint, envelope, .. } = asked;
         let pace = self.paces().get(&endpoint.name).copied().unwrap_or_default();
@@ -208,15 +211,15 @@ where
         &self,
         asked: &Asked,
         cause: &Unavailable,
-    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+    ) -> Result<Reply, Problem> {
         let Asked { endpoint, envelope, .. } = asked;
         if endpoint.configuration.schedule.fallback().is_none() {
             return Err(Problem::unavailable(cause));
         }
         match give_up(&*self.ledger, endpoint, envelope, self.settings).await {
             Some(answer) => fall_back(asked, cause, &answer),
-            None if asked.wishes.respond_async => Ok(accepted(envelope)),
-            None => self.wait(asked).await,
+            None if asked.wishes.respond_async => Ok(accepted(envelope).into()),
+            None => Ok(self.wait(asked).await),
         }
     }
 
@@ -277,6 +280,49 @@ where
 
     fn paces(&self) -> MutexGuard<'_, HashMap<EndpointName, Pace>> {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of one call, for whoever counts.
+#[derive(Clone, Debug)]
+pub struct Handled {
+    /// The HTTP status.
+    pub status: u16,
+    /// Where the call was answered with a decision, be it that there is no answer.
+    pub answered: Option<Answered>,
+}
+
+/// One request's answer, as its client met it.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub endpoint: EndpointName,
+    pub kind: Kind,
+    pub reason: Reason,
+    pub settled: bool,
+    /// From the receipt of the request to its answer.
+    pub took: Duration,
+    /// How long it might have taken.
+    pub allowed: Duration,
+}
+
+/// The grace after the deadline in which an answer is not late.
+const GRACE: Duration = Duration::from_millis(5);
+
+impl Answered {
+    /// Whether it left more than 5 ms after its deadline.
+    pub fn late(&self) -> bool {
+        self.took > self.allowed + GRACE
+    }
+}
+
+struct Reply {
+    response: ApiGatewayV2httpResponse,
+    answered: Option<Answered>,
+}
+
+impl From<ApiGatewayV2httpResponse> for Reply {
+    fn from(response: ApiGatewayV2httpResponse) -> Self {
+        Self { response, answered: None }
     }
 }
 
@@ -356,23 +402,31 @@ fn fall_back(
     asked: &Asked,
     cause: &Unavailable,
     answer: &Answer,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<Reply, Problem> {
     let Asked { endpoint, envelope, wishes, .. } = asked;
     tracing::warn!(request = %envelope.id, endpoint = %endpoint.name, %cause, "cannot ask the models");
     let nothing_to_read_later = wishes.respond_async && !answer.settled;
     if answer.decision.kind == Kind::None || nothing_to_read_later {
         return Err(Problem::unavailable(cause));
     }
-    if wishes.respond_async { Ok(accepted(envelope)) } else { respond(asked, answer, None) }
+    if wishes.respond_async {
+        return Ok(accepted(envelope).into());
+    }
+    Ok(respond(asked, answer, None))
 }
 
-fn respond(
-    asked: &Asked,
-    answered: &Answer,
-    sent: Option<Timestamp>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+fn respond(asked: &Asked, answered: &Answer, sent: Option<Timestamp>) -> Reply {
     let Asked { envelope, .. } = asked;
     let Answer { decision, settled, .. } = answered;
+    let end = now();
+    let counted = Answered {
+        endpoint: envelope.endpoint.clone(),
+        kind: decision.kind,
+        reason: decision.reason,
+        settled: *settled,
+        took: end.since(envelope.received),
+        allowed: envelope.deadline.since(envelope.received),
+    };
     if !settled {
         tracing::warn!(request = %envelope.id, kind = decision.kind.as_str(), reason = decision.reason.as_str(), "answered unsettled");
     }
@@ -383,16 +437,17 @@ fn respond(
             _ => format!("No model answered within {waited} ms."),
         };
         let detail = format!("{detail} The endpoint has no fallback.");
-        return Err(Problem::new(
+        let problem = Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "no-answer",
             "There is no answer",
             detail,
-        ));
+        );
+        let response = problem.about(envelope.id).refuse();
+        return Reply { response, answered: Some(counted) };
     }
     let mut response = answer(StatusCode::OK, &DecisionBody::new(envelope, decision, *settled));
-    let end = now();
-    let total = millis(end.since(envelope.received));
+    let total = millis(counted.took);
     let timing = sent.map_or_else(
         || format!("total;dur={total}"),
         |sent| {
@@ -409,7 +464,7 @@ fn respond(
             &format!("wait={}", wait.as_secs()),
         );
     }
-    Ok(response)
+    Reply { response, answered: Some(counted) }
 }
 
 /// Milliseconds with three decimals, that is, to the microsecond.

@@ -33,6 +33,21 @@ pub struct Rendezvous<E, L> {
     settled: Mutex<Remembered>,
 }
 
+/// What came of one batch, for whoever counts.
+#[derive(Clone, Debug, Default)]
+pub struct Filed {
+    /// Scores and failures that could be read, and the requests that they are of.
+    pub scores: usize,
+    pub requests: usize,
+    pub unreadable: usize,
+    /// Requests that are settled now, by this batch or by ingress meanwhile.
+    pub settled: usize,
+    /// Scores that could not be filed and come again.
+    pub again: usize,
+    /// How far behind the stream the batch was.
+    pub lag: Duration,
+}
+
 /// All scores of one request in a batch.
 struct Arrivals {
     envelope: Arc<Envelope>,
@@ -47,33 +62,49 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
     }
 
     /// Files the scores of a batch of the stream `scores`. What could not be filed comes again.
-    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
-        let arrivals = by_request(batch::messages(&event, ScoreMessage::parse));
-        let failed: Vec<usize> = stream::iter(arrivals)
-            .map(|arrivals| async move {
-                match self.file(&arrivals.envelope, arrivals.scores).await {
-                    Ok(()) => Vec::new(),
-                    Err(unavailable) => {
-                        tracing::warn!(request = %arrivals.envelope.id, %unavailable, "scores come again");
-                        arrivals.records
-                    }
-                }
+    pub async fn handle(&self, event: KinesisEvent) -> (KinesisEventResponse, Filed) {
+        let messages = batch::messages(&event, ScoreMessage::parse);
+        let mut filed = Filed {
+            scores: messages.len(),
+            unreadable: event.records.len() - messages.len(),
+            lag: batch::lag(&event),
+            ..Filed::default()
+        };
+        let arrivals = by_request(messages);
+        filed.requests = arrivals.len();
+        let mut failed: Vec<usize> = Vec::new();
+        let mut filing = stream::iter(arrivals)
+            .map(|Arrivals { envelope, scores, records }| async move {
+                (self.file(&envelope, scores).await, envelope.id, records)
             })
-            .buffer_unordered(CONCURRENCY)
-            .concat()
-            .await;
-        batch::response(&event, failed.into_iter())
+            .buffer_unordered(CONCURRENCY);
+        while let Some((result, request, records)) = filing.next().await {
+            match result {
+                Ok(settled) => filed.settled += usize::from(settled),
+                Err(unavailable) => {
+                    tracing::warn!(%request, %unavailable, "scores come again");
+                    filed.again += records.len();
+                    failed.extend(records);
+                }
+            }
+        }
+        (batch::response(&event, failed.into_iter()), filed)
     }
 
-    async fn file(&self, envelope: &Arc<Envelope>, scores: Vec<Score>) -> Result<(), Unavailable> {
+    /// Files scores of one request; says whether it is known to be settled now, and was not before.
+    async fn file(
+        &self,
+        envelope: &Arc<Envelope>,
+        scores: Vec<Score>,
+    ) -> Result<bool, Unavailable> {
         if self.remembered().contains(envelope.id) {
-            return Ok(());
+            return Ok(false);
         }
         let Some(endpoint) = self.endpoints.version(&envelope.endpoint, envelope.config).await?
         else {
             let invalid = Invalid::new(format!("there is no version {}", envelope.config));
             tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %invalid, "scores are passed by");
-            return Ok(());
+            return Ok(false);
         };
         // A model that the configuration does not list is only archived: it keeps mailboxes small.
         // So does using the configuration's own copy of a model's name.
@@ -83,15 +114,15 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         };
         let scores: Vec<Score> = scores.into_iter().filter_map(listed).collect();
         if scores.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let settled = settle(&*self.ledger, &endpoint, envelope, None, &scores, now());
         let slow = |_| Unavailable::Down("ledger (no answer in time)".into());
-        match timeout(PATIENCE, settled).await.map_err(slow)?? {
-            Standing::Settled(_) | Standing::Forgotten => self.remembered().insert(envelope.id),
-            Standing::Open(_) => {}
+        let standing = timeout(PATIENCE, settled).await.map_err(slow)??;
+        if !matches!(standing, Standing::Open(_)) {
+            self.remembered().insert(envelope.id);
         }
-        Ok(())
+        Ok(matches!(standing, Standing::Settled(_)))
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {

@@ -158,7 +158,7 @@ impl<A: Archive> System<A> {
 
     /// Answers one HTTP request, as API Gateway would hand it over.
     pub async fn call(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        self.ingress.handle(event).await
+        self.ingress.handle(event).await.0
     }
 
     /// Waits until every record on the streams has been dealt with, at most `patience`; says
@@ -201,7 +201,7 @@ impl<M: Model> Function for ModelHandler<M, MemoryStream> {
         if self.faults.is_killed() {
             return Err("killed".to_owned());
         }
-        Ok(self.function.handle(event).await)
+        Ok(self.function.handle(event).await.0)
     }
 }
 
@@ -213,7 +213,7 @@ impl Function for RendezvousFunction {
     }
 
     async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.0.handle(event).await)
+        Ok(self.0.handle(event).await.0)
     }
 }
 

@@ -1,11 +1,13 @@
 //! A batch of Kinesis records, as Lambda's event source mapping hands it over, and the partial
 //! batch response that says from where to hand it over again.
 
+use std::time::Duration;
+
 use aws_lambda_events::{
     event::streams::KinesisEventResponse,
     kinesis::{KinesisEvent, KinesisEventRecord},
 };
-use rendezvous_core::{Invalid, Timestamp};
+use rendezvous_core::{Invalid, Timestamp, now};
 
 /// Where a record stands on its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,12 @@ pub fn messages<'a, T>(
         }
     };
     event.records.iter().enumerate().filter_map(read).collect()
+}
+
+/// How far behind its stream a batch is: the time since its oldest record arrived.
+pub fn lag(event: &KinesisEvent) -> Duration {
+    let arrived = event.records.iter().map(|record| Place::of(record).arrived).min();
+    arrived.map_or(Duration::ZERO, |arrived| now().since(arrived))
 }
 
 /// Tells Lambda to hand the batch over again from the first of the `failed` records on.

@@ -1,3 +1,59 @@
-//! Rendezvous on AWS. Here: what a batch of stream records is, and what is told to Lambda about it.
+//! Rendezvous on AWS: what a batch of stream records is and what is told to Lambda about it
+//! ([`batch`]), and, with the feature `sdk`, the ports on Kinesis, DynamoDB and S3 and all that a
+//! function's `main` needs to connect them ([`Aws`], [`lambda`], [`metrics`]).
 
 pub mod batch;
+
+#[cfg(feature = "sdk")]
+mod clients;
+#[cfg(feature = "sdk")]
+mod dynamodb;
+#[cfg(feature = "sdk")]
+mod environment;
+#[cfg(feature = "sdk")]
+mod kinesis;
+#[cfg(feature = "sdk")]
+pub mod lambda;
+#[cfg(feature = "sdk")]
+pub mod metrics;
+#[cfg(feature = "sdk")]
+mod s3;
+
+#[cfg(feature = "sdk")]
+pub use {
+    clients::{Aws, http_client},
+    dynamodb::{
+        endpoints::DynamoEndpoints,
+        ledger::{Calls, DynamoLedger},
+        outcomes::DynamoOutcomes,
+    },
+    environment::{BadVariable, Environment},
+    kinesis::KinesisStream,
+    s3::S3Archive,
+};
+
+/// Which unavailability an error of an SDK is.
+#[cfg(feature = "sdk")]
+fn unavailable<E, R>(
+    what: &'static str,
+    error: &aws_smithy_runtime_api::client::result::SdkError<E, R>,
+) -> rendezvous_core::Unavailable
+where
+    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    use aws_smithy_types::error::display::DisplayErrorContext;
+    use rendezvous_core::Unavailable;
+
+    // The whole chain is for the operator; a client may read what is returned.
+    tracing::warn!(what, error = %DisplayErrorContext(error), "a call to AWS failed");
+    let throttled = |code: &str| {
+        ["Throttl", "LimitExceeded", "ThroughputExceeded", "SlowDown", "TooManyRequests"]
+            .iter()
+            .any(|sign| code.contains(sign))
+    };
+    match error.as_service_error().and_then(|error| error.code()) {
+        Some(code) if throttled(code) => Unavailable::Throttled(what.into()),
+        _ => Unavailable::Down(what.into()),
+    }
+}

@@ -5,7 +5,15 @@
 //! failures (messages like any other, so that nobody waits for a dead model), and sends every
 //! score on as soon as it is there.
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+#[cfg(feature = "aws")]
+pub mod aws;
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
 use futures_util::future::{join, join_all};
@@ -51,6 +59,43 @@ pub trait Model: Send + Sync + 'static {
 /// How long scores are tried to be sent before the batch is handed back to Lambda.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
+/// What came of one batch, for whoever counts.
+#[derive(Clone, Debug, Default)]
+pub struct Scored {
+    /// Requests of the model's endpoints, and records that cannot be read.
+    pub requests: usize,
+    pub unreadable: usize,
+    pub scored: usize,
+    pub failed: usize,
+    pub timed_out: usize,
+    pub invalid: usize,
+    pub expired: usize,
+    /// Scores and failures that could not be sent; their requests come again.
+    pub unsent: usize,
+    /// How long each call of the model took, once for each request that it scored.
+    pub times: Vec<Duration>,
+    /// How far behind the stream the batch was.
+    pub lag: Duration,
+}
+
+impl Scored {
+    fn count(&mut self, result: &Result<Json, Failure>, time: Duration) {
+        let counter = match result {
+            Ok(_) => {
+                self.times.push(time);
+                &mut self.scored
+            }
+            Err(failure) => match failure.kind {
+                FailureKind::Failed => &mut self.failed,
+                FailureKind::TimedOut => &mut self.timed_out,
+                FailureKind::Invalid => &mut self.invalid,
+                FailureKind::Expired => &mut self.expired,
+            },
+        };
+        *counter += 1;
+    }
+}
+
 /// The Lambda function of one model.
 #[derive(Debug)]
 pub struct ModelFunction<M, S> {
@@ -64,10 +109,18 @@ impl<M: Model, S: Stream> ModelFunction<M, S> {
     }
 
     /// Scores a batch of the stream `input`. What could not be sent comes again.
-    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
+    pub async fn handle(&self, event: KinesisEvent) -> (KinesisEventResponse, Scored) {
         let profile = self.model.profile();
         let mut requests: Vec<Request> = batch::messages(&event, RequestMessage::parse);
+        let unreadable = event.records.len() - requests.len();
         requests.retain(|(_, request)| profile.endpoints.contains(&request.envelope.endpoint));
+        // Calls of the model run side by side, and each counts what it has done.
+        let tally = Mutex::new(Scored {
+            requests: requests.len(),
+            unreadable,
+            lag: batch::lag(&event),
+            ..Scored::default()
+        });
         let start = now();
         let too_late = |request: &RequestMessage| {
             !profile.scores_expired && request.envelope.deadline <= start
@@ -79,29 +132,44 @@ impl<M: Model, S: Stream> ModelFunction<M, S> {
             let failure = Failure::new(FailureKind::Expired, "its deadline had passed");
             (index, request, Err(failure))
         });
-        let expired = self.send(expired.collect(), start);
-        let calls = chunks(live, self.model.largest_batch()).map(|chunk| self.score(chunk));
+        let expired = self.send(expired.collect(), start, &tally);
+        let calls = chunks(live, self.model.largest_batch());
+        let calls = calls.map(|chunk| self.score(chunk, &tally));
         let (expired, scored) = join(expired, join_all(calls)).await;
-        batch::response(&event, expired.into_iter().chain(scored.into_iter().flatten()))
+        let unsent: Vec<usize> = expired.into_iter().chain(scored.into_iter().flatten()).collect();
+        let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let tally = Scored { unsent: unsent.len(), ..tally };
+        (batch::response(&event, unsent.into_iter()), tally)
     }
 
     /// Scores the requests of one call and sends their scores; returns those that were not sent.
-    async fn score(&self, requests: Vec<Request<'_>>) -> Vec<usize> {
+    async fn score(&self, requests: Vec<Request<'_>>, tally: &Mutex<Scored>) -> Vec<usize> {
         let start = now();
         let payloads = requests.iter().map(|(_, request)| Json::from(request.payload)).collect();
         let results = results(&self.model, payloads).await;
         let scored =
             requests.into_iter().zip(results).map(|((index, r), result)| (index, r, result));
-        self.send(scored.collect(), start).await
+        self.send(scored.collect(), start, tally).await
     }
 
     /// Sends scores that were begun at `started` and are ready now; returns those not sent.
-    async fn send(&self, scored: Vec<Scored<'_>>, started: Timestamp) -> Vec<usize> {
+    async fn send(
+        &self,
+        scored: Vec<Answer<'_>>,
+        started: Timestamp,
+        tally: &Mutex<Scored>,
+    ) -> Vec<usize> {
         if scored.is_empty() {
             return Vec::new();
         }
         let model = &self.model.profile().id;
         let finished = now();
+        {
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, _, result) in &scored {
+                tally.count(result, finished.since(started));
+            }
+        }
         let mut sent = Vec::with_capacity(scored.len());
         let mut records = Vec::with_capacity(scored.len());
         for (index, RequestMessage { envelope, raw_envelope, .. }, result) in scored {
@@ -140,7 +208,7 @@ fn chunks<T>(items: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
 
 /// A request and its record's place in the batch.
 type Request<'a> = (usize, RequestMessage<'a>);
-type Scored<'a> = (usize, RequestMessage<'a>, Result<Json, Failure>);
+type Answer<'a> = (usize, RequestMessage<'a>, Result<Json, Failure>);
 
 /// Exactly one result for each payload, whatever the model does.
 async fn results<M: Model>(model: &Arc<M>, payloads: Vec<Json>) -> Vec<Result<Json, Failure>> {
@@ -246,7 +314,9 @@ mod tests {
     async fn answers(payloads: &[&str]) -> Vec<String> {
         let scores = Arc::new(MemoryStream::new("scores", 1));
         let lane = scores.subscribe(Position::Latest, 1).remove(0);
-        let response = function(&scores).handle(event(payloads)).await;
+        let (response, tally) = function(&scores).handle(event(payloads)).await;
+        assert_eq!(tally.requests, payloads.len());
+        assert_eq!(tally.requests, tally.scored + tally.failed + tally.invalid);
         assert!(response.batch_item_failures.is_empty());
         let mut answers: Vec<String> = lane
             .next(100, usize::MAX, Duration::ZERO)
@@ -283,7 +353,8 @@ mod tests {
     async fn scores_that_cannot_be_sent_are_asked_for_again() {
         let scores = Arc::new(MemoryStream::new("scores", 1));
         scores.outage.set(Trouble::Down);
-        let response = function(&scores).handle(event(&["1", "2"])).await;
+        let (response, tally) = function(&scores).handle(event(&["1", "2"])).await;
+        assert_eq!((tally.scored, tally.unsent), (2, 2));
         let failed = &response.batch_item_failures;
         assert_eq!(failed[0].item_identifier.as_deref(), Some("0"));
     }

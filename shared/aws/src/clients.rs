@@ -1,0 +1,136 @@
+//! The SDK's clients, made once at the cold start from the function's environment.
+
+use std::time::Duration;
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_types::{SdkConfig, region::Region};
+
+use crate::{
+    BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, Environment, KinesisStream,
+    S3Archive,
+};
+
+/// Time-outs of calls that a client waits for. An answer takes single milliseconds; one that has
+/// not come after the read time-out is lost, and asking again within the deadline is worth more
+/// than waiting on. Whoever calls sets the limit that counts: its request's deadline.
+fn quick() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(250))
+        .read_timeout(Duration::from_millis(400))
+        .operation_attempt_timeout(Duration::from_millis(500))
+        .operation_timeout(Duration::from_secs(2))
+        .build()
+}
+
+/// The same for files, which nobody waits for.
+fn patient() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .read_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build()
+}
+
+/// Three attempts, a hundredth of a second apart at first: a second would be the whole deadline.
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(Duration::from_millis(10))
+        .with_max_backoff(Duration::from_millis(100))
+}
+
+/// How long an idle connection is kept. AWS closes them a little later.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// An HTTP client that keeps connections; made without touching the network or certificates.
+pub fn http_client() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .pool_idle_timeout(KEEP_ALIVE)
+        .build_https()
+}
+
+/// AWS as one function sees it: the ports on the tables, streams and buckets that its environment
+/// names. Each method says which variables it reads; one that is missing names itself.
+#[derive(Debug)]
+pub struct Aws {
+    environment: Environment,
+    config: SdkConfig,
+}
+
+impl Aws {
+    /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which
+    /// Lambda sets for the life of the process, and `AWS_ENDPOINT_URL`, which emulators set.
+    pub fn new(environment: Environment) -> Result<Self, BadVariable> {
+        let credentials = Credentials::new(
+            environment.required("AWS_ACCESS_KEY_ID")?,
+            environment.required("AWS_SECRET_ACCESS_KEY")?,
+            environment.optional("AWS_SESSION_TOKEN").map(str::to_owned),
+            None,
+            "environment",
+        );
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(environment.required("AWS_REGION")?.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http_client())
+            .timeout_config(quick())
+            .retry_config(retries());
+        config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL").map(str::to_owned));
+        Ok(Self { config: config.build(), environment })
+    }
+
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The stream that `variable` names.
+    pub fn stream(&self, variable: &'static str) -> Result<KinesisStream, BadVariable> {
+        let name = self.environment.required(variable)?;
+        // The port itself sends again, and only what was rejected.
+        let config = aws_sdk_kinesis::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Ok(KinesisStream::new(aws_sdk_kinesis::Client::from_conf(config), name))
+    }
+
+    /// The ledger: `LEDGER_TABLE`, and `LEDGER_HOURS`, for which it keeps a mailbox.
+    pub fn ledger(&self) -> Result<DynamoLedger, BadVariable> {
+        let hours = u64::from(self.environment.number("LEDGER_HOURS")?);
+        let table = self.environment.required("LEDGER_TABLE")?;
+        let retention = Duration::from_secs(hours * 3_600);
+        Ok(DynamoLedger::new(self.dynamodb(), table, retention))
+    }
+
+    /// The endpoints table: `ENDPOINTS_TABLE`.
+    pub fn endpoints(&self) -> Result<DynamoEndpoints, BadVariable> {
+        Ok(DynamoEndpoints::new(self.dynamodb(), self.environment.required("ENDPOINTS_TABLE")?))
+    }
+
+    /// The outcomes table: `OUTCOMES_TABLE`.
+    pub fn outcomes(&self) -> Result<DynamoOutcomes, BadVariable> {
+        Ok(DynamoOutcomes::new(self.dynamodb(), self.environment.required("OUTCOMES_TABLE")?))
+    }
+
+    /// The archive: `ARCHIVE_BUCKET`.
+    pub fn archive(&self) -> Result<S3Archive, BadVariable> {
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            .timeout_config(patient())
+            // An emulator has one host name for all buckets.
+            .force_path_style(self.config.endpoint_url().is_some())
+            .build();
+        let bucket = self.environment.required("ARCHIVE_BUCKET")?;
+        Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), bucket))
+    }
+
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+}
