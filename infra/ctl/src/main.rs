@@ -1,0 +1,97 @@
+//! `rendezvousctl`: what an operator does to a running system, from a shell or a pipeline.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use aws_config::BehaviorVersion;
+use clap::{Parser, Subcommand};
+use rendezvous_aws::DynamoEndpoints;
+use rendezvous_core::{Configuration, EndpointName, ports::EndpointTable};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Operates a Rendezvous stack. Region and credentials are found as by the AWS CLI.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// The name of the stack.
+    #[arg(long, env = "RENDEZVOUS_STACK", default_value = "rendezvous")]
+    stack: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes endpoint configurations current: each file that differs from the current version of
+    /// its endpoint becomes the next one. Requests use it within a second or so.
+    Apply {
+        /// `{endpoint}.json`: the file's name is the endpoint's. All are checked before any is written.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(LevelFilter::WARN)
+        .without_time()
+        .init();
+    let Options { stack, command: Command::Apply { files } } = Options::parse();
+    match apply(&stack, &files).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn apply(stack: &str, files: &[PathBuf]) -> Result<(), String> {
+    let read = |file: &PathBuf| read(file).map_err(|what| format!("{}: {what}", file.display()));
+    let read = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(rendezvous_aws::http_client())
+        .load()
+        .await;
+    if config.region().is_none() {
+        return Err("no AWS region: set AWS_REGION, or a region in your AWS profile".to_owned());
+    }
+    let name = format!("{stack}-endpoints");
+    let table = DynamoEndpoints::new(aws_sdk_dynamodb::Client::new(&config), &name);
+    for (endpoint, configuration) in read {
+        let applied = apply_one(&table, &endpoint, configuration).await;
+        let applied = applied.map_err(|cause| {
+            format!("{endpoint}: table {name}: {cause}. Is the stack {stack:?} deployed in this account and region?")
+        })?;
+        println!("{endpoint}: {applied}");
+    }
+    Ok(())
+}
+
+async fn apply_one(
+    table: &impl EndpointTable,
+    endpoint: &EndpointName,
+    configuration: Configuration,
+) -> Result<String, rendezvous_core::Unavailable> {
+    if let Some(current) = table.current(endpoint).await?
+        && let Some(former) = table.version(endpoint, current).await?
+        && former.configuration == configuration
+    {
+        return Ok(format!("version {current} is current and the same"));
+    }
+    let version = table.publish(endpoint, configuration).await?;
+    Ok(format!("version {version} is current"))
+}
+
+fn read(file: &Path) -> Result<(EndpointName, Configuration), String> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name = stem.parse().map_err(|invalid| format!("the file's name: {invalid}"))?;
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let configuration = Configuration::parse(&text).map_err(|invalid| invalid.to_string())?;
+    Ok((name, configuration))
+}
