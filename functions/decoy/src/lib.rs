@@ -8,10 +8,11 @@
 
 mod table;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_lambda_events::{
-    event::streams::KinesisEventResponse,
+    dynamodb,
+    event::streams::{DynamoDbEventResponse, KinesisEventResponse},
     kinesis::{KinesisEvent, KinesisEventRecord},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -19,15 +20,65 @@ use bytes::Bytes;
 use chrono::DateTime;
 use rendezvous_aws::batch::{self, Place};
 use rendezvous_core::{
-    Invalid, RequestMessage, Timestamp, Unavailable,
-    ports::{Archive, Stored},
+    Endpoints, Invalid, RequestMessage, Timestamp, Unavailable,
+    ports::{Archive, EndpointTable, Stored},
 };
 use serde::Serialize;
 
 /// The Lambda function of the decoy.
-#[derive(Debug)]
-pub struct Decoy<A> {
+pub struct Decoy<A, E> {
     archive: Arc<A>,
+    #[expect(dead_code, reason = "the tables that follow need it")]
+    endpoints: Endpoints<E>,
+}
+
+/// A Kinesis stream that the decoy reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Input,
+    Scores,
+}
+
+/// A table whose change stream the decoy reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    Ledger,
+    Outcomes,
+}
+
+impl Stream {
+    /// Its name in metrics, logs and file names.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Scores => "scores",
+        }
+    }
+}
+
+impl Table {
+    /// Its name in metrics, logs and file names.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Outcomes => "outcomes",
+        }
+    }
+}
+
+/// What came of one batch, for metrics. Files that were stored by an earlier attempt do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Archived {
+    /// Rows in the new files.
+    pub rows: usize,
+    /// Records that could not be read, newly kept in quarantine.
+    pub quarantined: usize,
+    /// New files, quarantine included.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// From the arrival of the oldest record to now.
+    pub lag: Duration,
 }
 
 /// One request and where it stood on the stream.
@@ -44,23 +95,44 @@ enum Failure {
     Parquet(#[from] parquet::errors::ParquetError),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("this source is not archived yet")]
+    Unread,
 }
 
-impl<A: Archive> Decoy<A> {
-    pub fn new(archive: Arc<A>) -> Self {
-        Self { archive }
+impl<A: Archive, E: EndpointTable> Decoy<A, E> {
+    pub fn new(archive: Arc<A>, endpoints: Arc<E>) -> Self {
+        Self { archive, endpoints: Endpoints::new(endpoints) }
     }
 
-    /// Archives a batch of the stream `input`. It is acknowledged when all of it is stored; else
-    /// all of it comes again.
-    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
-        match self.archive(&event).await {
+    /// Archives a batch of a stream. It is acknowledged when all of it is stored; else all of it
+    /// comes again.
+    pub async fn handle_stream(
+        &self,
+        stream: Stream,
+        event: KinesisEvent,
+    ) -> (KinesisEventResponse, Archived) {
+        let stored = match stream {
+            Stream::Input => self.archive(&event).await,
+            Stream::Scores => Err(Failure::Unread),
+        };
+        let response = match stored {
             Ok(()) => KinesisEventResponse::default(),
             Err(failure) => {
                 tracing::error!(records = event.records.len(), %failure, "a batch comes again");
                 batch::response(&event, std::iter::once(0))
             }
-        }
+        };
+        (response, Archived::default())
+    }
+
+    /// The same for a batch of a table's change stream, with new and old images.
+    pub async fn handle_changes(
+        &self,
+        _table: Table,
+        event: dynamodb::Event,
+    ) -> (DynamoDbEventResponse, Archived) {
+        let response = batch::changes_response(&event, std::iter::once(0));
+        (response, Archived::default())
     }
 
     async fn archive(&self, event: &KinesisEvent) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use rendezvous_core::{
     memory::{MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position},
     ports::Archive,
 };
-use rendezvous_decoy::Decoy;
+use rendezvous_decoy::{Decoy, Stream};
 use rendezvous_ingress::{Bounds, Ingress, Settings};
 use rendezvous_model::{Model, ModelFunction};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
@@ -102,7 +102,7 @@ impl<A: Archive> System<A> {
         for lane in mapping::lanes(&scores, &mapping, &rendezvous, &archive, &stopped) {
             tasks.spawn(lane);
         }
-        let decoy = Arc::new(DecoyFunction(Decoy::new(archive.clone())));
+        let decoy = Arc::new(DecoyFunction(Decoy::new(archive.clone(), endpoints.clone())));
         for lane in mapping::lanes(&input, &size.decoy, &decoy, &archive, &stopped) {
             tasks.spawn(lane);
         }
@@ -217,7 +217,7 @@ impl Function for RendezvousFunction {
     }
 }
 
-struct DecoyFunction<A>(Decoy<A>);
+struct DecoyFunction<A>(Decoy<A, MemoryEndpoints>);
 
 impl<A: Archive> Function for DecoyFunction<A> {
     fn name(&self) -> &'static str {
@@ -225,6 +225,6 @@ impl<A: Archive> Function for DecoyFunction<A> {
     }
 
     async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.0.handle(event).await)
+        Ok(self.0.handle_stream(Stream::Input, event).await.0)
     }
 }

@@ -1,18 +1,19 @@
-//! A batch of Kinesis records, as Lambda's event source mapping hands it over, and the partial
-//! batch response that says from where to hand it over again.
+//! A batch of Kinesis records or of changes of a `DynamoDB` table, as Lambda's event source mapping
+//! hands it over, and the partial batch response that says from where to hand it over again.
 
 use std::time::Duration;
 
 use aws_lambda_events::{
-    event::streams::KinesisEventResponse,
+    dynamodb,
+    event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse, KinesisEventResponse},
     kinesis::{KinesisEvent, KinesisEventRecord},
 };
 use rendezvous_core::{Invalid, Timestamp, now};
 
-/// Where a record stands on its stream.
+/// Where a record, or a change, stands on its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// `shardId-000000000000`, or nothing when the event does not say.
+    /// `shardId-000000000000`, or nothing: the events of a table's stream do not say.
     pub shard: &'a str,
     pub sequence: &'a str,
     /// When the stream accepted the record.
@@ -29,6 +30,17 @@ impl<'a> Place<'a> {
             shard,
             sequence: &record.kinesis.sequence_number,
             arrived: Timestamp::from_micros(arrived),
+        }
+    }
+
+    pub fn of_change(record: &'a dynamodb::EventRecord) -> Self {
+        let change = &record.change;
+        Self {
+            shard: "",
+            sequence: change.sequence_number.as_deref().unwrap_or_default(),
+            arrived: Timestamp::from_micros(
+                change.approximate_creation_date_time.timestamp_micros(),
+            ),
         }
     }
 }
@@ -72,6 +84,20 @@ pub fn response(event: &KinesisEvent, failed: impl Iterator<Item = usize>) -> Ki
     let mut response = KinesisEventResponse::default();
     if let Some(record) = failed.min().and_then(|index| event.records.get(index)) {
         response.add_failure(record.kinesis.sequence_number.as_str());
+    }
+    response
+}
+
+/// The same for a batch of a table's changes.
+pub fn changes_response(
+    event: &dynamodb::Event,
+    failed: impl Iterator<Item = usize>,
+) -> DynamoDbEventResponse {
+    let mut response = DynamoDbEventResponse::default();
+    if let Some(record) = failed.min().and_then(|index| event.records.get(index)) {
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier.clone_from(&record.change.sequence_number);
+        response.batch_item_failures.push(failure);
     }
     response
 }

@@ -28,6 +28,7 @@ pub struct Configuration {
     pub schedule: Schedule,
     observers: Vec<Observer>,
     value: Option<String>,
+    outcome: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,6 +39,8 @@ struct ConfigurationFields {
     observers: Vec<Observer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
 }
 
 /// A model that scores every request and can never answer one.
@@ -63,6 +66,7 @@ impl Configuration {
         schedule: Schedule,
         observers: Vec<Observer>,
         value: Option<String>,
+        outcome: Option<String>,
     ) -> Result<Self, Invalid> {
         if observers.len() > MAX_OBSERVERS {
             return Err(Invalid::new(format!(
@@ -78,15 +82,17 @@ impl Configuration {
                 return Err(Invalid::new(format!("observers lists {model} twice")));
             }
         }
-        if let Some(pointer) = &value
-            && !pointer.is_empty()
-            && !pointer.starts_with('/')
-        {
-            return Err(Invalid::new(format!(
-                "value {pointer:?} is not a JSON pointer: it must begin with '/'"
-            )));
+        for (field, pointer) in [("value", &value), ("outcome", &outcome)] {
+            if let Some(pointer) = pointer
+                && !pointer.is_empty()
+                && !pointer.starts_with('/')
+            {
+                return Err(Invalid::new(format!(
+                    "{field} {pointer:?} is not a JSON pointer: it must begin with '/'"
+                )));
+            }
         }
-        Ok(Self { schedule, observers, value })
+        Ok(Self { schedule, observers, value, outcome })
     }
 
     /// Reads what people have written; the message names line and column.
@@ -103,6 +109,12 @@ impl Configuration {
         self.value.as_deref()
     }
 
+    /// Where in a reported outcome the truth stands that this number predicts (RFC 6901): a number,
+    /// or true and false for 1 and 0.
+    pub fn outcome(&self) -> Option<&str> {
+        self.outcome.as_deref()
+    }
+
     /// Every model that is expected to score a request, choices first.
     pub fn models(&self) -> impl Iterator<Item = &ModelId> {
         let choices = self.schedule.choices().iter().map(|choice| &choice.model);
@@ -114,14 +126,14 @@ impl TryFrom<ConfigurationFields> for Configuration {
     type Error = Invalid;
 
     fn try_from(fields: ConfigurationFields) -> Result<Self, Invalid> {
-        Self::new(fields.schedule, fields.observers, fields.value)
+        Self::new(fields.schedule, fields.observers, fields.value, fields.outcome)
     }
 }
 
 impl From<Configuration> for ConfigurationFields {
     fn from(configuration: Configuration) -> Self {
-        let Configuration { schedule, observers, value } = configuration;
-        Self { schedule, observers, value }
+        let Configuration { schedule, observers, value, outcome } = configuration;
+        Self { schedule, observers, value, outcome }
     }
 }
 

@@ -294,7 +294,7 @@ proptest! {
         let mailbox = filed(&results);
         let mut endpoint = samples::endpoint();
         endpoint.configuration =
-            rendezvous_core::Configuration::new(schedule, Vec::new(), None).unwrap();
+            rendezvous_core::Configuration::new(schedule, Vec::new(), None, None).unwrap();
         let schedule = &endpoint.configuration.schedule;
         let envelope = &mailbox.envelope;
         if let Verdict::Settle(settled) = schedule.decide(RECEIVED, at(9_000), at(now), &mailbox) {
