@@ -2,36 +2,32 @@
 
 mod metrics;
 
-use std::{sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use rendezvous_aws::{Aws, Environment, lambda};
+use rendezvous_aws::lambda;
 use rendezvous_ingress::{Bounds, Ingress, Settings};
 
-/// A consistent read, a write and the reply take some 20 ms when they are slow. A look costs one
-/// read unit's half, $0.06 a million.
+/// A consistent read, a write and the reply take some 20 ms when they are slow. A look costs half
+/// a read unit.
 const SETTINGS: Settings = Settings {
     margin: Duration::from_millis(30),
     looks: Bounds { shortest: Duration::from_millis(5), longest: Duration::from_millis(50) },
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda::Error> {
-    let environment = Environment::of_process();
-    lambda::start_logging(&environment);
-    let aws = Aws::new(environment)?;
-    let stack = aws.environment().required("STACK")?.to_owned();
-    let ledger = Arc::new(aws.ledger()?);
-    let ingress = Ingress::new(
-        Arc::new(aws.endpoints()?),
-        Arc::new(aws.stream("INPUT_STREAM")?),
-        ledger.clone(),
-        Arc::new(aws.outcomes()?),
-        SETTINGS,
-    );
-    lambda::run(async |event| {
-        let before = ledger.calls();
-        let (response, handled) = ingress.handle(event).await;
-        (response, metrics::line(&stack, handled, ledger.calls() - before))
+async fn main() -> ExitCode {
+    lambda::main(async |aws| {
+        let stack = aws.environment().required("STACK")?;
+        let (endpoints, input) = (aws.endpoints()?, aws.stream("INPUT_STREAM")?);
+        let (ledger, outcomes) = (Arc::new(aws.ledger()?), aws.outcomes()?);
+        let (ours, outcomes) = (ledger.clone(), outcomes.into());
+        let ingress = Ingress::new(endpoints.into(), input.into(), ours, outcomes, SETTINGS);
+        lambda::run(async |event| {
+            let before = ledger.calls();
+            let (response, handled) = ingress.handle(event).await;
+            Ok((response, metrics::line(stack, handled, ledger.calls() - before)))
+        })
+        .await
     })
     .await
 }

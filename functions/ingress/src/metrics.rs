@@ -6,15 +6,15 @@ use metrique::{
     unit::{Millisecond, Percent},
     unit_of_work::metrics,
 };
-use rendezvous_aws::{Calls, metrics::line as write};
+use rendezvous_aws::{
+    Calls,
+    metrics::{line as plain, line_with},
+};
 use rendezvous_core::Kind;
 use rendezvous_ingress::Handled;
 
 /// A call that was answered with a decision.
-#[metrics(
-    rename_all = "PascalCase",
-    emf::dimension_sets = [["Stack"], ["Stack", "Endpoint"], ["Stack", "Endpoint", "Kind", "Reason"]]
-)]
+#[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"], ["Stack", "Endpoint"]])]
 struct Answer {
     stack: String,
     endpoint: String,
@@ -47,14 +47,14 @@ pub(crate) fn line(stack: &str, handled: Handled, calls: Calls) -> Vec<u8> {
     let stack = stack.to_owned();
     let Handled { status, answered } = handled;
     let Some(answered) = answered else {
-        return write(Other {
+        return plain(Other {
             stack,
             status: status.to_string(),
             refused: u64::from((400..500).contains(&status)),
             unanswered: u64::from(status >= 500),
         });
     };
-    write(Answer {
+    let answer = Answer {
         stack,
         answers: 1,
         fallbacks: u64::from(matches!(answered.kind, Kind::Fallback | Kind::None)),
@@ -67,5 +67,67 @@ pub(crate) fn line(stack: &str, handled: Handled, calls: Calls) -> Vec<u8> {
         endpoint: answered.endpoint.to_string(),
         kind: answered.kind.as_str(),
         reason: answered.reason.as_str(),
-    })
+    };
+    line_with(answer, "Answers", vec!["Stack", "Endpoint", "Kind", "Reason"])
+}
+
+#[cfg(test)]
+mod tests {
+    use rendezvous_core::Reason;
+    use rendezvous_ingress::Answered;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parsed(handled: Handled) -> Value {
+        let calls = Calls { reads: 3, writes: 1 };
+        let mut line: Value = serde_json::from_slice(&line("s", handled, calls)).unwrap();
+        assert!(line["_aws"]["Timestamp"].as_i64() > Some(0));
+        line["_aws"]["Timestamp"].take();
+        line
+    }
+
+    #[test]
+    fn an_answer_is_counted_by_endpoint_and_by_kind_and_reason() {
+        let answered = Answered {
+            endpoint: "flight-delay".parse().unwrap(),
+            kind: Kind::Fallback,
+            reason: Reason::Deadline,
+            settled: false,
+            took: Duration::from_millis(206),
+            allowed: Duration::from_millis(200),
+        };
+        let line = parsed(Handled { status: 200, answered: Some(answered) });
+        let counted = &line["_aws"]["CloudWatchMetrics"];
+        assert_eq!(counted[0]["Dimensions"], json!([["Stack"], ["Stack", "Endpoint"]]));
+        assert_eq!(counted[1]["Dimensions"], json!([["Stack", "Endpoint", "Kind", "Reason"]]));
+        assert_eq!(counted[1]["Metrics"], json!([{ "Name": "Answers" }]));
+        let fields = [
+            ("Stack", json!("s")),
+            ("Endpoint", json!("flight-delay")),
+            ("Kind", json!("fallback")),
+            ("Reason", json!("deadline")),
+            ("Answers", json!(1)),
+            ("Fallbacks", json!(1)),
+            ("Late", json!(1)),
+            ("Unsettled", json!(1)),
+            ("AnswerTime", json!(206)),
+            ("DeadlineShare", json!(103)),
+            ("LedgerReads", json!(3)),
+            ("LedgerWrites", json!(1)),
+        ];
+        for (name, value) in fields {
+            assert_eq!(line[name].as_f64(), value.as_f64(), "{name}");
+            assert_eq!(line[name].as_str(), value.as_str(), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_other_call_counts_as_refused_or_unanswered_by_its_status() {
+        for (status, refused, unanswered) in [(204, 0, 0), (404, 1, 0), (503, 0, 1)] {
+            let line = parsed(Handled { status, answered: None });
+            assert_eq!((&line["Refused"], &line["Unanswered"]), (&refused.into(), &unanswered.into()));
+            assert_eq!(line["Status"], status.to_string());
+        }
+    }
 }

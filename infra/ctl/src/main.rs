@@ -6,7 +6,8 @@ use std::{
     process::ExitCode,
 };
 
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_types::error::display::DisplayErrorContext;
 use clap::{Parser, Subcommand};
 use rendezvous_aws::DynamoEndpoints;
 use rendezvous_core::{Configuration, EndpointName, ports::EndpointTable};
@@ -61,16 +62,28 @@ async fn apply(stack: &str, files: &[PathBuf]) -> Result<(), String> {
     if config.region().is_none() {
         return Err("no AWS region: set AWS_REGION, or a region in your AWS profile".to_owned());
     }
-    let name = format!("{stack}-endpoints");
+    let name = endpoints_table(&config, stack).await?;
     let table = DynamoEndpoints::new(aws_sdk_dynamodb::Client::new(&config), &name);
     for (endpoint, configuration) in read {
         let applied = apply_one(&table, &endpoint, configuration).await;
-        let applied = applied.map_err(|cause| {
-            format!("{endpoint}: table {name}: {cause}. Is the stack {stack:?} deployed in this account and region?")
-        })?;
+        let applied = applied.map_err(|cause| format!("{endpoint}: {cause} (table {name})"))?;
         println!("{endpoint}: {applied}");
     }
     Ok(())
+}
+
+/// The name of the stack's endpoints table, which is an output of the stack.
+async fn endpoints_table(config: &SdkConfig, stack: &str) -> Result<String, String> {
+    let client = aws_sdk_cloudformation::Client::new(config);
+    let described = client.describe_stacks().stack_name(stack).send().await.map_err(|error| {
+        format!("cannot describe stack {stack:?}: {}", DisplayErrorContext(&error))
+    })?;
+    let outputs = described.stacks().iter().flat_map(|stack| stack.outputs());
+    let mut tables = outputs.filter(|output| output.output_key() == Some("EndpointsTable"));
+    let table = tables.next().and_then(|output| output.output_value());
+    table.map(str::to_owned).ok_or_else(|| {
+        format!("stack {stack:?} has no output EndpointsTable: is it a Rendezvous stack?")
+    })
 }
 
 async fn apply_one(

@@ -91,6 +91,11 @@ impl Aws {
         &self.environment
     }
 
+    /// What clients of services that are no port of ours are made from.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// The stream that `variable` names.
     pub fn stream(&self, variable: &'static str) -> Result<KinesisStream, BadVariable> {
         let name = self.environment.required(variable)?;

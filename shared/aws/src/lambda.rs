@@ -1,6 +1,6 @@
-//! Running a handler as a Lambda function: logs, events in, responses and a metrics line out.
+//! A Lambda function around a handler: logs, events in, responses and a line of metrics out.
 
-use std::io::Write;
+use std::{io::Write, process::ExitCode};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,11 +8,29 @@ use tracing_subscriber::filter::LevelFilter;
 
 pub use lambda_runtime::Error;
 
-use crate::Environment;
+use crate::{Aws, Environment};
+
+/// A function's `main`: starts logging, reads the environment, and runs `function`, which serves
+/// invocations with [`run`]. What keeps it from starting is logged, and the cold start fails.
+pub async fn main(function: impl AsyncFnOnce(&Aws) -> Result<(), Error>) -> ExitCode {
+    let environment = Environment::of_process();
+    start_logging(&environment);
+    let served = match Aws::new(environment) {
+        Ok(aws) => function(&aws).await,
+        Err(error) => Err(error.into()),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the function ends");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Writes logs to standard output, a JSON object a line, from `LOG_LEVEL` on (`info` where it is
 /// not set). Each line carries the ids of the invocation and of its X-Ray trace.
-pub fn start_logging(environment: &Environment) {
+fn start_logging(environment: &Environment) {
     let level = environment.optional("LOG_LEVEL").and_then(|text| text.parse().ok());
     tracing_subscriber::fmt()
         .json()
@@ -24,9 +42,9 @@ pub fn start_logging(environment: &Environment) {
 }
 
 /// Serves invocations until Lambda ends the process. `handle` answers an event and says what has
-/// happened meanwhile, as a line of metrics, which is printed.
+/// happened meanwhile, as a line of metrics, which is printed. An error fails the invocation.
 pub async fn run<Event, Response>(
-    handle: impl AsyncFn(Event) -> (Response, Vec<u8>),
+    handle: impl AsyncFn(Event) -> Result<(Response, Vec<u8>), Error>,
 ) -> Result<(), Error>
 where
     Event: DeserializeOwned,
@@ -36,7 +54,7 @@ where
     // Boxed, because the compiler gives up on types that nest as deep as these futures do.
     let service = service_fn(|event: LambdaEvent<Event>| {
         Box::pin(async move {
-            let (response, metrics) = handle(event.payload).await;
+            let (response, metrics) = handle(event.payload).await?;
             if let Err(error) = std::io::stdout().lock().write_all(&metrics) {
                 tracing::error!(%error, "metrics cannot be printed");
             }

@@ -18,6 +18,8 @@ pub mod lambda;
 pub mod metrics;
 #[cfg(feature = "sdk")]
 mod s3;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "sdk")]
 pub use {

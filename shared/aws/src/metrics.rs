@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrique::{
     CloseValue, InflectableEntry, RootEntry,
-    emf::Emf,
+    emf::{Emf, EmfBuilder, MetricDefinition, MetricDirective},
     writer::{
         MetricFlags, Observation, Unit, Value, ValueWriter, format::Format,
         unit::{self, UnitTag},
@@ -20,9 +20,28 @@ const MAX_VALUES: usize = 100;
 
 /// The line that `entry` is.
 pub fn line<E: InflectableEntry>(entry: impl CloseValue<Closed = E>) -> Vec<u8> {
+    write(Emf::builder(NAMESPACE.to_owned(), vec![vec![]]), entry)
+}
+
+/// The same, with one of its counts under further `dimensions`. Each combination of dimensions is
+/// a metric of its own, and paid for as such, so that only what is looked at gets them.
+pub fn line_with<E: InflectableEntry>(
+    entry: impl CloseValue<Closed = E>,
+    count: &str,
+    dimensions: Vec<&str>,
+) -> Vec<u8> {
+    let metric = MetricDefinition { name: count, unit: Unit::None, storage_resolution: None };
+    let directive = MetricDirective {
+        dimensions: vec![dimensions],
+        metrics: vec![metric],
+        namespace: NAMESPACE,
+    };
+    write(Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).directive(directive), entry)
+}
+
+fn write<E: InflectableEntry>(format: EmfBuilder, entry: impl CloseValue<Closed = E>) -> Vec<u8> {
     let mut line = Vec::with_capacity(1_024);
-    let mut format = Emf::all_validations(NAMESPACE.to_owned(), vec![vec![]]);
-    if let Err(error) = format.format(&RootEntry::new(entry.close()), &mut line) {
+    if let Err(error) = format.build().format(&RootEntry::new(entry.close()), &mut line) {
         tracing::error!(%error, "a line of metrics cannot be written");
     }
     line

@@ -1,18 +1,17 @@
 //! An ONNX model as a Lambda function: the card that `CARD` names, a path in its package, says
 //! which.
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
-use rendezvous_aws::{Aws, Environment, lambda};
-use rendezvous_model::aws::run;
+use rendezvous_aws::lambda;
 use rendezvous_onnx::OnnxModel;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda::Error> {
-    let environment = Environment::of_process();
-    lambda::start_logging(&environment);
-    let aws = Aws::new(environment)?;
-    let package = aws.environment().required("LAMBDA_TASK_ROOT")?;
-    let card = Path::new(package).join(aws.environment().required("CARD")?);
-    run(&aws, OnnxModel::load(&card).await?).await
+async fn main() -> ExitCode {
+    lambda::main(async |aws| {
+        let package = aws.environment().required("LAMBDA_TASK_ROOT")?;
+        let card = Path::new(package).join(aws.environment().required("CARD")?);
+        rendezvous_model::aws::run(aws, OnnxModel::load(&card).await?).await
+    })
+    .await
 }

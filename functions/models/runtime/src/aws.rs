@@ -16,7 +16,7 @@ pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
     let function = ModelFunction::new(model.into(), scores.into());
     lambda::run(async |event| {
         let (response, scored) = function.handle(event).await;
-        (response, line(stack, &id, scored))
+        Ok((response, line(stack, &id, scored)))
     })
     .await
 }

@@ -1,0 +1,92 @@
+//! The decoy function on AWS: connects the library to the archive, and tells its four sources
+//! apart.
+
+mod metrics;
+
+use std::process::ExitCode;
+
+use aws_lambda_events::event::streams::{DynamoDbEventResponse, KinesisEventResponse};
+use rendezvous_aws::{Environment, lambda};
+use rendezvous_decoy::{Decoy, Stream, Table};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    lambda::main(async |aws| {
+        let stack = aws.environment().required("STACK")?;
+        let sources = sources(aws.environment())?;
+        let decoy = Decoy::new(aws.archive()?.into(), aws.endpoints()?.into());
+        lambda::run(async |event: Box<RawValue>| {
+            let source = source(&sources, event.get())?;
+            let (response, archived) = match source {
+                Source::Stream(stream) => {
+                    let event = serde_json::from_str(event.get())?;
+                    let (response, archived) = decoy.handle_stream(stream, event).await;
+                    (Response::Stream(response), archived)
+                }
+                Source::Table(table) => {
+                    let event = serde_json::from_str(event.get())?;
+                    let (response, archived) = decoy.handle_changes(table, event).await;
+                    (Response::Table(response), archived)
+                }
+            };
+            Ok((response, metrics::line(stack, source.name(), &archived)))
+        })
+        .await
+    })
+    .await
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    Stream(Stream),
+    Table(Table),
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stream(stream) => stream.as_str(),
+            Self::Table(table) => table.as_str(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Response {
+    Stream(KinesisEventResponse),
+    Table(DynamoDbEventResponse),
+}
+
+/// What the sources' ARNs hold, by the environment variables that name them.
+fn sources(environment: &Environment) -> Result<[(String, Source); 4], lambda::Error> {
+    let stream = |name| Ok::<_, lambda::Error>(format!(":stream/{}", environment.required(name)?));
+    let table = |name| Ok::<_, lambda::Error>(format!(":table/{}/", environment.required(name)?));
+    Ok([
+        (stream("INPUT_STREAM")?, Source::Stream(Stream::Input)),
+        (stream("SCORES_STREAM")?, Source::Stream(Stream::Scores)),
+        (table("LEDGER_TABLE")?, Source::Table(Table::Ledger)),
+        (table("OUTCOMES_TABLE")?, Source::Table(Table::Outcomes)),
+    ])
+}
+
+/// Where a batch comes from; all of its records come from one source.
+fn source(sources: &[(String, Source)], event: &str) -> Result<Source, lambda::Error> {
+    #[derive(Deserialize)]
+    struct Batch {
+        #[serde(rename = "Records")]
+        records: Vec<Record>,
+    }
+    #[derive(Deserialize)]
+    struct Record {
+        #[serde(rename = "eventSourceARN")]
+        arn: String,
+    }
+    let batch: Batch = serde_json::from_str(event)?;
+    let arn = batch.records.first().map_or("", |record| record.arn.as_str());
+    let is_it = |part: &str| arn.ends_with(part) || (part.ends_with('/') && arn.contains(part));
+    let found = sources.iter().find(|(part, _)| is_it(part));
+    found.map(|(_, source)| *source).ok_or_else(|| format!("{arn:?} is no source of ours").into())
+}

@@ -1,0 +1,37 @@
+//! What the operator reads when a file is wrong: nothing is written then, AWS is not even asked.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{fs, process::Command};
+
+/// What `rendezvousctl apply` says about a file of this name and text.
+fn refusal(name: &str, text: &str) -> String {
+    let folder = std::env::temp_dir().join(format!("rendezvousctl-{}-{name}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(name);
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rendezvousctl"));
+    let output = command.env_clear().arg("apply").arg(&file).output().unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(!output.status.success());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains(name), "it names the file: {message}");
+    message
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_its_reason() {
+    let good = r#"{"schedule":{"choices":[{"model":"a@1"}],"deadline_ms":100}}"#;
+    assert!(refusal("e.json", &good.replace("a@1", "a")).contains("name@version"));
+    assert!(refusal("e.json", "{").contains("line 1"));
+    assert!(refusal("No Name.json", good).contains("a-z, 0-9 and '-'"));
+}
+
+#[test]
+fn every_example_is_a_configuration() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for file in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        rendezvous_core::Configuration::parse(&text).unwrap();
+    }
+}

@@ -1,0 +1,322 @@
+//! The template, deployed on an emulator of AWS and driven over HTTP.
+//!
+//! One test, since a deployment takes longest: it walks through the system's promises one by one.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use aws_sdk_kinesis::primitives::Blob;
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::RowAccessor,
+};
+use futures_util::future::join_all;
+use rendezvous_aws::{Aws, DynamoLedger};
+use rendezvous_core::{
+    Json, Mailbox, RequestId, Timestamp, contract, now,
+    ports::{Consistency, Ledger, Record, Stream},
+};
+use rendezvous_tests_aws::{Reply, Stack, flights, root};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+/// How many requests are asked at a time.
+const CLIENTS: usize = 4;
+
+#[tokio::test]
+async fn the_deployed_system_keeps_its_promises() {
+    let stack = Stack::deploy().await;
+    let aws = stack.ports();
+    every_port_keeps_its_contract(&aws).await;
+    records_beyond_the_limits_of_one_call_all_arrive(&aws).await;
+
+    let system = System::new(stack, &aws);
+    an_unknown_endpoint_is_not_found(&system).await;
+    system.configure(&["logistic@1", "timetable@1", "prior@1"]);
+    let mut asked = requests_are_answered_by_the_champion(&system).await;
+    a_dead_champions_stand_in_answers_in_time(&system, &mut asked).await;
+    without_any_model_the_fallback_answers_at_the_deadline(&system, &mut asked).await;
+    a_repeat_with_the_same_key_gets_the_same_answer(&system, &mut asked).await;
+    a_configuration_change_takes_effect_without_a_deploy(&system, &mut asked).await;
+    an_unreadable_record_passes_by_and_is_kept(&system, &mut asked).await;
+    what_was_told_is_what_the_ledger_holds(&system, &asked).await;
+    every_request_is_in_the_archive_byte_for_byte(&system, &asked).await;
+}
+
+struct System {
+    stack: Stack,
+    ledger: DynamoLedger,
+    flights: Vec<String>,
+}
+
+/// A request and what its client was told.
+struct Asked {
+    payload: String,
+    reply: Reply,
+}
+
+const REQUESTS: &str = "/v1/endpoints/flight-delay/requests";
+
+impl System {
+    fn new(stack: Stack, aws: &Aws) -> Self {
+        Self { stack, ledger: aws.ledger().unwrap(), flights: flights() }
+    }
+
+    /// Applies a schedule of these models. An emulator on a busy machine takes its time.
+    fn configure(&self, models: &[&str]) -> String {
+        let choices: Vec<Value> = models
+            .iter()
+            .enumerate()
+            .map(|(i, model)| json!({ "model": model, "after_ms": 4_000 * i }))
+            .collect();
+        let observers: Vec<Value> =
+            ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"]
+                .iter()
+                .filter(|model| !models.contains(model))
+                .map(|model| json!({ "model": model, "role": "challenger" }))
+                .collect();
+        let schedule =
+            json!({ "choices": choices, "deadline_ms": 15_000, "fallback": { "delay_probability": 0.274 } });
+        let configuration =
+            json!({ "schedule": schedule, "observers": observers, "value": "/delay_probability" });
+        let file = root().join("target/flight-delay.json");
+        fs::write(&file, configuration.to_string()).unwrap();
+        self.stack.apply(&file)
+    }
+
+    async fn ask(&self, flight: usize, headers: &[(&str, &str)]) -> Asked {
+        let payload = self.flights[flight].clone();
+        let reply = self.stack.client().await.post(REQUESTS, headers, &payload).await;
+        Asked { payload, reply }
+    }
+}
+
+async fn every_port_keeps_its_contract(aws: &Aws) {
+    println!("the contract of every port");
+    contract::ledger(&aws.ledger().unwrap()).await;
+    contract::endpoints(&aws.endpoints().unwrap()).await;
+    contract::outcomes(&aws.outcomes().unwrap(), async |table, endpoint, id| {
+        table.get(endpoint, id).await.unwrap()
+    })
+    .await;
+    contract::archive(&aws.archive().unwrap(), async |archive, name| {
+        archive.get(name).await.unwrap()
+    })
+    .await;
+}
+
+async fn records_beyond_the_limits_of_one_call_all_arrive(aws: &Aws) {
+    // 1,001 requests that nobody scores: three calls by their number.
+    let stream = aws.stream("INPUT_STREAM").unwrap();
+    let endpoint = contract::samples::endpoint();
+    let record = |i: usize| {
+        let envelope = contract::samples::envelope(&endpoint);
+        let payload = Json::parse(&i.to_string()).unwrap();
+        let data = rendezvous_core::RequestMessage::write(&envelope, &payload).unwrap();
+        Record { key: envelope.key.clone(), data }
+    };
+    let records = (0..MANY).map(record).collect();
+    stream.put(records, now() + Duration::from_secs(60)).await.unwrap();
+}
+
+const MANY: usize = 1_001;
+
+async fn an_unknown_endpoint_is_not_found(system: &System) {
+    let mut client = system.stack.client().await;
+    let reply = client.post("/v1/endpoints/nobody/requests", &[], "{}").await;
+    assert_eq!(reply.status, 404, "{reply:?}");
+    assert_eq!(client.get("/health").await.status, 200);
+}
+
+async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {
+    println!("200 requests");
+    let mut asked = Vec::new();
+    // The first starts the functions.
+    asked.push(system.ask(0, &[]).await);
+    for first in (1..=200).step_by(CLIENTS) {
+        let wave = (first..first + CLIENTS).map(|flight| system.ask(flight, &[]));
+        asked.extend(join_all(wave).await);
+    }
+    for Asked { reply, .. } in &asked {
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.text("model"), "logistic@1", "{reply:?}");
+        assert_eq!(reply.text("reason"), "preferred");
+    }
+    report_times(system, &asked[1..]).await;
+    asked
+}
+
+/// What a request took, and how much of it was waiting for the streams to be polled.
+async fn report_times(system: &System, asked: &[Asked]) {
+    let ms = |from: Timestamp, to: Timestamp| to.since(from).as_secs_f64() * 1_000.0;
+    let mut totals = Vec::new();
+    let (mut to_model, mut scoring, mut to_decision) = (0.0, 0.0, 0.0);
+    for Asked { reply, .. } in asked {
+        let Mailbox { envelope, scores, decision, .. } = mailbox(system, reply).await;
+        let decision = decision.unwrap();
+        let score = scores.iter().find(|score| Some(&score.model) == decision.model.as_ref()).unwrap();
+        totals.push(reply.took.as_secs_f64() * 1_000.0);
+        to_model += ms(envelope.received, score.started);
+        scoring += ms(score.started, score.finished);
+        to_decision += ms(score.finished, decision.decided);
+    }
+    totals.sort_by(f64::total_cmp);
+    let total: f64 = totals.iter().sum();
+    let percentile = |p: usize| totals[(totals.len() - 1) * p / 100];
+    println!(
+        "a request, {CLIENTS} at a time, HTTP in to HTTP out: p50 {:.0} ms, p99 {:.0} ms; of the time {:.0} % \
+         between ingress and model and {:.0} % between model and rendezvous (puts and the polling of \
+         the streams), {:.1} % in the model, {:.0} % before and after",
+        percentile(50),
+        percentile(99),
+        to_model / total * 100.0,
+        to_decision / total * 100.0,
+        scoring / total * 100.0,
+        (total - to_model - scoring - to_decision) / total * 100.0
+    );
+}
+
+async fn a_dead_champions_stand_in_answers_in_time(system: &System, asked: &mut Vec<Asked>) {
+    println!("the champion is switched off, and on again");
+    system.stack.switch("Logistic", false);
+    let dead = system.ask(201, &[]).await;
+    assert_eq!(dead.reply.text("model"), "timetable@1", "{:?}", dead.reply);
+    assert_eq!(dead.reply.text("reason"), "opened");
+    assert!(dead.reply.took < Duration::from_secs(15));
+    system.stack.switch("Logistic", true);
+    let alive = system.ask(202, &[]).await;
+    assert_eq!(alive.reply.text("model"), "logistic@1", "{:?}", alive.reply);
+    asked.extend([dead, alive]);
+}
+
+const MODELS: [&str; 5] = ["Prior", "Timetable", "Logistic", "Gbt", "Mlp"];
+
+async fn without_any_model_the_fallback_answers_at_the_deadline(
+    system: &System,
+    asked: &mut Vec<Asked>,
+) {
+    println!("all models are switched off, and on again");
+    MODELS.iter().for_each(|model| system.stack.switch(model, false));
+    let alone = system.ask(203, &[("rendezvous-deadline-ms", "1500")]).await;
+    let reply = &alone.reply;
+    assert_eq!((reply.status, reply.text("kind")), (200, "fallback"), "{reply:?}");
+    assert_eq!(reply.text("reason"), "deadline");
+    assert_eq!(reply.body["score"], json!({ "delay_probability": 0.274 }));
+    assert!(reply.took >= Duration::from_millis(1_400), "{reply:?}");
+    MODELS.iter().for_each(|model| system.stack.switch(model, true));
+    asked.push(alone);
+}
+
+async fn a_repeat_with_the_same_key_gets_the_same_answer(
+    system: &System,
+    asked: &mut Vec<Asked>,
+) {
+    let key = [("idempotency-key", "once")];
+    let first = system.ask(204, &key).await;
+    let repeat = system.ask(204, &key).await;
+    assert_eq!(first.reply.status, 200, "{:?}", first.reply);
+    assert_eq!(first.reply.body, repeat.reply.body);
+    let other = system.ask(205, &key).await;
+    assert_eq!(other.reply.status, 409, "{:?}", other.reply);
+    asked.push(first);
+}
+
+async fn a_configuration_change_takes_effect_without_a_deploy(
+    system: &System,
+    asked: &mut Vec<Asked>,
+) {
+    println!("the challenger is promoted");
+    let printed = system.configure(&["gbt@1", "logistic@1", "prior@1"]);
+    assert_eq!(printed, "flight-delay: version 2 is current\n");
+    let printed = system.configure(&["gbt@1", "logistic@1", "prior@1"]);
+    assert_eq!(printed, "flight-delay: version 2 is current and the same\n");
+    // A pointer may be a second old.
+    sleep(Duration::from_secs(2)).await;
+    let promoted = system.ask(206, &[]).await;
+    assert_eq!(promoted.reply.text("model"), "gbt@1", "{:?}", promoted.reply);
+    assert_eq!(promoted.reply.body["config"], 2);
+    asked.push(promoted);
+}
+
+async fn an_unreadable_record_passes_by_and_is_kept(system: &System, asked: &mut Vec<Asked>) {
+    println!("an unreadable record on each stream");
+    let kinesis = system.stack.kinesis();
+    for stream in ["InputStream", "ScoresStream"] {
+        let put = kinesis.put_record().stream_name(system.stack.output(stream));
+        put.partition_key("k").data(Blob::new(*b"\xffno JSON")).send().await.unwrap();
+    }
+    for flight in 207..211 {
+        let after = system.ask(flight, &[]).await;
+        assert_eq!(after.reply.text("model"), "gbt@1", "{:?}", after.reply);
+        asked.push(after);
+    }
+    for source in ["input", "scores"] {
+        let prefix = format!("quarantine/{source}/");
+        eventually(&prefix, async || !system.stack.archived(&prefix).is_empty()).await;
+    }
+}
+
+async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]) {
+    println!("{} answers against the ledger", asked.len());
+    let mut settled = 0;
+    for Asked { reply, .. } in asked {
+        let decision = mailbox(system, reply).await.decision;
+        if reply.body["settled"] == Value::Bool(true) {
+            let decision = decision.unwrap();
+            settled += 1;
+            assert_eq!(reply.text("kind"), decision.kind.as_str());
+            assert_eq!(reply.text("reason"), decision.reason.as_str());
+            assert_eq!(reply.body["model"].as_str(), decision.model.as_ref().map(|m| m.as_str()));
+            let score: Value = serde_json::from_str(decision.score.as_ref().unwrap().as_str()).unwrap();
+            assert_eq!(reply.body["score"], score);
+        }
+        let read = format!("{REQUESTS}/{}", reply.text("request"));
+        let later = system.stack.client().await.get(&read).await;
+        assert_eq!(later.body["score"], reply.body["score"]);
+    }
+    assert_eq!(settled, asked.len(), "some answers were not settled");
+}
+
+async fn every_request_is_in_the_archive_byte_for_byte(system: &System, asked: &[Asked]) {
+    println!("the archive");
+    let archive = system.stack.ports().archive().unwrap();
+    let archive = &archive;
+    let mut read: BTreeMap<String, String> = BTreeMap::new();
+    let mut files: Vec<String> = Vec::new();
+    let mut rows = 0;
+    eventually("every request in the archive", async || {
+        for file in system.stack.archived("requests/") {
+            if files.contains(&file) {
+                continue;
+            }
+            let body = archive.get(&file).await.unwrap().unwrap();
+            for row in SerializedFileReader::new(body).unwrap().get_row_iter(None).unwrap() {
+                let row = row.unwrap();
+                rows += 1;
+                read.insert(row.get_string(0).unwrap().clone(), row.get_string(8).unwrap().clone());
+            }
+            files.push(file);
+        }
+        read.len() >= MANY + asked.len()
+    })
+    .await;
+    for Asked { payload, reply } in asked {
+        assert_eq!(read.get(reply.text("request")), Some(payload));
+    }
+    println!("{rows} rows of {} requests in {} files", read.len(), files.len());
+}
+
+async fn mailbox(system: &System, reply: &Reply) -> Mailbox {
+    let id: RequestId = reply.text("request").parse().unwrap();
+    system.ledger.read(id, Consistency::Strong).await.unwrap().unwrap()
+}
+
+/// Waits until `so` holds, for a minute at most.
+async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !so().await {
+        assert!(start.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        sleep(Duration::from_millis(500)).await;
+    }
+}

@@ -1,0 +1,13 @@
+//! The templates by the rules of CloudFormation and SAM.
+
+use rendezvous_tests_aws::lint;
+
+#[test]
+fn every_template_is_clean() {
+    lint(&[
+        "template.yaml",
+        "functions/models/template.yaml",
+        "infra/observability.yaml",
+        "infra/analytics.yaml",
+    ]);
+}
