@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{lock, outage::Outage};
+use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
     mailbox::{Mailbox, Opening, Score},
@@ -34,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct MemoryLedger {
     pub outage: Outage,
+    /// Tells each change in which a decision first appears.
+    pub changes: MemoryStream<Change>,
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
     reads: AtomicU64,
@@ -118,6 +120,7 @@ impl MemoryLedger {
     pub fn with_capacity(mailboxes: usize) -> Self {
         Self {
             outage: Outage::default(),
+            changes: MemoryStream::of_table("ledger"),
             parts: std::array::from_fn(|_| Mutex::default()),
             capacity_of_part: mailboxes.div_ceil(PARTS),
             reads: AtomicU64::new(0),
@@ -208,6 +211,7 @@ impl Ledger for MemoryLedger {
         proposal: Proposal,
     ) -> Result<Option<Mailbox>, Unavailable> {
         self.outage.check("ledger").await?;
+        self.changes.room()?;
         self.update(envelope, true, |mailbox| {
             let Proposal { decision, rivals } = proposal;
             let has_score = |rival| matches!(mailbox.result_of(rival), Some(Ok(_)));
@@ -218,7 +222,10 @@ impl Ledger for MemoryLedger {
             });
             if mailbox.decision.is_none() && !overlooked && !filed_before {
                 mailbox.file(scores);
-                mailbox.decision = Some(Arc::new(decision));
+                let decision = Arc::new(decision);
+                mailbox.decision = Some(decision.clone());
+                let envelope = mailbox.envelope.clone();
+                self.changes.tell(|| Change::Decided { envelope, decision });
             }
         })
     }
