@@ -9,15 +9,15 @@ use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
     encodings::Body,
 };
+use futures_util::future::join_all;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use rendezvous_core::{
-    Failure, FailureKind, Json, RequestId, Timestamp,
+    Failure, Json, Kind, RequestId, Timestamp,
     clock::{self, sleep_until},
     now,
 };
 use rendezvous_model::{Model, Profile};
 use serde::Deserialize;
-use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::{
     demo::ENDPOINT,
@@ -57,7 +57,7 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     };
     let (system, _) = options
         .start_with(archive, &size, |system, model, mapping| {
-            system.add_model_with(Undelayed(Arc::new(model)), mapping)
+            system.add_model_with(Undelayed(model), mapping)
         })
         .await?;
     introduce(flights.len(), &system);
@@ -65,14 +65,15 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
 
     let mut year = Year { system, open: VecDeque::new() };
     let mut month = Month::default();
-    for flight in &flights {
+    for together in flights.chunk_by(|a, b| a.departure() == b.departure()) {
+        let [flight, ..] = together else { continue };
         year.report_until(flight.departure()).await?;
         if month.name != flight.month() {
             month.print();
             month = Month { name: flight.month().to_owned(), ..Month::default() };
         }
         sleep_until(flight.departure()).await;
-        year.ask(flight, &mut month).await?;
+        year.ask(together, &mut month).await?;
     }
     month.print();
     year.report_until(now() + DAY * 2).await?;
@@ -140,20 +141,23 @@ impl Month {
 }
 
 impl Year {
-    async fn ask(&mut self, flight: &Flight<'_>, month: &mut Month) -> Result<(), Error> {
+    /// Asks about flights that leave at the same time.
+    async fn ask(&mut self, flights: &[Flight<'_>], month: &mut Month) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Answer {
             request: RequestId,
-            kind: rendezvous_core::Kind,
+            kind: Kind,
         }
         let path = format!("/v1/endpoints/{ENDPOINT}/requests");
-        let answer = self.call(Method::POST, &path, flight.payload.get()).await?;
-        let answer: Answer = serde_json::from_str(&answer)?;
-        month.requests += 1;
-        month.late += u32::from(flight.late);
-        month.by_champion += u32::from(answer.kind == rendezvous_core::Kind::Champion);
-        let due = midnight(flight.departure()) + REPORTED_AFTER;
-        self.open.push_back(Open { due, id: answer.request, late: flight.late });
+        let calls = flights.iter().map(|f| self.call(Method::POST, &path, f.payload.get()));
+        for (flight, answer) in flights.iter().zip(join_all(calls).await) {
+            let answer: Answer = serde_json::from_str(&answer?)?;
+            month.requests += 1;
+            month.late += u32::from(flight.late);
+            month.by_champion += u32::from(answer.kind == Kind::Champion);
+            let due = midnight(flight.departure()) + REPORTED_AFTER;
+            self.open.push_back(Open { due, id: answer.request, late: flight.late });
+        }
         Ok(())
     }
 
@@ -192,8 +196,8 @@ impl Year {
 /// A model whose thinking takes no virtual time.
 ///
 /// A graph runs on a thread of its own, of which a paused clock knows nothing: while everybody waits
-/// for it, time would jump to the next timer. It stands still while a blocking task runs.
-struct Undelayed<M>(Arc<M>);
+/// for it, time would jump to the next timer. So the one thread of the runtime waits, too.
+struct Undelayed<M>(M);
 
 impl<M: Model> Model for Undelayed<M> {
     fn profile(&self) -> &Profile {
@@ -205,11 +209,6 @@ impl<M: Model> Model for Undelayed<M> {
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
-        let (model, payloads) = (self.0.clone(), payloads.to_vec());
-        let (count, runtime) = (payloads.len(), Handle::current());
-        let scored = spawn_blocking(move || runtime.block_on(model.score(&payloads))).await;
-        scored.unwrap_or_else(|_| {
-            vec![Err(Failure::new(FailureKind::Failed, "the model panicked")); count]
-        })
+        futures_executor::block_on(self.0.score(payloads))
     }
 }
