@@ -70,16 +70,22 @@ fn main() {
             Stream::Input => {
                 let rows = || records.iter().map(|r| RequestRow::read(r).unwrap().unwrap());
                 line("read", time(|| (), |()| rows().collect::<Vec<_>>()));
-                let rows = || rows().collect();
-                line("sort, encode, compress", time(rows, |rows| table::write(rows).unwrap()));
-                table::write(rows()).unwrap()
+                let rows = || rows().collect::<Vec<_>>();
+                line(
+                    "sort, encode, compress",
+                    time(rows, |rows: Vec<_>| table::write(&rows).unwrap()),
+                );
+                table::write(&rows()).unwrap()
             }
             Stream::Scores => {
                 let rows = || records.iter().map(|r| ScoreRow::read(r).unwrap().unwrap());
                 line("read", time(|| (), |()| rows().collect::<Vec<_>>()));
-                let rows = || rows().collect();
-                line("sort, encode, compress", time(rows, |rows| table::write(rows).unwrap()));
-                table::write(rows()).unwrap()
+                let rows = || rows().collect::<Vec<_>>();
+                line(
+                    "sort, encode, compress",
+                    time(rows, |rows: Vec<_>| table::write(&rows).unwrap()),
+                );
+                table::write(&rows()).unwrap()
             }
         };
         let whole = |event| runtime.block_on(decoy.handle_stream(*stream, event));

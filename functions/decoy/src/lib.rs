@@ -207,7 +207,7 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
             let folder = folder.format("date=%Y-%m-%d/hour=%H");
             let name = name(rows.iter().map(|row| row.place().clone()));
             let name = format!("{}/{folder}/{name}.parquet", R::TABLE);
-            files.push(File { name, rows: rows.len(), quarantined: 0, body: table::write(rows)? });
+            files.push(File { name, rows: rows.len(), quarantined: 0, body: table::write(&rows)? });
         }
         if !unreadable.is_empty() {
             let name = name(unreadable.iter().map(|(record, _)| record.place()));
@@ -273,10 +273,9 @@ fn name<'a>(mut places: impl Iterator<Item = Place<'a>>) -> String {
     let Some(first) = places.next() else { return String::new() };
     let mut digest = Sha256::new();
     let mut add = |place: &Place| {
-        for part in [place.sequence, place.event_id] {
-            digest.update(part);
-            digest.update([0]);
-        }
+        // An event without ids still tells sequence numbers.
+        digest.update(if place.event_id.is_empty() { place.sequence } else { place.event_id });
+        digest.update([0]);
     };
     add(&first);
     let mut last = first.sequence;

@@ -81,8 +81,9 @@ pub enum Value<R> {
 const KEY: &str = "request_id";
 
 /// One Parquet file of all `rows`, sorted by endpoint and request, in one row group.
-pub fn write<R: Row>(mut rows: Vec<R>) -> Result<Bytes> {
-    rows.sort_by(|a, b| (a.endpoint(), a.request()).cmp(&(b.endpoint(), b.request())));
+pub fn write<R: Row>(rows: &[R]) -> Result<Bytes> {
+    let mut rows: Vec<&R> = rows.iter().collect();
+    rows.sort_by_cached_key(|row| (row.endpoint(), row.request()));
     let columns = R::columns();
     let properties = Arc::new(properties(&columns, rows.len())?);
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema(&columns)?), properties)?;
@@ -154,7 +155,7 @@ const ZSTD_LEVEL: i32 = 3;
 /// How often the bloom filter sends a reader to a file in vain.
 const BLOOM_FILTER_FPP: f64 = 0.01;
 
-fn write_column<R>(value: &Value<R>, rows: &[R], to: &mut ColumnWriter) -> Result<()> {
+fn write_column<R>(value: &Value<R>, rows: &[&R], to: &mut ColumnWriter) -> Result<()> {
     match (value, to) {
         (Value::Text(text), ColumnWriter::ByteArrayColumnWriter(to)) => {
             let mut texts = Texts::new(to, Levels::None);
@@ -185,13 +186,13 @@ fn write_column<R>(value: &Value<R>, rows: &[R], to: &mut ColumnWriter) -> Resul
             texts.flush()
         }
         (Value::Number(number), ColumnWriter::Int64ColumnWriter(to)) => {
-            let values: Vec<i64> = rows.iter().map(number).collect();
+            let values: Vec<i64> = rows.iter().map(|row| number(row)).collect();
             to.write_batch(&values, None, None).map(drop)
         }
         (Value::MaybeDouble(double), ColumnWriter::DoubleColumnWriter(to)) => {
             let levels: Vec<i16> =
                 rows.iter().map(|row| i16::from(double(row).is_some())).collect();
-            let values: Vec<f64> = rows.iter().filter_map(double).collect();
+            let values: Vec<f64> = rows.iter().filter_map(|row| double(row)).collect();
             to.write_batch(&values, Some(&levels), None).map(drop)
         }
         _ => Err(ParquetError::General("a column is not of its type".to_owned())),
