@@ -161,8 +161,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let calls = system.ledger.calls();
     let archive = system.archive.root();
     let report = Report::new(&endpoint, &round, &answered, &lock(&heard), calls, archive);
-    println!("{report}");
+    print!("{report}");
     println!("What became of {reported} of the flights was reported as their outcome.");
+    println!();
     println!("{}", tables::guide(archive, tables::BY_MODEL));
     if let Some(file) = options.report {
         let json = serde_json::to_string_pretty(&report)?;

@@ -234,7 +234,7 @@ impl Ledger for MemoryLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::samples;
+    use crate::{contract::samples, memory::Position};
 
     fn held(ledger: &MemoryLedger) -> usize {
         ledger.parts.iter().map(|part| lock(part).mailboxes.len()).sum()
@@ -300,5 +300,47 @@ mod tests {
             ledger.settle(&envelope, &[], proposal).await.unwrap();
         }
         assert!(ledger.read(open.id, Consistency::Strong).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_told_once_to_those_who_listen() {
+        let ledger = MemoryLedger::default();
+        let endpoint = samples::endpoint();
+        let settle = async |envelope: &Arc<Envelope>| {
+            let proposal = samples::fallback(&endpoint, envelope);
+            ledger.settle(envelope, &[], proposal).await.unwrap().unwrap().decision.unwrap()
+        };
+        settle(&samples::envelope(&endpoint)).await;
+        assert_eq!(ledger.changes.held(), 0, "nobody has listened");
+
+        let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
+        let envelope = samples::envelope(&endpoint);
+        ledger.file(&envelope, &[samples::score("a@1", "1")]).await.unwrap();
+        let decision = settle(&envelope).await;
+        settle(&envelope).await;
+        let told = lane.next(10, usize::MAX, Duration::ZERO).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].data, Change::Decided { envelope, decision });
+        drop(told);
+        assert_eq!(ledger.changes.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn listeners_that_are_far_behind_throttle_the_ledger_and_lose_nothing() {
+        let ledger =
+            MemoryLedger { changes: MemoryStream::holding("ledger", 1, 10_000), ..<_>::default() };
+        let endpoint = samples::endpoint();
+        let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
+        let mut decided = 0;
+        loop {
+            let envelope = samples::envelope(&endpoint);
+            let proposal = samples::fallback(&endpoint, &envelope);
+            match ledger.settle(&envelope, &[], proposal).await {
+                Ok(_) => decided += 1,
+                Err(error) => break assert!(matches!(error, Unavailable::Throttled(_))),
+            }
+            assert!(decided < 1_000, "it is never throttled");
+        }
+        assert_eq!(lane.next(1_000, usize::MAX, Duration::ZERO).await.len(), decided);
     }
 }
