@@ -197,8 +197,8 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
             }
         }
         self.evaluate(&mut rows).await?;
-        let mut hours: BTreeMap<i64, Vec<R>> = BTreeMap::new();
-        for row in rows {
+        let mut hours: BTreeMap<i64, Vec<&R>> = BTreeMap::new();
+        for row in &rows {
             hours.entry(row.place().arrived.as_micros().div_euclid(HOUR)).or_default().push(row);
         }
         let mut files = Vec::with_capacity(hours.len() + 1);

@@ -1,6 +1,6 @@
 //! A table of the archive: its columns, and one file of it.
 
-use std::{borrow::Cow, fmt::Write, mem, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write, mem, sync::Arc};
 
 use bytes::Bytes;
 use parquet::{
@@ -81,9 +81,8 @@ pub enum Value<R> {
 const KEY: &str = "request_id";
 
 /// One Parquet file of all `rows`, sorted by endpoint and request, in one row group.
-pub fn write<R: Row>(rows: &[R]) -> Result<Bytes> {
-    let mut rows: Vec<&R> = rows.iter().collect();
-    rows.sort_by_cached_key(|row| (row.endpoint(), row.request()));
+pub fn write<R: Row>(rows: &[&R]) -> Result<Bytes> {
+    let rows = sorted(rows);
     let columns = R::columns();
     let properties = Arc::new(properties(&columns, rows.len())?);
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema(&columns)?), properties)?;
@@ -97,6 +96,18 @@ pub fn write<R: Row>(rows: &[R]) -> Result<Bytes> {
     }
     group.close()?;
     Ok(file.into_inner()?.into())
+}
+
+/// By endpoint and request. There are few endpoints, so most comparisons are of numbers.
+fn sorted<'r, R: Row>(rows: &[&'r R]) -> Vec<&'r R> {
+    let mut endpoints: BTreeMap<&EndpointName, Vec<&R>> = BTreeMap::new();
+    for row in rows {
+        endpoints.entry(row.endpoint()).or_default().push(row);
+    }
+    for rows in endpoints.values_mut() {
+        rows.sort_by_cached_key(|row| u128::from_be_bytes(*row.request().as_bytes()));
+    }
+    endpoints.into_values().flatten().collect()
 }
 
 fn schema<R: Row>(columns: &[Column<R>]) -> Result<Type> {
@@ -220,10 +231,10 @@ struct Texts<'w, 'p> {
 
 impl<'w, 'p> Texts<'w, 'p> {
     /// How many bytes are handed over at a time.
-    const PORTION: usize = 64 * 1024;
+    const PORTION: usize = 32 * 1024;
 
     fn new(to: &'w mut ColumnWriterImpl<'p, ByteArrayType>, levels: Levels) -> Self {
-        let (bytes, ends) = (Vec::with_capacity(Self::PORTION), Vec::new());
+        let (bytes, ends) = (Vec::new(), Vec::new());
         Self { to, levels, bytes, ends, definition: Vec::new(), repetition: Vec::new() }
     }
 
@@ -246,7 +257,8 @@ impl<'w, 'p> Texts<'w, 'p> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let bytes = Bytes::from(mem::take(&mut self.bytes));
+        let next = Vec::with_capacity(Self::PORTION + Self::PORTION / 4);
+        let bytes = Bytes::from(mem::replace(&mut self.bytes, next));
         let mut start = 0;
         let value = |end| ByteArray::from(bytes.slice(mem::replace(&mut start, end)..end));
         let values: Vec<ByteArray> = self.ends.drain(..).map(value).collect();

@@ -297,7 +297,7 @@ proptest! {
         let mut expected = BTreeMap::new();
         for (i, n) in reports.iter().enumerate() {
             let report = format!("{{\"late\": {i} }}");
-            let new = outcome(*n, &report, i as i64);
+            let new = outcome(*n, &report, i);
             expected.insert(id(*n), report);
             let old = std::mem::replace(&mut items[*n], new.clone());
             shards[n % SHARDS].push(change(i as u64, arrival(i), old, new));

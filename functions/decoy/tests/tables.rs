@@ -11,7 +11,7 @@ use parquet::{
     basic::LogicalType,
     file::{
         properties::ReaderProperties,
-        reader::{FileReader, RowGroupReader, SerializedFileReader},
+        reader::{FileReader, SerializedFileReader},
         serialized_reader::ReadOptionsBuilder,
     },
     record::Field,
@@ -186,7 +186,7 @@ async fn an_outcome_has_the_truth_that_the_current_configuration_points_at() {
     ];
     let mut batch = Vec::new();
     for (i, (report, _)) in reports.iter().enumerate() {
-        batch.push(change(i as u64, ARRIVED, item([]), outcome(i, report, 1_000 + i as i64)));
+        batch.push(change(i as u64, ARRIVED, item([]), outcome(i, report, 1_000 + i)));
     }
     batch.push(change(99, ARRIVED, outcome(0, "1", 5), item([])));
     assert!(bed.changes(Table::Outcomes, &batch).await.0);
@@ -196,7 +196,7 @@ async fn an_outcome_has_the_truth_that_the_current_configuration_points_at() {
         assert_eq!(text(row, "outcome"), report);
         assert_eq!(text(row, "request_id"), id(i));
         assert_eq!(text(row, "endpoint"), "e");
-        assert_eq!(long(row, "reported_us"), 1_000 + i as i64);
+        assert_eq!(row["reported_us"], Field::Long(i64::try_from(1_000 + i).unwrap()));
     }
     assert_eq!(names(&rows[0]).len(), 7);
 }

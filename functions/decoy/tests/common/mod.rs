@@ -166,7 +166,7 @@ pub(crate) fn record(
 ) -> KinesisEventRecord {
     let mut record = KinesisEventRecord::default();
     record.kinesis.sequence_number = format!("{sequence:020}");
-    record.kinesis.partition_key = "k".to_owned();
+    "k".clone_into(&mut record.kinesis.partition_key);
     record.event_id = Some(format!("shardId-{shard:012}:{}", record.kinesis.sequence_number));
     record.kinesis.data.0 = data.to_vec();
     *record.kinesis.approximate_arrival_timestamp =
@@ -202,7 +202,7 @@ pub(crate) fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-pub(crate) fn n(number: i64) -> AttributeValue {
+pub(crate) fn n(number: usize) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
@@ -247,7 +247,7 @@ pub(crate) fn open(request: usize) -> Item {
     item([("id", s(&id(request))), ("envelope", s(&envelope(request, 1)))])
 }
 
-pub(crate) fn outcome(request: usize, outcome: &str, reported: i64) -> Item {
+pub(crate) fn outcome(request: usize, outcome: &str, reported: usize) -> Item {
     item([
         ("request", s(&id(request))),
         ("endpoint", s("e")),
