@@ -200,7 +200,11 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
         let world = world.clone();
         async move {
             loop {
-                sleep(Duration::from_secs(2)).await;
+                sleep(Duration::from_millis(500)).await;
+                // Longer than a request may take: what is found then is expired.
+                faults[2].kill(true);
+                sleep(Duration::from_millis(1_500)).await;
+                faults[2].kill(false);
                 faults[0].kill(true);
                 world.system.ledger.outage.set(Trouble::Throttled);
                 sleep(Duration::from_millis(30)).await;
@@ -255,6 +259,8 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
     let columns = ["request_id", "model", "failure_kind", "value", "arrived_us", "sequence_number"];
     let scores = rows(&files, "scores", &columns);
     let raw = scores.len();
+    let expired = Field::Str("expired".to_owned());
+    assert!(scores.iter().any(|row| row[2] == expired), "no failure is among the scores");
     let scores = view(scores, 2);
     assert!(raw > scores.len() + REQUESTS / 100, "no score is there twice");
     assert_eq!(scores.len(), REQUESTS * MODELS.len());
@@ -276,6 +282,5 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
             assert_eq!(row[3] == Field::Null, body["model"].is_null());
         }
     }
-    assert!(kinds.len() > 2, "all were decided alike: {kinds:?}");
-    println!("{happened:?} {raw} {kinds:?} {} files, after {:?}", files.len(), now());
+    assert!(kinds.len() > 1, "all were decided alike: {kinds:?}");
 }

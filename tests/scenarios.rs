@@ -98,7 +98,7 @@ async fn the_deadline_of_the_caller_is_shorter_than_the_schedules() {
 #[tokio::test(start_paused = true)]
 async fn a_preference_to_wait_shortens_the_deadline_in_whole_seconds() {
     let configuration = CONFIGURATION.replace("\"deadline_ms\": 1000", "\"deadline_ms\": 5000");
-    let world = World::with(&configuration, rendezvous_local::Size::default()).await;
+    let world = World::with(&configuration, Size::default()).await;
     let reply = world.ask_with("{}", &[("Prefer", "wait=2")]).await;
     reply.is("fallback deadline", 2000.0 - MARGIN_MS..=2000.0);
     assert_eq!(reply.headers["preference-applied"], "wait=2");
@@ -113,7 +113,7 @@ async fn no_model_is_up_and_the_fallback_comes_at_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn no_answer_and_no_fallback_is_a_504_in_time() {
     let without = CONFIGURATION.replace(",\n        \"fallback\": { \"p\": 0.22 }", "");
-    let world = World::with(&without, rendezvous_local::Size::default()).await;
+    let world = World::with(&without, Size::default()).await;
     let reply = world.ask("{}").await;
     assert_eq!(reply.status, 504, "{reply:?}");
     assert!((1000.0 - MARGIN_MS..=1000.0).contains(&reply.took_ms));
@@ -402,7 +402,7 @@ async fn a_challenger_may_choose_to_score_the_whole_backlog() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_request_fails_at_the_models_time_out_and_holds_up_no_other_of_its_batch() {
-    let size = rendezvous_local::Size { shards: 1, ..rendezvous_local::Size::default() };
+    let size = Size { shards: 1, ..Size::default() };
     let world = World::with(CONFIGURATION, size).await;
     let a =
         world.model_with("a@1", Score(10), |profile| profile.timeout = Duration::from_millis(50));

@@ -96,10 +96,10 @@ impl Carried for Change {
         for stored in records {
             let sequence = sequence_number(stored);
             let mut record = EventRecord::default();
-            record.aws_region = "local".to_owned();
+            "local".clone_into(&mut record.aws_region);
             record.event_id = [&source.shard, ":", &sequence].concat();
             // Which of the two it is depends on what was there before; nobody here asks.
-            record.event_name = "MODIFY".to_owned();
+            "MODIFY".clone_into(&mut record.event_name);
             record.event_source = Some("aws:dynamodb".to_owned());
             record.event_source_arn = Some(arn.clone());
             record.event_version = Some("1.1".to_owned());
