@@ -107,9 +107,9 @@ impl Bed {
     /// The files of the on-failure destination: why, and which words.
     fn failures(&self) -> Vec<(String, usize, u64)> {
         let read = |(name, body): (String, Bytes)| {
-            assert!(name.starts_with("failed/spy/shardId-00000000000"), "{name}");
+            assert!(name.starts_with("failed/spy/s-shardId-00000000000"), "{name}");
             let file: Value = serde_json::from_slice(&body).unwrap();
-            let records = file["records"].as_array().unwrap().len();
+            let records = file["payload"]["Records"].as_array().unwrap().len();
             let condition = file["condition"].as_str().unwrap().to_owned();
             (condition, records, file["approximate_invoke_count"].as_u64().unwrap())
         };

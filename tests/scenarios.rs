@@ -5,16 +5,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use parquet::{
-    file::reader::{FileReader, SerializedFileReader},
-    record::RowAccessor,
-};
+use http::Method;
+use parquet::record::Field;
 use rendezvous_core::{
     Json, RequestMessage,
     memory::{Position, StoredRecord, Subscription, Trouble},
     ports::{Consistency, Ledger},
 };
-use rendezvous_tests::{CONFIGURATION, Does, MARGIN_MS, Told, World};
+use rendezvous_local::Size;
+use rendezvous_tests::{CONFIGURATION, Does, MARGIN_MS, Told, World, rows};
 use tokio::time::sleep;
 
 /// All four models, each as quick as told.
@@ -99,7 +98,7 @@ async fn the_deadline_of_the_caller_is_shorter_than_the_schedules() {
 #[tokio::test(start_paused = true)]
 async fn a_preference_to_wait_shortens_the_deadline_in_whole_seconds() {
     let configuration = CONFIGURATION.replace("\"deadline_ms\": 1000", "\"deadline_ms\": 5000");
-    let world = World::with(&configuration, rendezvous_local::Size::default()).await;
+    let world = World::with(&configuration, Size::default()).await;
     let reply = world.ask_with("{}", &[("Prefer", "wait=2")]).await;
     reply.is("fallback deadline", 2000.0 - MARGIN_MS..=2000.0);
     assert_eq!(reply.headers["preference-applied"], "wait=2");
@@ -114,7 +113,7 @@ async fn no_model_is_up_and_the_fallback_comes_at_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn no_answer_and_no_fallback_is_a_504_in_time() {
     let without = CONFIGURATION.replace(",\n        \"fallback\": { \"p\": 0.22 }", "");
-    let world = World::with(&without, rendezvous_local::Size::default()).await;
+    let world = World::with(&without, Size::default()).await;
     let reply = world.ask("{}").await;
     assert_eq!(reply.status, 504, "{reply:?}");
     assert!((1000.0 - MARGIN_MS..=1000.0).contains(&reply.took_ms));
@@ -198,11 +197,13 @@ async fn a_poison_record_passes_by_and_is_kept() {
     world.ask("{}").await.is("a@1 preferred", 10.0..=15.0);
     world.drain().await;
     let files = world.system.archive.files();
-    let kept: Vec<_> =
-        files.iter().filter(|(name, _)| name.starts_with("quarantine/input/")).collect();
-    assert_eq!(kept.len(), poison.len() * 8);
-    let first: serde_json::Value = serde_json::from_slice(&kept[0].1).unwrap();
-    assert!(first["reason"].as_str().unwrap().contains("request message"), "{first}");
+    for (stream, what) in [("input", "request message"), ("scores", "score message")] {
+        let folder = format!("quarantine/{stream}/");
+        let kept: Vec<_> = files.iter().filter(|(name, _)| name.starts_with(&folder)).collect();
+        assert_eq!(kept.len(), poison.len() * 8);
+        let first: serde_json::Value = serde_json::from_slice(&kept[0].1).unwrap();
+        assert!(first["reason"].as_str().unwrap().contains(what), "{first}");
+    }
     assert!(!files.iter().any(|(name, _)| name.starts_with("failed/")));
 }
 
@@ -401,7 +402,7 @@ async fn a_challenger_may_choose_to_score_the_whole_backlog() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_request_fails_at_the_models_time_out_and_holds_up_no_other_of_its_batch() {
-    let size = rendezvous_local::Size { shards: 1, ..rendezvous_local::Size::default() };
+    let size = Size { shards: 1, ..Size::default() };
     let world = World::with(CONFIGURATION, size).await;
     let a =
         world.model_with("a@1", Score(10), |profile| profile.timeout = Duration::from_millis(50));
@@ -468,19 +469,18 @@ async fn the_archive_is_what_the_models_saw_byte_for_byte() {
         world.ask(payload).await.is("a@1 preferred", 10.0..=16.0);
     }
     world.drain().await;
+    let files = world.system.archive.files();
+    for (name, _) in &files {
+        assert!(name.contains("/date=2025-11-22/hour=06/"), "{name}");
+    }
+    let columns = ["endpoint", "config", "payload"];
     let mut archived = Vec::new();
-    for (name, file) in world.system.archive.files() {
-        assert!(name.starts_with("requests/date=2025-11-22/hour=06/shardId-00000000000"), "{name}");
-        for row in SerializedFileReader::new(file).unwrap().get_row_iter(None).unwrap() {
-            let row = row.unwrap();
-            let columns: Vec<String> =
-                row.get_column_iter().map(|(name, _)| name.clone()).collect();
-            let column = |name: &str| columns.iter().position(|column| column == name).unwrap();
-            assert_eq!(row.get_string(column("endpoint")).unwrap(), "e");
-            assert_eq!(row.get_long(column("config")).unwrap(), 1);
-            assert!(row.get_long(column("arrived_us")).unwrap() > 0);
-            archived.push(row.get_string(column("payload")).unwrap().clone());
-        }
+    for row in rows(&files, "requests", &columns) {
+        let [Field::Str(endpoint), Field::Long(1), Field::Str(payload)] = &row[..] else {
+            panic!("{row:?}");
+        };
+        assert_eq!(endpoint, "e");
+        archived.push(payload.clone());
     }
     let mut seen: Vec<String> =
         models[2].asked().iter().map(|json| json.as_str().to_owned()).collect();
@@ -490,6 +490,55 @@ async fn the_archive_is_what_the_models_saw_byte_for_byte() {
     sent.sort();
     assert_eq!(archived, sent);
     assert_eq!(seen, sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_archive_holds_scores_decisions_and_the_outcomes_that_clients_report() {
+    let configuration = CONFIGURATION.replace("\"/p\"", "\"/p\", \"outcome\": \"/late\"");
+    let world = World::with(&configuration, Size::default()).await;
+    world.model("a@1", Hang);
+    world.model("b@1", Fail(10));
+    world.model("c@1", Score(30));
+    let id = world.ask("{}").await.id().to_string();
+    for outcome in ["{\"late\": false}", "{ \"late\":true }"] {
+        let path = format!("/v1/endpoints/e/requests/{id}/outcome");
+        assert_eq!(world.call(Method::PUT, &path, &[], outcome).await.status, 204);
+    }
+    world.drain().await;
+    let files = world.system.archive.files();
+    let text = |text: &str| Field::Str(text.to_owned());
+
+    let mut scores = rows(&files, "scores", &["request_id", "model", "failure_kind", "value"]);
+    scores.sort_by_key(|row| row[1].to_string());
+    assert_eq!(
+        scores,
+        [
+            [text(&id), text("a@1"), text("timed_out"), Field::Null],
+            [text(&id), text("b@1"), text("failed"), Field::Null],
+            [text(&id), text("c@1"), Field::Null, Field::Double(0.5)],
+        ]
+    );
+    let decision = ["request_id", "kind", "reason", "model", "champion", "config", "value"];
+    assert_eq!(
+        rows(&files, "decisions", &decision),
+        [[
+            text(&id),
+            text("stand_in"),
+            text("opened"),
+            text("c@1"),
+            text("a@1"),
+            Field::Long(1),
+            Field::Double(0.5)
+        ]]
+    );
+    // Both: which one counts is the view's business.
+    assert_eq!(
+        rows(&files, "outcomes", &["request_id", "endpoint", "outcome", "value"]),
+        [
+            [text(&id), text("e"), text("{\"late\": false}"), Field::Double(0.0)],
+            [text(&id), text("e"), text("{ \"late\":true }"), Field::Double(1.0)],
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

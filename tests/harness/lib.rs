@@ -14,12 +14,17 @@ use aws_lambda_events::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Field,
+    schema::types::Type,
+};
 use rendezvous_core::{
     Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, RequestId, Timestamp,
     clock,
     memory::{MemoryArchive, MemoryStream},
     now,
-    ports::{EndpointTable, Record, Stream},
+    ports::{Archive, EndpointTable, Record, Stream},
 };
 use rendezvous_local::{Size, System, faults::Faults};
 use rendezvous_model::{Model, Profile};
@@ -93,8 +98,8 @@ impl Told {
 pub const MARGIN_MS: f64 = 5.0;
 
 /// A system, its models and its one endpoint, `e`.
-pub struct World {
-    pub system: Arc<System<MemoryArchive>>,
+pub struct World<A = MemoryArchive> {
+    pub system: Arc<System<A>>,
 }
 
 /// What a client got, and after how long.
@@ -134,9 +139,15 @@ impl World {
     }
 
     pub async fn with(configuration: &str, size: Size) -> Self {
+        Self::on(MemoryArchive::default(), configuration, size).await
+    }
+}
+
+impl<A: Archive> World<A> {
+    pub async fn on(archive: A, configuration: &str, size: Size) -> Self {
         // Any day will do; all tests of a process share it.
         clock::simulate(Timestamp::from_micros(1_763_794_344_123_456));
-        let system = Arc::new(System::start(Arc::new(MemoryArchive::default()), &size));
+        let system = Arc::new(System::start(Arc::new(archive), &size));
         let world = Self { system };
         world.publish(configuration).await;
         world
@@ -220,6 +231,28 @@ impl World {
     pub async fn drain(&self) {
         assert!(self.system.drain(Duration::from_mins(10)).await, "something is stuck");
     }
+}
+
+/// The rows of a table of the archive, the values in the order of `columns`.
+pub fn rows(files: &[(String, Bytes)], table: &str, columns: &[&str]) -> Vec<Vec<Field>> {
+    let mut rows = Vec::new();
+    let folder = format!("{table}/date=");
+    for (_, body) in files.iter().filter(|(name, _)| name.starts_with(&folder)) {
+        let reader = SerializedFileReader::new(body.clone()).unwrap();
+        let schema = reader.metadata().file_metadata().schema();
+        let column =
+            |name: &&str| schema.get_fields().iter().find(|f| f.name() == *name).unwrap().clone();
+        let projection = Type::group_type_builder(table)
+            .with_fields(columns.iter().map(column).collect())
+            .build()
+            .unwrap();
+        for row in reader.get_row_iter(Some(projection)).unwrap() {
+            let row = row.unwrap().into_columns();
+            assert!(row.iter().map(|(name, _)| name).eq(columns));
+            rows.push(row.into_iter().map(|(_, value)| value).collect());
+        }
+    }
+    rows
 }
 
 pub fn endpoint() -> EndpointName {

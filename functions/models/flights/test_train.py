@@ -23,9 +23,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pandas as pd
+import zstandard
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 
 import train
@@ -222,7 +224,8 @@ class CommittedFiles(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.cards = {name: json.loads((HERE / f"{name}.json").read_text()) for name in NAMES}
-        cls.lines = [json.loads(line) for line in (HERE / "sample.ndjson").read_text().splitlines()]
+        sample = zstandard.ZstdDecompressor().decompress((HERE / train.SAMPLE).read_bytes())
+        cls.lines = [json.loads(line) for line in sample.splitlines()]
 
     def test_cards_belong_to_their_models(self) -> None:
         for name, card in self.cards.items():
@@ -251,7 +254,7 @@ class CommittedFiles(unittest.TestCase):
         self.assertEqual(list(rows[0]), ["line", *(f"{name}@1" for name in NAMES)])
         numbers = [int(row["line"]) for row in rows]
         self.assertEqual(len(numbers), 1000)
-        self.assertEqual(set(np.diff(numbers)), {8}, "the lines are spread evenly")
+        self.assertEqual(set(np.diff(numbers)), {168}, "the lines are spread evenly")
         self.assertEqual([self.lines[n]["at"][:7] for n in (numbers[0], numbers[-1])], ["2013-01", "2013-12"])
         for name, card in self.cards.items():
             with self.subTest(name):
@@ -270,7 +273,7 @@ class CommittedFiles(unittest.TestCase):
         self.assertTrue(any(not payload["weather"] for payload in payloads))
 
     def test_sample_is_small_and_in_order(self) -> None:
-        self.assertLessEqual((HERE / "sample.ndjson").stat().st_size, 2_000_000)
+        self.assertLessEqual((HERE / train.SAMPLE).stat().st_size, 1_500_000)
         times = [line["at"] for line in self.lines]
         self.assertEqual(times, sorted(times))
         for line in self.lines:
@@ -283,6 +286,31 @@ class CommittedFiles(unittest.TestCase):
         self.assertEqual(sorted(counts), list(range(1, 13)))
         for month, flights in enumerate(FLIGHTS, start=1):
             self.assertLess(abs(counts[month] - flights / train.SAMPLE_STEP), 1, f"month {month}")
+
+    def test_sample_tells_the_months_apart(self) -> None:
+        """The challenger is better in July and worse in November, by more than chance; calibration moves."""
+        x = np.array([row_of(self.cards["gbt"], line["payload"]) for line in self.lines], np.float32)
+        scores = {name: run((HERE / f"{name}.onnx").read_bytes(), x)[:, 0] for name in ("logistic", "gbt")}
+        late = np.array([line["late"] for line in self.lines])
+        month = np.array([int(line["at"][5:7]) for line in self.lines])
+
+        def lead(rows: np.ndarray) -> float:
+            auc = {name: roc_auc_score(late[rows], p[rows]) for name, p in scores.items()}
+            return auc["gbt"] - auc["logistic"]
+
+        random = np.random.default_rng(0)
+        for number, better in ((7, True), (11, False)):
+            with self.subTest(month=number):
+                rows = np.flatnonzero(month == number)
+                # Both models on the same flights drawn anew: a paired bootstrap.
+                leads = [lead(random.choice(rows, len(rows))) for _ in range(40)]
+                self.assertEqual(lead(rows) > 0, better)
+                self.assertGreater(abs(lead(rows)), 2 * np.std(leads))
+        for number, low, high in ((9, 0.07, 0.12), (12, -0.12, -0.07)):
+            for name, p in scores.items():
+                with self.subTest(month=number, model=name):
+                    off = float((p - late)[month == number].mean())
+                    self.assertTrue(low < off < high, f"predicted minus observed: {off}")
 
 
 def row_of(card: dict[str, Any], payload: dict[str, Any]) -> list[float]:

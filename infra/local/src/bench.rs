@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     client::Client,
-    flights,
+    flights::{Flight, Flights},
     options::Error,
     percentiles::{Percentiles, Times},
 };
@@ -69,6 +69,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 
 /// An answer that comes more than this after its deadline is late.
 const LATENESS: Duration = Duration::from_millis(5);
+
+/// How many different requests are sent, again and again.
+const FLIGHTS: usize = 4_000;
 
 #[derive(Serialize)]
 struct Measured {
@@ -194,11 +197,11 @@ async fn measure(
 fn requests(options: &BenchOptions) -> Result<Vec<Vec<u8>>, Error> {
     let header = options.deadline.map(|ms| format!("Rendezvous-Deadline-Ms: {ms}\r\n"));
     let header = header.unwrap_or_default();
-    let flights = flights::unseen(&crate::options::flights())?;
-    let post = |flight: &flights::Flight| {
+    let flights = Flights::read(&crate::options::flights())?;
+    let post = |flight: &Flight| {
         Client::post("/v1/endpoints/flight-delay/requests", &header, flight.payload.get())
     };
-    Ok(flights.iter().map(post).collect())
+    Ok(flights.unseen(FLIGHTS)?.iter().map(post).collect())
 }
 
 /// What every connection does.

@@ -26,12 +26,12 @@ impl Client {
 
     /// The bytes of a POST of JSON; `headers` are whole lines, each with its line end.
     pub(crate) fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
-             {headers}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .into_bytes()
+        request("POST", path, headers, body)
+    }
+
+    /// The bytes of a PUT of JSON.
+    pub(crate) fn put(path: &str, body: &str) -> Vec<u8> {
+        request("PUT", path, "", body)
     }
 
     /// Sends a whole request and reads the answer: its status and its body.
@@ -59,6 +59,15 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         {headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// Status, start of the body and its length, once the head is there whole.

@@ -28,10 +28,12 @@ use tokio::{
 use crate::{
     client::Client,
     faults::Faults,
-    flights, http,
+    flights::{Flight, Flights},
+    http,
     options::{Error, SystemOptions, known, shown},
     report::{Answered, Heard, Report, Round},
     system::System,
+    tables, year,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -52,12 +54,23 @@ pub struct DemoOptions {
     #[arg(long, value_name = "MODEL@SECONDS..SECONDS")]
     kill: Vec<Kill>,
 
+    /// Play the whole year in virtual time instead, each flight at its own time, outcomes a day later
+    #[arg(long, conflicts_with_all = ["rate", "count", "deadline", "kill", "report", "shards"])]
+    year: bool,
+
     /// Write the report as JSON, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
     #[command(flatten)]
     system: SystemOptions,
+}
+
+impl DemoOptions {
+    /// Whether it is played in virtual time, which needs a runtime of one thread.
+    pub fn is_virtual(&self) -> bool {
+        self.year
+    }
 }
 
 /// A model that is dead for a while.
@@ -88,11 +101,16 @@ impl FromStr for Kill {
 }
 
 /// The endpoint that the flights are requests of.
-const ENDPOINT: &str = "flight-delay";
+pub(crate) const ENDPOINT: &str = "flight-delay";
 
 /// Plays the demonstration and prints its report. An error when a client got none of its answers.
 pub async fn demo(options: DemoOptions) -> Result<(), Error> {
-    let flights = flights::unseen(&crate::options::flights())?;
+    if options.year {
+        return year::play(&options.system).await;
+    }
+    let count = usize::try_from(options.count)?;
+    let flights = Flights::read(&crate::options::flights())?;
+    let flights = flights.unseen(count)?;
     let (system, folder) = options.system.start().await?;
     let name = ENDPOINT.parse()?;
     let version = system.endpoints.current(&name).await?;
@@ -108,7 +126,6 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let server = tokio::spawn(http::serve(system.clone(), listener, stopped));
 
     let rate = u32::try_from(options.rate)?;
-    let count = usize::try_from(options.count)?;
     let length = Duration::from_secs(1) * u32::try_from(count)? / rate;
     let kills = if options.kill.is_empty() {
         let model = endpoint.configuration.schedule.champion().clone();
@@ -131,7 +148,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     for lane in system.scores.subscribe(Position::Latest, 1) {
         tokio::spawn(listen(lane, endpoint.clone(), heard.clone()));
     }
-    let answered = play(address, flights, count, &round).await?;
+    let (answered, reported) = play(address, &flights, count, &round).await?;
     switches.abort_all();
 
     if !system.drain(Duration::from_secs(30)).await {
@@ -144,7 +161,10 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let calls = system.ledger.calls();
     let archive = system.archive.root();
     let report = Report::new(&endpoint, &round, &answered, &lock(&heard), calls, archive);
-    println!("{report}");
+    print!("{report}");
+    println!("What became of {reported} of the flights was reported as their outcome.");
+    println!();
+    println!("{}", tables::guide(archive, tables::BY_MODEL));
     if let Some(file) = options.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -203,24 +223,25 @@ async fn listen(lane: Subscription, endpoint: Arc<Endpoint>, heard: Arc<Mutex<He
     }
 }
 
-/// Sends every request at its time, over as many connections as it takes.
+/// Sends every request at its time, over as many connections as it takes, and reports the outcome of
+/// each that is answered. The answers, and how many outcomes were taken.
 async fn play(
     address: SocketAddr,
-    flights: Vec<flights::Flight>,
+    flights: &[Flight<'_>],
     count: usize,
     round: &Round,
-) -> Result<Vec<Answered>, Error> {
+) -> Result<(Vec<Answered>, usize), Error> {
     let header = round
         .own_deadline
         .map(|deadline| format!("Rendezvous-Deadline-Ms: {}\r\n", deadline.as_millis()));
     let path = format!("/v1/endpoints/{ENDPOINT}/requests");
-    let flights = Arc::new(flights);
-    let connections: Arc<Mutex<Vec<Client>>> = Arc::default();
+    let clients = Arc::new(Clients { address, free: Mutex::default() });
     let answered: Arc<Mutex<Vec<Answered>>> = Arc::default();
     let start = Instant::now();
     let progress = tokio::spawn(progress(answered.clone()));
     let mut ticks = interval(Duration::from_secs(1) / round.rate);
     let mut requests = JoinSet::new();
+    let mut reported = 0;
     for i in 0..count {
         // A request counts from the time it is due: what keeps us from sending it keeps it waiting.
         let due = ticks.tick().await;
@@ -228,20 +249,60 @@ async fn play(
         let late = flight.late;
         let request =
             Client::post(&path, header.as_deref().unwrap_or_default(), flight.payload.get());
-        let (connections, answered) = (connections.clone(), answered.clone());
+        let (clients, answered) = (clients.clone(), answered.clone());
         requests.spawn(async move {
-            let answer = ask(address, &connections, &request, (start, due), late).await;
+            let answer = ask(&clients, &request, (start, due), late).await;
+            let id = answer.answer.as_ref().ok().map(|answer| answer.request);
             lock(&answered).push(answer);
+            match id {
+                Some(id) => clients.report(id, late).await,
+                None => false,
+            }
         });
-        while requests.try_join_next().is_some() {}
+        while let Some(ended) = requests.try_join_next() {
+            reported += usize::from(ended?);
+        }
     }
     while let Some(ended) = requests.join_next().await {
-        ended?;
+        reported += usize::from(ended?);
     }
     progress.abort();
     let mut answered = std::mem::take(&mut *lock(&answered));
     answered.sort_by_key(|answer| answer.sent);
-    Ok(answered)
+    Ok((answered, reported))
+}
+
+/// As many connections as are needed at a time.
+struct Clients {
+    address: SocketAddr,
+    free: Mutex<Vec<Client>>,
+}
+
+impl Clients {
+    /// Sends a request over a free connection, or a new one, and returns the answer's body if its
+    /// status is the one that is expected.
+    async fn send(&self, request: &[u8], expected: u16) -> std::io::Result<Vec<u8>> {
+        let free = lock(&self.free).pop();
+        let mut client = match free {
+            Some(client) => client,
+            None => Client::connect(self.address).await?,
+        };
+        let (status, body) = client.send(request).await?;
+        let body = body.to_vec();
+        if status != expected {
+            let text = String::from_utf8_lossy(&body);
+            return Err(std::io::Error::other(format!("{status}: {text}")));
+        }
+        lock(&self.free).push(client);
+        Ok(body)
+    }
+
+    /// Reports what became of a flight; whether that was taken.
+    async fn report(&self, id: RequestId, late: bool) -> bool {
+        let path = format!("/v1/endpoints/{ENDPOINT}/requests/{id}/outcome");
+        let request = Client::put(&path, &format!("{{\"late\":{late}}}"));
+        self.send(&request, 204).await.is_ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -255,35 +316,21 @@ struct Body<'a> {
 }
 
 async fn ask(
-    address: SocketAddr,
-    connections: &Mutex<Vec<Client>>,
+    clients: &Clients,
     request: &[u8],
     (start, due): (Instant, Instant),
     late: bool,
 ) -> Answered {
-    let free = lock(connections).pop();
     let answer = async {
-        let mut client = match free {
-            Some(client) => client,
-            None => Client::connect(address).await?,
-        };
-        let (status, body) = client.send(request).await?;
-        let body = match status {
-            200 => serde_json::from_slice::<Body>(body).map_err(std::io::Error::other)?,
-            other => {
-                let text = String::from_utf8_lossy(body).into_owned();
-                return Err(std::io::Error::other(format!("{other}: {text}")));
-            }
-        };
-        let answer = crate::report::Answer {
+        let body = clients.send(request, 200).await?;
+        let body: Body = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
+        Ok(crate::report::Answer {
             request: body.request,
             model: body.model,
             kind: body.kind,
             reason: body.reason,
             score: body.score.get().to_owned(),
-        };
-        lock(connections).push(client);
-        Ok(answer)
+        })
     };
     let answer: Result<_, std::io::Error> = answer.await;
     Answered {

@@ -7,9 +7,12 @@ mod flights;
 mod folder;
 mod percentiles;
 mod report;
+mod tables;
+mod year;
 
 pub mod bench;
 pub mod demo;
+pub mod events;
 pub mod faults;
 pub mod http;
 pub mod mapping;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rendezvous_local::{bench, demo, serve};
+use rendezvous_local::{bench, demo, options::Error, serve};
+use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 /// Millions of short-lived messages cross threads here, at which the system's allocator is slow and
@@ -29,17 +30,20 @@ enum Command {
     Bench(bench::BenchOptions),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let options = Options::parse();
     // What the demonstration breaks on purpose is told in its report. RUST_LOG shows more.
     let usual = if matches!(options.command, Command::Demo(_)) { "off" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let ended = match options.command {
-        Command::Demo(options) => demo::demo(options).await,
-        Command::Serve(options) => serve::serve(options).await,
-        Command::Bench(options) => bench::bench(options).await,
+    // Time can be paused on a runtime of one thread only.
+    let mut runtime = match &options.command {
+        Command::Demo(options) if options.is_virtual() => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let ended = match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(options.command)),
+        Err(error) => Err(error.into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,5 +51,13 @@ async fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Demo(options) => demo::demo(options).await,
+        Command::Serve(options) => serve::serve(options).await,
+        Command::Bench(options) => bench::bench(options).await,
     }
 }

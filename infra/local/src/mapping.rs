@@ -1,22 +1,14 @@
 //! An event source mapping: takes batches from a stream and calls a function with them, as the one
-//! of AWS Lambda is documented to do for Kinesis.
+//! of AWS Lambda is documented to do for Kinesis and for the change streams of DynamoDB.
 //!
 //! Each lane (a shard, or with a parallelization factor a part of one; records of one key keep to
 //! one lane) has one batch in flight at a time. A function that crashes gets its batch again, in
 //! halves where bisecting is on; one that names a failed record gets everything from that record
 //! on. What has been tried too often or is too old goes to the on-failure destination, whole.
 
-use std::{
-    collections::VecDeque, fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration,
-};
+use std::{fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use aws_lambda_events::{
-    encodings::Base64Data,
-    event::streams::KinesisEventResponse,
-    kinesis::{KinesisEvent, KinesisEventRecord},
-};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use chrono::DateTime;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use rendezvous_core::{
     memory::{MemoryStream, Position, StoredRecord, Subscription},
@@ -28,6 +20,8 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
+
+use crate::events::{Batch, Carried, Source, sequence_number};
 
 /// The settings of a mapping, named as AWS names them.
 #[derive(Clone, Debug)]
@@ -68,32 +62,30 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 
-/// A Lambda function as a mapping sees it.
-pub trait Function: Send + Sync + 'static {
+/// A Lambda function as a mapping of a stream that carries `T` sees it.
+pub trait Function<T: Carried = Bytes>: Send + Sync + 'static {
     /// What stands in the records of batches that failed for good.
     fn name(&self) -> &str;
 
     /// Handles a batch. An error is a crash: the function did not even answer.
-    fn invoke(
-        &self,
-        event: KinesisEvent,
-    ) -> impl Future<Output = Result<KinesisEventResponse, String>> + Send;
+    fn invoke(&self, event: T::Event) -> impl Future<Output = Result<T::Response, String>> + Send;
 }
 
 /// A mapping: one future a lane, each of which ends when `stop` is true and its batch is done.
-pub fn lanes<F: Function, A: Archive>(
-    stream: &MemoryStream,
+pub fn lanes<T: Carried, F: Function<T>, A: Archive>(
+    stream: &MemoryStream<T>,
     mapping: &Mapping,
     function: &Arc<F>,
     failures: &Arc<A>,
     stop: &watch::Receiver<bool>,
-) -> Vec<impl Future<Output = ()> + Send + use<F, A>> {
-    let lane = |subscription: Subscription| {
+) -> Vec<impl Future<Output = ()> + Send + use<T, F, A>> {
+    let lane = |subscription: Subscription<T>| {
         let lane = Lane {
             mapping: mapping.clone(),
-            stream: stream.name(),
-            stream_arn: format!("arn:aws:kinesis:local:000000000000:stream/{}", stream.name()),
-            shard: shard_id(subscription.shard()),
+            source: Source {
+                name: stream.name(),
+                shard: format!("shardId-{:012}", subscription.shard()),
+            },
             subscription,
             function: function.clone(),
             failures: failures.clone(),
@@ -104,25 +96,21 @@ pub fn lanes<F: Function, A: Archive>(
     stream.subscribe(position, factor).into_iter().map(lane).collect()
 }
 
-struct Lane<F, A> {
+struct Lane<T, F, A> {
     mapping: Mapping,
-    stream: &'static str,
-    stream_arn: String,
-    shard: String,
-    subscription: Subscription,
+    source: Source,
+    subscription: Subscription<T>,
     function: Arc<F>,
     failures: Arc<A>,
 }
 
-type Batch = VecDeque<Arc<StoredRecord>>;
-
 /// Records that are tried together, and how often that was in vain.
-struct Attempt {
-    records: Batch,
+struct Attempt<T> {
+    records: Batch<T>,
     failed: u32,
 }
 
-impl<F: Function, A: Archive> Lane<F, A> {
+impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
     async fn run(self, mut stop: watch::Receiver<bool>) {
         let Mapping { batch_size, maximum_batching_window: window, .. } = self.mapping;
         loop {
@@ -136,7 +124,7 @@ impl<F: Function, A: Archive> Lane<F, A> {
     }
 
     /// Tries a batch until each of its records is done with, one way or the other.
-    async fn process(&self, records: Batch) {
+    async fn process(&self, records: Batch<T>) {
         let mut pending = vec![Attempt { records, failed: 0 }];
         let mut backoff = FIRST_BACKOFF;
         while let Some(mut attempt) = pending.pop() {
@@ -176,8 +164,8 @@ impl<F: Function, A: Archive> Lane<F, A> {
         }
     }
 
-    async fn invoke(&self, records: &Batch) -> Outcome {
-        let event = self.event(records);
+    async fn invoke(&self, records: &Batch<T>) -> Outcome {
+        let event = T::event(&self.source, records);
         let call = AssertUnwindSafe(self.function.invoke(event)).catch_unwind();
         let panicked = |_| Err("it panicked".to_owned());
         let call =
@@ -195,43 +183,18 @@ impl<F: Function, A: Archive> Lane<F, A> {
         };
         let place = |id: &str| records.iter().position(|record| sequence_number(record) == id);
         let mut lowest = None;
-        for failure in &response.batch_item_failures {
+        for failed in T::failed(&response) {
             // "Lambda treats a batch as a complete failure if you return an empty or bad item
             // identifier."
-            let index = failure.item_identifier.as_deref().and_then(place).unwrap_or(0);
+            let index = failed.and_then(place).unwrap_or(0);
             lowest = Some(lowest.map_or(index, |lowest: usize| lowest.min(index)));
         }
         lowest.map_or(Outcome::Done, Outcome::FailedFrom)
     }
 
-    /// The event that Lambda would hand over.
-    fn event(&self, records: &Batch) -> KinesisEvent {
-        let mut event = KinesisEvent::default();
-        event.records.reserve_exact(records.len());
-        for stored in records {
-            let sequence = sequence_number(stored);
-            let mut record = KinesisEventRecord::default();
-            record.aws_region = Some("local".to_owned());
-            record.event_id = Some([&self.shard, ":", &sequence].concat());
-            record.event_name = Some("aws:kinesis:record".to_owned());
-            record.event_source = Some("aws:kinesis".to_owned());
-            record.event_source_arn = Some(self.stream_arn.clone());
-            record.event_version = Some("1.0".to_owned());
-            record.kinesis.data = Base64Data::default();
-            record.kinesis.data.0 = stored.data.to_vec();
-            record.kinesis.kinesis_schema_version = Some("1.0".to_owned());
-            stored.key.as_str().clone_into(&mut record.kinesis.partition_key);
-            record.kinesis.sequence_number = sequence;
-            *record.kinesis.approximate_arrival_timestamp =
-                DateTime::from_timestamp_micros(stored.arrived.as_micros()).unwrap_or_default();
-            event.records.push(record);
-        }
-        event
-    }
-
-    async fn discard_old(&self, attempt: &mut Attempt) {
+    async fn discard_old(&self, attempt: &mut Attempt<T>) {
         let now = now();
-        let old = |record: &Arc<StoredRecord>| {
+        let old = |record: &Arc<StoredRecord<T>>| {
             now.since(record.arrived) > self.mapping.maximum_record_age
         };
         let count = attempt.records.iter().take_while(|record| old(record)).count();
@@ -242,22 +205,22 @@ impl<F: Function, A: Archive> Lane<F, A> {
     }
 
     /// Sends records to the on-failure destination, whole, as one file.
-    async fn give_up(&self, records: Batch, tried: u32, condition: &str) {
+    async fn give_up(&self, records: Batch<T>, tried: u32, condition: &str) {
         let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
         let (start, end) = (sequence_number(first), sequence_number(last));
-        let function = self.function.name();
-        tracing::error!(function, shard = self.shard, start, end, condition, "records have failed");
+        let (function, Source { name: stream, shard }) = (self.function.name(), &self.source);
+        tracing::error!(function, stream, shard, start, end, condition, "records have failed");
         let failed = FailedBatch {
             function,
             condition,
             approximate_invoke_count: tried,
-            stream: self.stream,
-            shard: &self.shard,
+            stream,
+            shard,
             start_sequence_number: &start,
             end_sequence_number: &end,
-            records: records.iter().map(|record| FailedRecord::new(record)).collect(),
+            payload: T::event(&self.source, &records),
         };
-        let name = format!("failed/{function}/{}-{start}-{end}.json", self.shard);
+        let name = format!("failed/{function}/{stream}-{shard}-{start}-{end}.json");
         let body = match serde_json::to_vec(&failed) {
             Ok(body) => body.into(),
             Err(error) => return self.lost(&name, &error),
@@ -281,7 +244,7 @@ enum Outcome {
 }
 
 #[derive(Serialize)]
-struct FailedBatch<'a> {
+struct FailedBatch<'a, E> {
     function: &'a str,
     condition: &'a str,
     approximate_invoke_count: u32,
@@ -289,31 +252,6 @@ struct FailedBatch<'a> {
     shard: &'a str,
     start_sequence_number: &'a str,
     end_sequence_number: &'a str,
-    records: Vec<FailedRecord<'a>>,
-}
-
-#[derive(Serialize)]
-struct FailedRecord<'a> {
-    sequence_number: String,
-    partition_key: &'a str,
-    data_base64: String,
-}
-
-impl<'a> FailedRecord<'a> {
-    fn new(record: &'a StoredRecord) -> Self {
-        Self {
-            sequence_number: sequence_number(record),
-            partition_key: record.key.as_str(),
-            data_base64: BASE64_STANDARD.encode(&record.data),
-        }
-    }
-}
-
-fn shard_id(shard: usize) -> String {
-    format!("shardId-{shard:012}")
-}
-
-/// As on Kinesis a decimal number that is to be treated as text, growing along a shard.
-fn sequence_number(record: &StoredRecord) -> String {
-    format!("{:020}", record.sequence)
+    /// The event that the function could not handle.
+    payload: E,
 }

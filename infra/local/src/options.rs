@@ -14,6 +14,7 @@ use rendezvous_onnx::{OnnxModel, cards};
 
 use crate::{
     endpoints::Folder,
+    faults::Faults,
     folder::FolderArchive,
     mapping::Mapping,
     system::{Size, System},
@@ -32,7 +33,7 @@ pub struct SystemOptions {
     #[arg(long, value_name = "FOLDER")]
     endpoints: Option<PathBuf>,
 
-    /// Where the decoy archives every request [default: a new folder under target/archive]
+    /// Where the archive lies [default: a new folder under target/archive]
     #[arg(long, value_name = "FOLDER")]
     archive: Option<PathBuf>,
 
@@ -90,18 +91,35 @@ pub(crate) fn shown(path: &Path) -> String {
 }
 
 impl SystemOptions {
-    /// Starts the system with its models and the endpoints that are configured.
-    pub(crate) async fn start(&self) -> Result<(Arc<System<FolderArchive>>, Folder), Error> {
-        let archive = self.archive.clone().unwrap_or_else(|| {
+    /// The archive's folder, which is made where it is missing.
+    pub(crate) fn archive(&self) -> Result<FolderArchive, Error> {
+        let folder = self.archive.clone().unwrap_or_else(|| {
             let time = chrono::DateTime::from_timestamp_micros(rendezvous_core::now().as_micros());
             let time = time.unwrap_or_default().format("%Y%m%dT%H%M%S%.3f").to_string();
             repository().join("target/archive").join(time)
         });
-        let archive = FolderArchive::new(&archive)
-            .map_err(|error| format!("archive {}: {error}", archive.display()))?;
-        let shards = usize::try_from(self.shards)?;
-        let size = Size { shards, ..Size::default() };
-        let system = Arc::new(System::start(Arc::new(archive), &size));
+        FolderArchive::new(&folder)
+            .map_err(|error| format!("archive {}: {error}", folder.display()).into())
+    }
+
+    /// The size of the system.
+    pub(crate) fn size(&self) -> Result<Size, Error> {
+        Ok(Size { shards: usize::try_from(self.shards)?, ..Size::default() })
+    }
+
+    /// Starts the system with its models and the endpoints that are configured.
+    pub(crate) async fn start(&self) -> Result<(Arc<System<FolderArchive>>, Folder), Error> {
+        self.start_with(self.archive()?, &self.size()?, System::add_model_with).await
+    }
+
+    /// The same, where `add` brings the models up.
+    pub(crate) async fn start_with(
+        &self,
+        archive: FolderArchive,
+        size: &Size,
+        add: impl Fn(&System<FolderArchive>, OnnxModel, &Mapping) -> Arc<Faults>,
+    ) -> Result<(Arc<System<FolderArchive>>, Folder), Error> {
+        let system = Arc::new(System::start(Arc::new(archive), size));
 
         let models = self.models.clone().unwrap_or_else(flights);
         let found = cards(&models).map_err(|error| format!("{}: {error}", models.display()))?;
@@ -114,7 +132,7 @@ impl SystemOptions {
                 parallelization_factor: self.factor(&model.profile().id)?,
                 ..Mapping::default()
             };
-            system.add_model_with(model, &mapping);
+            add(&system, model, &mapping);
         }
         for OfModel { model, .. } in &self.parallelization_factor {
             known(&system, model)?;
@@ -143,10 +161,7 @@ impl SystemOptions {
 }
 
 /// The faults of a model that must be up.
-pub(crate) fn known(
-    system: &System<FolderArchive>,
-    model: &ModelId,
-) -> Result<Arc<crate::faults::Faults>, Error> {
+pub(crate) fn known(system: &System<FolderArchive>, model: &ModelId) -> Result<Arc<Faults>, Error> {
     system.faults(model).ok_or_else(|| {
         let models: Vec<String> = system.models().iter().map(ToString::to_string).collect();
         format!("there is no model {model}; there are {}", models.join(", ")).into()

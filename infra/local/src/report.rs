@@ -302,8 +302,7 @@ impl fmt::Display for Report {
         writeln!(f)?;
         self.write_timeline(f)?;
         self.write_kinds(f)?;
-        self.write_models(f)?;
-        writeln!(f, "Every request, as the models saw it, is in {}", self.archive)
+        self.write_models(f)
     }
 }
 

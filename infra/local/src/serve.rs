@@ -49,7 +49,10 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
         }
     }
     println!("  endpoints from {}, reloaded when a file is saved", shown(folder.path()));
-    println!("  archive in {}", shown(system.archive.root()));
+    println!(
+        "  archive (requests, scores, decisions, outcomes) in {}",
+        shown(system.archive.root())
+    );
     println!();
     println!(
         "  curl -s {url}/v1/endpoints/{}/requests \\",

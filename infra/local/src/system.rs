@@ -9,19 +9,24 @@ use std::{
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    event::streams::KinesisEventResponse,
+    dynamodb,
+    event::streams::{DynamoDbEventResponse, KinesisEventResponse},
     kinesis::KinesisEvent,
 };
 use rendezvous::Rendezvous;
 use rendezvous_core::{
     ModelId,
-    memory::{MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position},
+    memory::{Change, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position},
     ports::Archive,
 };
-use rendezvous_decoy::{Decoy, Stream};
+use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Bounds, Ingress, Settings};
 use rendezvous_model::{Model, ModelFunction};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
     faults::{Faults, Faulty},
@@ -36,7 +41,7 @@ pub struct Size {
     /// How many mailboxes the ledger keeps.
     pub mailboxes: usize,
     pub settings: Settings,
-    /// How the decoy's batches are cut.
+    /// How the decoy's batches are cut, which become the files of the archive.
     pub decoy: Mapping,
 }
 
@@ -52,8 +57,9 @@ impl Default for Size {
                     longest: Duration::from_millis(20),
                 },
             },
+            // Large batches make few files, and cost less a record.
             decoy: Mapping {
-                batch_size: 500,
+                batch_size: 10_000,
                 maximum_batching_window: Duration::from_secs(1),
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
@@ -102,9 +108,20 @@ impl<A: Archive> System<A> {
         for lane in mapping::lanes(&scores, &mapping, &rendezvous, &archive, &stopped) {
             tasks.spawn(lane);
         }
-        let decoy = Arc::new(DecoyFunction(Decoy::new(archive.clone(), endpoints.clone())));
-        for lane in mapping::lanes(&input, &size.decoy, &decoy, &archive, &stopped) {
-            tasks.spawn(lane);
+        let decoy = Arc::new(Decoy::new(archive.clone(), endpoints.clone()));
+        for (stream, source) in [(&input, Stream::Input), (&scores, Stream::Scores)] {
+            let function = Arc::new(DecoyOfStream { decoy: decoy.clone(), source });
+            for lane in mapping::lanes(stream, &size.decoy, &function, &archive, &stopped) {
+                tasks.spawn(lane);
+            }
+        }
+        for (changes, source) in
+            [(&ledger.changes, Table::Ledger), (&outcomes.changes, Table::Outcomes)]
+        {
+            let function = Arc::new(DecoyOfTable { decoy: decoy.clone(), source });
+            for lane in mapping::lanes(changes, &size.decoy, &function, &archive, &stopped) {
+                tasks.spawn(lane);
+            }
         }
 
         Self {
@@ -161,15 +178,23 @@ impl<A: Archive> System<A> {
         self.ingress.handle(event).await.0
     }
 
-    /// Waits until every record on the streams has been dealt with, at most `patience`; says
+    /// Waits until every record and every change has been dealt with, at most `patience`; says
     /// whether that was long enough.
     pub async fn drain(&self, patience: Duration) -> bool {
+        let start = Instant::now();
         let drained = async {
-            while self.input.held() > 0 || self.scores.held() > 0 {
-                sleep(Duration::from_millis(5)).await;
+            while self.held() > 0 {
+                // Looks less and less often: a window of the archive's may be long.
+                sleep((start.elapsed() / 10).max(Duration::from_millis(5))).await;
             }
         };
         tokio::time::timeout(patience, drained).await.is_ok()
+    }
+
+    /// Bytes that somebody has still to deal with.
+    fn held(&self) -> usize {
+        let changes = self.ledger.changes.held() + self.outcomes.changes.held();
+        self.input.held() + self.scores.held() + changes
     }
 
     /// Ends every mapping, when the batch it is at is done, and waits for that.
@@ -217,14 +242,33 @@ impl Function for RendezvousFunction {
     }
 }
 
-struct DecoyFunction<A>(Decoy<A, MemoryEndpoints>);
+/// The decoy as the function of one of its mappings.
+struct DecoyOfStream<A> {
+    decoy: Arc<Decoy<A, MemoryEndpoints>>,
+    source: Stream,
+}
 
-impl<A: Archive> Function for DecoyFunction<A> {
+impl<A: Archive> Function for DecoyOfStream<A> {
     fn name(&self) -> &'static str {
         "decoy"
     }
 
     async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.0.handle_stream(Stream::Input, event).await.0)
+        Ok(self.decoy.handle_stream(self.source, event).await.0)
+    }
+}
+
+struct DecoyOfTable<A> {
+    decoy: Arc<Decoy<A, MemoryEndpoints>>,
+    source: Table,
+}
+
+impl<A: Archive> Function<Change> for DecoyOfTable<A> {
+    fn name(&self) -> &'static str {
+        "decoy"
+    }
+
+    async fn invoke(&self, event: dynamodb::Event) -> Result<DynamoDbEventResponse, String> {
+        Ok(self.decoy.handle_changes(self.source, event).await.0)
     }
 }

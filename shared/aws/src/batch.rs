@@ -16,6 +16,8 @@ pub struct Place<'a> {
     /// `shardId-000000000000`, or nothing: the events of a table's stream do not say.
     pub shard: &'a str,
     pub sequence: &'a str,
+    /// What the event calls the record; no other has it, on whatever shard.
+    pub event_id: &'a str,
     /// When the stream accepted the record.
     pub arrived: Timestamp,
 }
@@ -29,6 +31,7 @@ impl<'a> Place<'a> {
         Self {
             shard,
             sequence: &record.kinesis.sequence_number,
+            event_id,
             arrived: Timestamp::from_micros(arrived),
         }
     }
@@ -38,6 +41,7 @@ impl<'a> Place<'a> {
         Self {
             shard: "",
             sequence: change.sequence_number.as_deref().unwrap_or_default(),
+            event_id: &record.event_id,
             arrived: Timestamp::from_micros(
                 change.approximate_creation_date_time.timestamp_micros(),
             ),

@@ -2,12 +2,14 @@
 //! system runs on, and what tests break on purpose.
 
 mod archive;
+mod changes;
 mod ledger;
 mod outage;
 mod stream;
 mod tables;
 
 pub use archive::MemoryArchive;
+pub use changes::Change;
 pub use ledger::MemoryLedger;
 pub use outage::{Outage, Trouble};
 pub use stream::{MemoryStream, Position, StoredRecord, Subscription};

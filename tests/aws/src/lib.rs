@@ -37,7 +37,8 @@ pub fn lint(templates: &[&str]) {
 
 /// Payloads of real flights.
 pub fn flights() -> Vec<String> {
-    let text = fs::read_to_string(root().join("functions/models/flights/sample.ndjson")).unwrap();
+    let sample = fs::File::open(root().join("functions/models/flights/sample.ndjson.zst")).unwrap();
+    let text = String::from_utf8(zstd::decode_all(sample).unwrap()).unwrap();
     let payload = |line: &str| {
         let (_, payload) = line.split_once("\"payload\":").unwrap();
         payload.strip_suffix('}').unwrap().to_owned()

@@ -25,13 +25,15 @@ struct Score {
     delay_probability: f64,
 }
 
-fn payloads() -> Vec<Json> {
-    let sample = fs::read_to_string(flights().join("sample.ndjson")).unwrap();
-    let payload = |line: &str| {
-        let line: Line = serde_json::from_str(line).unwrap();
-        Json::parse(line.payload.get()).unwrap()
-    };
-    sample.lines().map(payload).collect()
+fn sample() -> Vec<String> {
+    let sample = fs::read(flights().join("sample.ndjson.zst")).unwrap();
+    let sample = zstd::decode_all(&sample[..]).unwrap();
+    String::from_utf8(sample).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn payload(line: &str) -> Json {
+    let line: Line = serde_json::from_str(line).unwrap();
+    Json::parse(line.payload.get()).unwrap()
 }
 
 /// The model's name in the header, its expected scores by line of the sample.
@@ -56,7 +58,7 @@ fn number(score: &Json) -> f64 {
 
 #[tokio::test]
 async fn every_model_agrees_with_scikit_learn() {
-    let (payloads, mut expected) = (payloads(), expected());
+    let (sample, mut expected) = (sample(), expected());
     let cards = cards(&flights()).unwrap();
     assert_eq!(cards.len(), 5);
     for card in cards {
@@ -64,7 +66,7 @@ async fn every_model_agrees_with_scikit_learn() {
         let id = model.profile().id.as_str().to_owned();
         let expected = expected.remove(&id).unwrap();
         assert_eq!(expected.len(), 1_000);
-        let asked: Vec<Json> = expected.iter().map(|(line, _)| payloads[*line].clone()).collect();
+        let asked: Vec<Json> = expected.iter().map(|(line, _)| payload(&sample[*line])).collect();
         // As batches of odd sizes, and one by one: the same.
         for size in [173, 1] {
             let mut scores = Vec::new();
@@ -83,7 +85,7 @@ async fn every_model_agrees_with_scikit_learn() {
 #[tokio::test]
 async fn one_payload_that_does_not_fit_spoils_no_other() {
     let model = OnnxModel::load(&flights().join("gbt.json")).await.unwrap();
-    let good = payloads().swap_remove(0);
+    let good = payload(&sample()[0]);
     let bad = Json::parse(r#"{"hour":99}"#).unwrap();
     let alone = model.score(std::slice::from_ref(&good)).await.remove(0).unwrap();
     let together = model.score(&[bad.clone(), good.clone(), bad]).await;

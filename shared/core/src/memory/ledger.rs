@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{lock, outage::Outage};
+use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
     mailbox::{Mailbox, Opening, Score},
@@ -34,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct MemoryLedger {
     pub outage: Outage,
+    /// Tells each change in which a decision first appears.
+    pub changes: MemoryStream<Change>,
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
     reads: AtomicU64,
@@ -118,6 +120,7 @@ impl MemoryLedger {
     pub fn with_capacity(mailboxes: usize) -> Self {
         Self {
             outage: Outage::default(),
+            changes: MemoryStream::of_table("ledger"),
             parts: std::array::from_fn(|_| Mutex::default()),
             capacity_of_part: mailboxes.div_ceil(PARTS),
             reads: AtomicU64::new(0),
@@ -208,6 +211,7 @@ impl Ledger for MemoryLedger {
         proposal: Proposal,
     ) -> Result<Option<Mailbox>, Unavailable> {
         self.outage.check("ledger").await?;
+        self.changes.room()?;
         self.update(envelope, true, |mailbox| {
             let Proposal { decision, rivals } = proposal;
             let has_score = |rival| matches!(mailbox.result_of(rival), Some(Ok(_)));
@@ -218,7 +222,10 @@ impl Ledger for MemoryLedger {
             });
             if mailbox.decision.is_none() && !overlooked && !filed_before {
                 mailbox.file(scores);
-                mailbox.decision = Some(Arc::new(decision));
+                let decision = Arc::new(decision);
+                mailbox.decision = Some(decision.clone());
+                let envelope = mailbox.envelope.clone();
+                self.changes.tell(|| Change::Decided { envelope, decision });
             }
         })
     }
@@ -227,7 +234,7 @@ impl Ledger for MemoryLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::samples;
+    use crate::{contract::samples, memory::Position};
 
     fn held(ledger: &MemoryLedger) -> usize {
         ledger.parts.iter().map(|part| lock(part).mailboxes.len()).sum()
@@ -293,5 +300,47 @@ mod tests {
             ledger.settle(&envelope, &[], proposal).await.unwrap();
         }
         assert!(ledger.read(open.id, Consistency::Strong).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_told_once_to_those_who_listen() {
+        let ledger = MemoryLedger::default();
+        let endpoint = samples::endpoint();
+        let settle = async |envelope: &Arc<Envelope>| {
+            let proposal = samples::fallback(&endpoint, envelope);
+            ledger.settle(envelope, &[], proposal).await.unwrap().unwrap().decision.unwrap()
+        };
+        settle(&samples::envelope(&endpoint)).await;
+        assert_eq!(ledger.changes.held(), 0, "nobody has listened");
+
+        let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
+        let envelope = samples::envelope(&endpoint);
+        ledger.file(&envelope, &[samples::score("a@1", "1")]).await.unwrap();
+        let decision = settle(&envelope).await;
+        settle(&envelope).await;
+        let told = lane.next(10, usize::MAX, Duration::ZERO).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].data, Change::Decided { envelope, decision });
+        drop(told);
+        assert_eq!(ledger.changes.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn listeners_that_are_far_behind_throttle_the_ledger_and_lose_nothing() {
+        let ledger =
+            MemoryLedger { changes: MemoryStream::holding("ledger", 1, 10_000), ..<_>::default() };
+        let endpoint = samples::endpoint();
+        let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
+        let mut decided = 0;
+        loop {
+            let envelope = samples::envelope(&endpoint);
+            let proposal = samples::fallback(&endpoint, &envelope);
+            match ledger.settle(&envelope, &[], proposal).await {
+                Ok(_) => decided += 1,
+                Err(error) => break assert!(matches!(error, Unavailable::Throttled(_))),
+            }
+            assert!(decided < 1_000, "it is never throttled");
+        }
+        assert_eq!(lane.next(1_000, usize::MAX, Duration::ZERO).await.len(), decided);
     }
 }

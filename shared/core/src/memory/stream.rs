@@ -29,54 +29,64 @@ const BACKOFF: Duration = Duration::from_millis(10);
 /// A record is held until the last subscription has let go of it. When more than the limit is held,
 /// because a subscription has fallen behind, puts are throttled: nothing is lost silently and
 /// memory stays bounded.
+///
+/// A record carries bytes, as on a Kinesis stream, or whatever a table tells of its changes.
 #[derive(Debug)]
-pub struct MemoryStream {
+pub struct MemoryStream<T = Bytes> {
     pub outage: Outage,
     name: &'static str,
-    shards: Vec<Mutex<Shard>>,
+    shards: Vec<Mutex<Shard<T>>>,
     held: Arc<AtomicUsize>,
     max_held: usize,
     retained: usize,
 }
 
 #[derive(Debug)]
-struct Shard {
+struct Shard<T> {
     /// Sequence number of the next record. They begin with the time in microseconds, so that no two
     /// runs on one machine give a record the same one.
     next: u64,
     /// The latest records, for who subscribes at the trim horizon. Kept whole until somebody does.
-    log: VecDeque<Arc<StoredRecord>>,
+    log: VecDeque<Arc<StoredRecord<T>>>,
     /// The lanes of each subscription; who drops his lane gets no more.
-    subscriptions: Vec<Vec<Weak<Lane>>>,
+    subscriptions: Vec<Vec<Weak<Lane<T>>>>,
 }
 
-impl Shard {
+impl<T> Shard<T> {
     fn starting_now() -> Self {
         let next = u64::try_from(now().as_micros()).unwrap_or(0);
         Self { next, log: VecDeque::new(), subscriptions: Vec::new() }
     }
 }
 
-#[derive(Debug, Default)]
-struct Lane {
-    queue: Mutex<VecDeque<Arc<StoredRecord>>>,
+#[derive(Debug)]
+struct Lane<T> {
+    queue: Mutex<VecDeque<Arc<StoredRecord<T>>>>,
     arrived: Notify,
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self { queue: Mutex::default(), arrived: Notify::new() }
+    }
 }
 
 /// A record as the stream keeps it.
 #[derive(Debug)]
-pub struct StoredRecord {
+pub struct StoredRecord<T = Bytes> {
     pub shard: usize,
     pub sequence: u64,
     pub key: Key,
-    pub data: Bytes,
+    pub data: T,
     pub arrived: Timestamp,
+    /// What `data` takes.
+    bytes: usize,
     held: Arc<AtomicUsize>,
 }
 
-impl Drop for StoredRecord {
+impl<T> Drop for StoredRecord<T> {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.data.len(), Ordering::Relaxed);
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -94,14 +104,7 @@ pub enum Position {
 impl MemoryStream {
     /// A stream that holds at most 64 MiB.
     pub fn new(name: &'static str, shards: usize) -> Self {
-        Self {
-            outage: Outage::default(),
-            name,
-            shards: (0..shards.max(1)).map(|_| Mutex::new(Shard::starting_now())).collect(),
-            held: Arc::default(),
-            max_held: 64 * 1024 * 1024,
-            retained: 0,
-        }
+        Self::holding(name, shards, 64 * 1024 * 1024)
     }
 
     /// Throttles puts while more than `bytes` are held.
@@ -115,6 +118,19 @@ impl MemoryStream {
     pub fn retaining(self, records: usize) -> Self {
         Self { retained: records, ..self }
     }
+}
+
+impl<T> MemoryStream<T> {
+    pub(super) fn holding(name: &'static str, shards: usize, max_held: usize) -> Self {
+        Self {
+            outage: Outage::default(),
+            name,
+            shards: (0..shards.max(1)).map(|_| Mutex::new(Shard::starting_now())).collect(),
+            held: Arc::default(),
+            max_held,
+            retained: 0,
+        }
+    }
 
     pub fn name(&self) -> &'static str {
         self.name
@@ -126,11 +142,11 @@ impl MemoryStream {
     }
 
     /// Subscribes to every shard, `lanes` lanes each: records of one key keep to one lane.
-    pub fn subscribe(&self, position: Position, lanes: usize) -> Vec<Subscription> {
+    pub fn subscribe(&self, position: Position, lanes: usize) -> Vec<Subscription<T>> {
         let lanes = lanes.max(1);
-        let subscribe = |(shard, state): (usize, &Mutex<Shard>)| {
-            let queues: Vec<Arc<Lane>> = (0..lanes).map(|_| Arc::default()).collect();
-            let weak: Vec<Weak<Lane>> = queues.iter().map(Arc::downgrade).collect();
+        let subscribe = |(shard, state): (usize, &Mutex<Shard<T>>)| {
+            let queues: Vec<Arc<Lane<T>>> = (0..lanes).map(|_| Arc::default()).collect();
+            let weak: Vec<Weak<Lane<T>>> = queues.iter().map(Arc::downgrade).collect();
             let state = &mut *lock(state);
             for record in &state.log {
                 let wanted = match position {
@@ -149,17 +165,23 @@ impl MemoryStream {
         self.shards.iter().enumerate().flat_map(subscribe).collect()
     }
 
-    fn append(&self, record: Record) {
-        let hash = hash(&record.key);
+    /// Whether anybody has ever subscribed.
+    pub(super) fn has_subscribers(&self) -> bool {
+        self.shards.iter().any(|shard| !lock(shard).subscriptions.is_empty())
+    }
+
+    pub(super) fn append(&self, key: Key, data: T, bytes: usize) {
+        let hash = hash(&key);
         let shard = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
         let state = &mut *lock(&self.shards[shard]);
-        self.held.fetch_add(record.data.len(), Ordering::Relaxed);
+        self.held.fetch_add(bytes, Ordering::Relaxed);
         let stored = Arc::new(StoredRecord {
             shard,
             sequence: state.next,
-            key: record.key,
-            data: record.data,
+            key,
+            data,
             arrived: now(),
+            bytes,
             held: self.held.clone(),
         });
         state.next += 1;
@@ -172,7 +194,7 @@ impl MemoryStream {
         }
     }
 
-    fn push(&self, lanes: &[Weak<Lane>], record: &Arc<StoredRecord>) {
+    fn push(&self, lanes: &[Weak<Lane<T>>], record: &Arc<StoredRecord<T>>) {
         let hash = hash(&record.key) / self.shards.len() as u64;
         let lane = &lanes[usize::try_from(hash % lanes.len() as u64).unwrap_or(0)];
         if let Some(lane) = lane.upgrade() {
@@ -181,7 +203,7 @@ impl MemoryStream {
         }
     }
 
-    fn trim(&self, shard: &mut Shard) {
+    fn trim(&self, shard: &mut Shard<T>) {
         if !shard.subscriptions.is_empty() {
             let excess = shard.log.len().saturating_sub(self.retained);
             shard.log.drain(..excess);
@@ -190,6 +212,11 @@ impl MemoryStream {
 
     async fn admit(&self) -> Result<(), Unavailable> {
         self.outage.check(self.name).await?;
+        self.room()
+    }
+
+    /// Throttles while too much is held.
+    pub(super) fn room(&self) -> Result<(), Unavailable> {
         if self.held() > self.max_held {
             return Err(Unavailable::Throttled(self.name.into()));
         }
@@ -202,8 +229,9 @@ impl Stream for MemoryStream {
         loop {
             match self.admit().await {
                 Ok(()) => {
-                    for record in records {
-                        self.append(record);
+                    for Record { key, data } in records {
+                        let bytes = data.len();
+                        self.append(key, data, bytes);
                     }
                     return Ok(());
                 }
@@ -225,12 +253,12 @@ fn hash(key: &Key) -> u64 {
 
 /// One lane of one shard, as one subscriber sees it. Dropping it ends the subscription.
 #[derive(Debug)]
-pub struct Subscription {
+pub struct Subscription<T = Bytes> {
     shard: usize,
-    lane: Arc<Lane>,
+    lane: Arc<Lane<T>>,
 }
 
-impl Subscription {
+impl<T> Subscription<T> {
     pub fn shard(&self) -> usize {
         self.shard
     }
@@ -243,7 +271,7 @@ impl Subscription {
         max_records: usize,
         max_bytes: usize,
         window: Duration,
-    ) -> Vec<Arc<StoredRecord>> {
+    ) -> Vec<Arc<StoredRecord<T>>> {
         while self.ready(max_records, max_bytes).0 == 0 {
             self.lane.arrived.notified().await;
         }
@@ -264,7 +292,7 @@ impl Subscription {
         let queue = lock(&self.lane.queue);
         let mut bytes = 0;
         for (count, record) in queue.iter().enumerate() {
-            bytes += record.data.len();
+            bytes += record.bytes;
             if count == max_records || (count > 0 && bytes > max_bytes) {
                 return (count, true);
             }

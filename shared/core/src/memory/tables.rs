@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{lock, outage::Outage};
+use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
     clock::Timestamp,
     endpoint::{Configuration, Endpoint},
@@ -75,10 +75,22 @@ pub struct Outcome {
 }
 
 /// Outcomes in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryOutcomes {
     pub outage: Outage,
+    /// Tells every outcome that is put.
+    pub changes: MemoryStream<Change>,
     outcomes: Mutex<Outcomes>,
+}
+
+impl Default for MemoryOutcomes {
+    fn default() -> Self {
+        Self {
+            outage: Outage::default(),
+            changes: MemoryStream::of_table("outcomes"),
+            outcomes: Mutex::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +114,7 @@ impl OutcomeTable for MemoryOutcomes {
         reported: Timestamp,
     ) -> Result<(), Unavailable> {
         self.outage.check("outcomes table").await?;
+        self.changes.room()?;
         let Outcomes { by_request, bytes } = &mut *lock(&self.outcomes);
         let size = |outcome: &Outcome| outcome.outcome.as_str().len() + ENTRY_BYTES;
         let outcome = Outcome { outcome, reported };
@@ -109,6 +122,10 @@ impl OutcomeTable for MemoryOutcomes {
             return Err(Unavailable::Throttled("outcomes table (full)".into()));
         }
         *bytes += size(&outcome);
+        let change =
+            || Change::Reported { endpoint: endpoint.clone(), id, outcome: outcome.clone() };
+        // While the table is locked, so that of two puts the later one is told later, too.
+        self.changes.tell(change);
         if let Some(former) = by_request.insert((endpoint.clone(), id), outcome) {
             *bytes -= size(&former);
         }

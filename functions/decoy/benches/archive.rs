@@ -1,0 +1,222 @@
+//! How fast the decoy is on one core, stage by stage, and how much memory a batch takes.
+//!
+//! `cargo bench -p rendezvous-decoy` prints the figures; with `-- FOLDER` it also leaves the files
+//! that it has written there, for `pyarrow_compare.py`.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{env, fs, hint::black_box, sync::Arc, time::Duration};
+
+use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
+use bytes::Bytes;
+use chrono::DateTime;
+use fastrand::Rng;
+use rendezvous_core::{
+    Arm, Configuration, Envelope, Json, RequestId, RequestMessage, ScoreMessage, Timestamp,
+    contract::samples::CONFIGURATION,
+    mailbox::Score,
+    memory::MemoryEndpoints,
+    ports::{Archive, EndpointTable, Stored, Unavailable},
+};
+use rendezvous_decoy::{
+    Decoy, Stream,
+    rows::{RequestRow, ScoreRow},
+    table,
+};
+use tokio::{runtime::Builder, time::Instant};
+
+/// A batch of this size is the largest that Lambda hands over.
+const BATCH_BYTES: usize = 6_000_000;
+
+/// Keeps nothing, as an archive far away.
+struct Sink;
+
+impl Archive for Sink {
+    async fn put(&self, _: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        black_box(body);
+        Ok(Stored::New)
+    }
+}
+
+fn main() {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let endpoints = Arc::new(MemoryEndpoints::default());
+    let configuration = Configuration::parse(CONFIGURATION).unwrap();
+    runtime.block_on(endpoints.publish(&"e".parse().unwrap(), configuration)).unwrap();
+    let decoy = Decoy::new(Arc::new(Sink), endpoints);
+    let batches = [
+        ("requests of 230 B", Stream::Input, requests(flight)),
+        ("requests of 2 KB", Stream::Input, requests(text)),
+        ("scores", Stream::Scores, scores()),
+    ];
+    // Memory first: what comes later would hide what a batch takes.
+    for (name, stream, event) in &batches {
+        let event = event.clone();
+        let before = resident("VmRSS:");
+        runtime.block_on(decoy.handle_stream(*stream, event));
+        let extra = resident("VmHWM:").saturating_sub(before);
+        println!("{name}: peak memory beside the batch {:.1} MB", extra as f64 / 1e3);
+    }
+    let folder = env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    for (name, stream, event) in &batches {
+        let payload: usize = event.records.iter().map(|record| payload(*stream, record)).sum();
+        println!("{name}: {} rows, {:.2} MB of JSON", event.records.len(), payload as f64 / 1e6);
+        let line = |stage: &str, time: Duration| {
+            let rate = payload as f64 / 1e6 / time.as_secs_f64();
+            println!("  {stage:<24} {:>7.1} ms  {rate:>7.1} MB/s", time.as_secs_f64() * 1e3);
+        };
+        let records = &event.records;
+        let file = match stream {
+            Stream::Input => {
+                let rows = || records.iter().map(|r| RequestRow::read(r).unwrap().unwrap());
+                line("read", time(|| (), |()| rows().collect::<Vec<_>>()));
+                let all: Vec<_> = rows().collect();
+                let all: Vec<_> = all.iter().collect();
+                line("sort, encode, compress", time(|| (), |()| table::write(&all).unwrap()));
+                table::write(&all).unwrap()
+            }
+            Stream::Scores => {
+                let rows = || records.iter().map(|r| ScoreRow::read(r).unwrap().unwrap());
+                line("read", time(|| (), |()| rows().collect::<Vec<_>>()));
+                let all: Vec<_> = rows().collect();
+                let all: Vec<_> = all.iter().collect();
+                line("sort, encode, compress", time(|| (), |()| table::write(&all).unwrap()));
+                table::write(&all).unwrap()
+            }
+        };
+        let whole = |event| runtime.block_on(decoy.handle_stream(*stream, event));
+        line("all of a batch", time(|| event.clone(), whole));
+        println!("  file {:.2} MB", file.len() as f64 / 1e6);
+        if let Some(folder) = &folder {
+            let name = format!("{folder}/{}.parquet", name.replace(' ', "-"));
+            fs::write(name, file).unwrap();
+        }
+    }
+}
+
+/// The best time of many: what else runs on the machine only adds to it.
+fn time<I, O>(input: impl Fn() -> I, run: impl Fn(I) -> O) -> Duration {
+    let once = |_| {
+        let input = input();
+        let start = Instant::now();
+        let output = run(input);
+        let took = start.elapsed();
+        drop(black_box(output));
+        took
+    };
+    (0..40).map(once).min().unwrap_or_default()
+}
+
+/// A line of /proc/self/status, in KB; zero where there is none.
+fn resident(line: &str) -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let value = status.lines().find_map(|text| text.strip_prefix(line));
+    value.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// What counts as carried: of a request its payload, of a score, which is small, its record.
+fn payload(stream: Stream, record: &KinesisEventRecord) -> usize {
+    let data = &record.kinesis.data;
+    match stream {
+        Stream::Input => RequestMessage::parse(data).unwrap().payload.get().len(),
+        Stream::Scores => data.len(),
+    }
+}
+
+fn requests(payload: impl Fn(&mut Rng) -> String) -> KinesisEvent {
+    batch(|random, envelope| {
+        RequestMessage::write(envelope, &Json::parse(&payload(random)).unwrap()).unwrap()
+    })
+}
+
+fn scores() -> KinesisEvent {
+    batch(|random, envelope| {
+        let score = Json::parse(&format!("{{\"p\":{:.6}}}", random.f64())).unwrap();
+        let score = Score {
+            model: ["a@1", "b@1", "c@1", "d@1"][random.usize(..4)].parse().unwrap(),
+            started: envelope.received + Duration::from_micros(random.u64(500..5_000)),
+            finished: envelope.received + Duration::from_micros(random.u64(5_000..9_000)),
+            result: Ok(score),
+        };
+        let request = RequestMessage::write(envelope, &Json::parse("0").unwrap()).unwrap();
+        let request = RequestMessage::parse(&request).unwrap();
+        ScoreMessage::write(request.raw_envelope, &score).unwrap()
+    })
+}
+
+/// A full batch, at a thousand requests a second.
+fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> KinesisEvent {
+    let mut random = Rng::with_seed(7);
+    let mut event = KinesisEvent::default();
+    let (mut micros, mut bytes) = (1_763_794_344_000_000_u64, 0);
+    let mut sequence = 49_545_115_243_490_985_018_280_067_714_973_144_u128 * 1_000
+        + u128::from(random.u64(..1_000));
+    loop {
+        micros += random.u64(..2_000);
+        sequence += u128::from(random.u64(1..1 << 40));
+        let received = Timestamp::from_micros(i64::try_from(micros).unwrap());
+        let id: RequestId = format!(
+            "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
+            (micros / 1_000) >> 16,
+            (micros / 1_000) & 0xffff,
+            random.u64(..0x1000),
+            0x8000 | random.u64(..0x4000),
+            random.u64(..1 << 48),
+        )
+        .parse()
+        .unwrap();
+        let envelope = Envelope {
+            id,
+            endpoint: "e".parse().unwrap(),
+            config: 1,
+            arm: Arm::main(),
+            key: id.to_key(),
+            received,
+            deadline: received + Duration::from_millis(200),
+            traceparent: Some(format!("00-{:032x}-{:016x}-01", random.u128(..), random.u64(..))),
+        };
+        let mut record = KinesisEventRecord::default();
+        record.kinesis.data.0 = data(&mut random, &envelope).to_vec();
+        bytes += record.kinesis.data.0.len();
+        if bytes > BATCH_BYTES {
+            return event;
+        }
+        // 56 digits, as Kinesis gives them.
+        record.kinesis.sequence_number = format!("49545{sequence:051}");
+        record.event_id = Some(format!("shardId-000000000003:{}", record.kinesis.sequence_number));
+        record.kinesis.partition_key = envelope.key.to_string();
+        let arrived = i64::try_from(micros / 1_000 + 20).unwrap();
+        *record.kinesis.approximate_arrival_timestamp =
+            DateTime::from_timestamp_millis(arrived).unwrap();
+        event.records.push(record);
+    }
+}
+
+/// What the flights example asks.
+fn flight(random: &mut Rng) -> String {
+    let carrier = ["UA", "AA", "B6", "DL", "EV", "MQ"][random.usize(..6)];
+    let origin = ["EWR", "JFK", "LGA"][random.usize(..3)];
+    let dest = ["IAH", "MIA", "ATL", "ORD", "FLL", "IAD", "MCO", "TPA"][random.usize(..8)];
+    format!(
+        "{{\"carrier\":\"{carrier}\",\"flight\":{},\"origin\":\"{origin}\",\"dest\":\"{dest}\",\"weekday\":{},\
+         \"hour\":{},\"distance\":{},\"weather\":{{\"temp\":{:.2},\"dewp\":{:.2},\"humid\":{:.2},\"wind_dir\":{},\
+         \"wind_speed\":{:.5},\"precip\":0.0,\"visib\":10.0,\"pressure\":{:.1}}}}}",
+        random.u32(1..6_000),
+        random.u32(1..8),
+        random.u32(5..24),
+        random.u32(80..2_600),
+        20.0 + 70.0 * random.f64(),
+        10.0 + 60.0 * random.f64(),
+        30.0 + 70.0 * random.f64(),
+        random.u32(..36) * 10,
+        20.0 * random.f64(),
+        990.0 + 40.0 * random.f64(),
+    )
+}
+
+/// 2 KB of features, named and numbered.
+fn text(random: &mut Rng) -> String {
+    let feature = |i| format!("\"feature_{i:03}\":{:.6}", random.f64());
+    let features: Vec<String> = (0..82).map(feature).collect();
+    format!("{{{}}}", features.join(","))
+}

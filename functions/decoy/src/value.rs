@@ -1,0 +1,94 @@
+//! The one number in an opaque JSON text that analysts compare by.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+/// The number at `pointer` (RFC 6901), if that is what stands there.
+pub(crate) fn number(json: &str, pointer: &str) -> Option<f64> {
+    serde_json::from_str(at(json, pointer)?).ok()
+}
+
+/// The same where a truth may also be told by `true` and `false`, for 1 and 0.
+pub(crate) fn truth(json: &str, pointer: &str) -> Option<f64> {
+    match at(json, pointer)? {
+        "true" => Some(1.0),
+        "false" => Some(0.0),
+        text => serde_json::from_str(text).ok(),
+    }
+}
+
+/// The text at `pointer`. What stands elsewhere is only skipped, so that an odd neighbour (a number
+/// too large for any type, say) hides nothing. Of a key that stands twice the last counts.
+fn at<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
+    let mut text = json;
+    for token in pointer.split('/').skip(1) {
+        let value: &RawValue = if text.starts_with('{') {
+            let members: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            members.get(&token.replace("~1", "/").replace("~0", "~")).copied()?
+        } else {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            elements.get(index(token)?).copied()?
+        };
+        text = value.get();
+    }
+    Some(text)
+}
+
+/// "The array index is digits without a leading zero."
+fn index(token: &str) -> Option<usize> {
+    let canonical = token == "0" || token.starts_with(|c: char| ('1'..='9').contains(&c));
+    if canonical { token.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_finds_its_number_in_whatever_surrounds_it() {
+        for (json, pointer, expected) in [
+            ("0.25", "", Some(0.25)),
+            (r#"{"p":0.1187}"#, "/p", Some(0.1187)),
+            (r#"{ "x" : [1e999, {"p" : -2E-1}] }"#, "/x/1/p", Some(-0.2)),
+            (r#"{"a/b":{"m~n":7}}"#, "/a~1b/m~0n", Some(7.0)),
+            (r#"{"":3}"#, "/", Some(3.0)),
+            (r#"{"\u0070":4}"#, "/p", Some(4.0)),
+            (r#"{"p":1,"p":2}"#, "/p", Some(2.0)),
+            ("123456789012345678901234567890", "", Some(123_456_789_012_345_678_901_234_567_890.0)),
+            ("-0", "", Some(-0.0)),
+        ] {
+            assert_eq!(number(json, pointer), expected, "{json} {pointer}");
+            assert_eq!(truth(json, pointer), expected, "{json} {pointer}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_or_no_number_is_null() {
+        for (json, pointer) in [
+            (r#"{"p":"0.5"}"#, "/p"),
+            (r#"{"p":null}"#, "/p"),
+            (r#"{"p":1e999}"#, "/p"),
+            (r#"{"p":{}}"#, "/p"),
+            (r#"{"p":1}"#, "/q"),
+            (r#"{"p":1}"#, "/p/q"),
+            (r#"{"p":1}"#, ""),
+            ("[1]", "/1"),
+            ("[1]", "/00"),
+            ("[1]", "/+0"),
+            ("[1]", "/-"),
+            ("\"p\"", "/p"),
+        ] {
+            assert_eq!(number(json, pointer), None, "{json} {pointer}");
+            assert_eq!(truth(json, pointer), None, "{json} {pointer}");
+        }
+    }
+
+    #[test]
+    fn a_truth_may_be_true_or_false_and_a_score_may_not() {
+        assert_eq!(truth(r#"{"late":true}"#, "/late"), Some(1.0));
+        assert_eq!(truth(" false", ""), None, "white space is no part of a JSON text here");
+        assert_eq!(truth("false", ""), Some(0.0));
+        assert_eq!(number("true", ""), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! Records as AWS hands them over, and the archive as analysts read it.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "this is test code, each file uses its part")]
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use aws_lambda_events::{
+    dynamodb::{Event, EventRecord, StreamRecord},
+    kinesis::{KinesisEvent, KinesisEventRecord},
+};
+use bytes::Bytes;
+use chrono::DateTime;
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Field,
+};
+use rendezvous_core::{
+    Configuration, Timestamp, Unavailable,
+    contract::samples::CONFIGURATION,
+    memory::{MemoryArchive, MemoryEndpoints},
+    ports::{Archive, EndpointTable, Stored},
+};
+use rendezvous_decoy::{Archived, Decoy, Stream, Table};
+use serde_dynamo::{AttributeValue, Item};
+
+/// 2025-11-22T07:59:04.123456Z: an hour ends within the minute.
+pub(crate) const ARRIVED: Timestamp = Timestamp::from_micros(1_763_798_344_123_456);
+
+/// An archive in memory whose next puts do as they are told.
+#[derive(Debug, Default)]
+pub(crate) struct FaultyArchive {
+    pub(crate) files: MemoryArchive,
+    pub(crate) faults: Mutex<VecDeque<Fault>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    None,
+    /// The file is not stored.
+    Refused,
+    /// The file is stored, and nobody hears of it.
+    AnswerLost,
+}
+
+impl Archive for FaultyArchive {
+    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        let lost = || Unavailable::Down("archive".into());
+        let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
+        // Others may come between, as on a network.
+        tokio::task::yield_now().await;
+        match fault {
+            Fault::None => self.files.put(name, body).await,
+            Fault::Refused => Err(lost()),
+            Fault::AnswerLost => {
+                self.files.put(name, body).await?;
+                Err(lost())
+            }
+        }
+    }
+}
+
+/// A decoy, its archive, and its endpoint `e`, of two versions.
+pub(crate) struct Bed {
+    pub(crate) decoy: Decoy<FaultyArchive, MemoryEndpoints>,
+    pub(crate) archive: Arc<FaultyArchive>,
+    pub(crate) endpoints: Arc<MemoryEndpoints>,
+}
+
+impl Bed {
+    pub(crate) async fn new() -> Self {
+        let endpoints = Arc::new(MemoryEndpoints::default());
+        let second = CONFIGURATION.replace("\"/p\"", "\"/q/0\", \"outcome\": \"/late\"");
+        for configuration in [CONFIGURATION, &second] {
+            let configuration = Configuration::parse(configuration).unwrap();
+            endpoints.publish(&"e".parse().unwrap(), configuration).await.unwrap();
+        }
+        let archive = Arc::new(FaultyArchive::default());
+        Self { decoy: Decoy::new(archive.clone(), endpoints.clone()), archive, endpoints }
+    }
+
+    /// Hands a batch over; says whether it was acknowledged.
+    pub(crate) async fn records(
+        &self,
+        stream: Stream,
+        records: &[KinesisEventRecord],
+    ) -> (bool, Archived) {
+        let mut event = KinesisEvent::default();
+        event.records = records.to_vec();
+        let (response, archived) = self.decoy.handle_stream(stream, event).await;
+        let failed = response.batch_item_failures;
+        if let Some(failure) = failed.first() {
+            let identifier = failure.item_identifier.as_deref();
+            assert_eq!(identifier, Some(&*records[0].kinesis.sequence_number));
+        }
+        (failed.is_empty(), archived)
+    }
+
+    pub(crate) async fn changes(&self, table: Table, records: &[EventRecord]) -> (bool, Archived) {
+        let mut event = Event::default();
+        event.records = records.to_vec();
+        let (response, archived) = self.decoy.handle_changes(table, event).await;
+        let failed = response.batch_item_failures;
+        if let Some(failure) = failed.first() {
+            assert_eq!(failure.item_identifier, records[0].change.sequence_number);
+        }
+        (failed.is_empty(), archived)
+    }
+
+    /// Every file of a table, or of any other folder.
+    pub(crate) fn files(&self, folder: &str) -> Vec<(String, Bytes)> {
+        let mut files = self.archive.files.files();
+        files.retain(|(name, _)| name.starts_with(&format!("{folder}/")));
+        files
+    }
+
+    /// Every row of a table, file by file.
+    pub(crate) fn rows(&self, table: &str) -> Vec<Row> {
+        self.files(table).into_iter().flat_map(|(_, file)| read(file)).collect()
+    }
+
+    /// Every line that is in quarantine, with the source it is of.
+    pub(crate) fn quarantined(&self) -> Vec<(String, serde_json::Value)> {
+        let mut lines = Vec::new();
+        for (name, file) in self.files("quarantine") {
+            let source = name.split('/').nth(1).unwrap();
+            for line in std::str::from_utf8(&file).unwrap().lines() {
+                lines.push((source.to_owned(), serde_json::from_str(line).unwrap()));
+            }
+        }
+        lines
+    }
+}
+
+pub(crate) type Row = BTreeMap<String, Field>;
+
+pub(crate) fn read(file: Bytes) -> Vec<Row> {
+    let file = SerializedFileReader::new(file).unwrap();
+    assert_eq!(file.metadata().num_row_groups(), 1);
+    let rows = file.get_row_iter(None).unwrap();
+    rows.map(|row| row.unwrap().get_column_iter().map(|(n, f)| (n.clone(), f.clone())).collect())
+        .collect()
+}
+
+pub(crate) fn text(row: &Row, column: &str) -> String {
+    match &row[column] {
+        Field::Str(text) => text.clone(),
+        other => panic!("{column} is {other:?}"),
+    }
+}
+
+pub(crate) fn long(row: &Row, column: &str) -> i64 {
+    match row[column] {
+        Field::Long(number) => number,
+        ref other => panic!("{column} is {other:?}"),
+    }
+}
+
+pub(crate) fn record(
+    shard: usize,
+    sequence: u64,
+    arrived: Timestamp,
+    data: &[u8],
+) -> KinesisEventRecord {
+    let mut record = KinesisEventRecord::default();
+    record.kinesis.sequence_number = format!("{sequence:020}");
+    "k".clone_into(&mut record.kinesis.partition_key);
+    record.event_id = Some(format!("shardId-{shard:012}:{}", record.kinesis.sequence_number));
+    record.kinesis.data.0 = data.to_vec();
+    *record.kinesis.approximate_arrival_timestamp =
+        DateTime::from_timestamp_micros(arrived.as_micros()).unwrap();
+    record
+}
+
+pub(crate) fn change(sequence: u64, arrived: Timestamp, old: Item, new: Item) -> EventRecord {
+    let mut change = StreamRecord::default();
+    change.sequence_number = Some(format!("{sequence:021}"));
+    change.approximate_creation_date_time =
+        DateTime::from_timestamp_micros(arrived.as_micros()).unwrap();
+    let mut record = EventRecord::default();
+    let name = match (old.is_empty(), new.is_empty()) {
+        (true, _) => "INSERT",
+        (false, true) => "REMOVE",
+        (false, false) => "MODIFY",
+    };
+    (change.old_image, change.new_image) = (old, new);
+    record.change = change;
+    name.clone_into(&mut record.event_name);
+    record.event_id = format!("{sequence:032x}");
+    record
+}
+
+pub(crate) fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+    let attributes: HashMap<String, AttributeValue> =
+        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    attributes.into()
+}
+
+pub(crate) fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub(crate) fn n(number: usize) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// The id of the n-th request.
+pub(crate) fn id(request: usize) -> String {
+    format!("0199aaaa-0000-7000-8000-{request:012x}")
+}
+
+pub(crate) fn envelope(request: usize, config: u64) -> String {
+    let id = id(request);
+    format!(
+        "{{\"id\":\"{id}\",\"endpoint\":\"e\",\"config\":{config},\"arm\":\"main\",\"key\":\"k\",\
+         \"received_us\":1763798344000000,\"deadline_us\":1763798345000000}}"
+    )
+}
+
+pub(crate) fn request(request: usize, payload: &str) -> Vec<u8> {
+    format!("{{\"v\":1,\"envelope\":{},\"payload\":{payload}}}", envelope(request, 1)).into_bytes()
+}
+
+/// `answer` is `"score":…` or `"failure":…`.
+pub(crate) fn score(request: usize, config: u64, model: &str, answer: &str) -> Vec<u8> {
+    let envelope = envelope(request, config);
+    format!(
+        "{{\"v\":1,\"envelope\":{envelope},\"model\":\"{model}\",\"started_us\":1763798344000100,\
+         \"finished_us\":1763798344000200,{answer}}}"
+    )
+    .into_bytes()
+}
+
+/// A ledger item that is decided: `kind` to `score` as JSON members.
+pub(crate) fn decided(request: usize, members: &str) -> Item {
+    let decision = format!(
+        "{{{members},\"decided_us\":1763798344000300,\"deadline_us\":1763798345000000,\"config\":1,\
+         \"arm\":\"main\",\"champion\":\"a@1\"}}"
+    );
+    let envelope = envelope(request, 1);
+    item([("id", s(&id(request))), ("envelope", s(&envelope)), ("decision", s(&decision))])
+}
+
+pub(crate) fn open(request: usize) -> Item {
+    item([("id", s(&id(request))), ("envelope", s(&envelope(request, 1)))])
+}
+
+pub(crate) fn outcome(request: usize, outcome: &str, reported: usize) -> Item {
+    item([
+        ("request", s(&id(request))),
+        ("endpoint", s("e")),
+        ("outcome", s(outcome)),
+        ("reported_us", n(reported)),
+    ])
+}

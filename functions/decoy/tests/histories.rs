@@ -1,0 +1,315 @@
+//! Nothing lost, and counted once: whatever happens to batches on their way, the analysts' views of
+//! the archive hold exactly what was sent.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+mod common;
+
+use std::{collections::BTreeMap, ops::AsyncFn, time::Duration};
+
+use aws_lambda_events::{dynamodb::EventRecord, kinesis::KinesisEventRecord};
+use common::*;
+use futures_util::future::join;
+use proptest::{collection::vec, prelude::*, sample::Index};
+use rendezvous_core::Timestamp;
+use rendezvous_decoy::{Archived, Stream, Table};
+use tokio::runtime::{Builder, Runtime};
+
+const SHARDS: usize = 2;
+
+/// What becomes of an invocation with the next records of a shard.
+#[derive(Clone, Debug)]
+enum Fate {
+    Fine,
+    /// The function dies, or its answer is lost, after it has stored everything.
+    AnswerLost,
+    /// The archive fails: each put is refused, or stored and not confirmed, or fine.
+    Archive(Vec<Fault>),
+    /// Two invocations at a time, the second with other ends.
+    Twice(usize),
+    /// Both halves one after the other, as after bisecting.
+    Halves,
+    /// A lane hands over only some of the records, and its answer is lost.
+    Lane(Vec<bool>),
+    /// The same batch again after it was acknowledged: it must not write a file.
+    Again,
+}
+
+fn fates() -> impl Strategy<Value = Fate> {
+    let fault = prop_oneof![Just(Fault::None), Just(Fault::Refused), Just(Fault::AnswerLost)];
+    prop_oneof![
+        Just(Fate::Fine),
+        Just(Fate::AnswerLost),
+        vec(fault, 1..4).prop_map(Fate::Archive),
+        (1_usize..20).prop_map(Fate::Twice),
+        Just(Fate::Halves),
+        vec(any::<bool>(), 20).prop_map(Fate::Lane),
+        Just(Fate::Again),
+    ]
+}
+
+/// Shard, size of the batch, fate.
+fn histories() -> impl Strategy<Value = Vec<(usize, usize, Fate)>> {
+    vec((0..SHARDS, 1_usize..20, fates()), 0..30)
+}
+
+/// Hands every record of every shard over, through `history` and then until all are acknowledged.
+/// What is acknowledged never comes again.
+async fn deliver<T: Clone>(
+    bed: &Bed,
+    shards: &[Vec<T>],
+    history: &[(usize, usize, Fate)],
+    invoke: impl AsyncFn(&[T]) -> (bool, Archived),
+) {
+    let mut next = [0; SHARDS];
+    for (shard, size, fate) in history {
+        let (records, next) = (&shards[*shard], &mut next[*shard]);
+        let end = |size: usize| (*next + size).min(records.len());
+        let (batch, after) = (&records[*next..end(*size)], end(*size));
+        if batch.is_empty() {
+            continue;
+        }
+        let acknowledged = match fate {
+            Fate::Fine => invoke(batch).await.0,
+            Fate::AnswerLost => {
+                invoke(batch).await;
+                false
+            }
+            Fate::Archive(faults) => {
+                bed.archive.faults.lock().unwrap().extend(faults);
+                let (acknowledged, _) = invoke(batch).await;
+                bed.archive.faults.lock().unwrap().clear();
+                acknowledged
+            }
+            Fate::Twice(other) => {
+                let other = &records[*next..end(*other)];
+                let (first, second) = join(invoke(batch), invoke(other)).await;
+                assert!(second.0);
+                first.0
+            }
+            Fate::Halves => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                (first.is_empty() || invoke(first).await.0) && invoke(second).await.0
+            }
+            Fate::Lane(mine) => {
+                let lane = batch.iter().zip(mine).filter(|(_, mine)| **mine);
+                let lane: Vec<T> = lane.map(|(record, _)| record.clone()).collect();
+                if !lane.is_empty() {
+                    invoke(&lane).await;
+                }
+                false
+            }
+            Fate::Again => {
+                assert!(invoke(batch).await.0);
+                let (acknowledged, archived) = invoke(batch).await;
+                assert_eq!((archived.files, archived.rows, archived.quarantined), (0, 0, 0));
+                acknowledged
+            }
+        };
+        if acknowledged {
+            *next = after;
+        }
+    }
+    for (records, next) in shards.iter().zip(next) {
+        for batch in records[next..].chunks(7) {
+            assert!(invoke(batch).await.0);
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// When the n-th record of all arrived: the history goes through several hours.
+fn arrival(n: usize) -> Timestamp {
+    ARRIVED + Duration::from_secs(7 * 60 * n as u64)
+}
+
+/// The rows of a view: one for each key, the first or the last that arrived.
+fn view(rows: Vec<Row>, key: &[&str], latest: bool) -> Vec<Row> {
+    let place = |row: &Row| (long(row, "arrived_us"), text(row, "sequence_number"));
+    let mut view: BTreeMap<Vec<String>, Row> = BTreeMap::new();
+    for row in rows {
+        let key = key.iter().map(|column| text(&row, column)).collect();
+        match view.get(&key) {
+            Some(other) if (place(&row) < place(other)) == latest => {}
+            _ => drop(view.insert(key, row)),
+        }
+    }
+    view.into_values().collect()
+}
+
+/// Payloads that must come through byte for byte.
+const PAYLOADS: [&str; 6] = [
+    r#"{"a":1,"a":2}"#,
+    r#"{"z":1.0 ,"a":123456789012345678901234567890e-7}"#,
+    "\"\\u00e4 ä \\/ \u{1F980}\"",
+    "[ 1e999 ]",
+    "null",
+    "{\n\t\"deep\": [[[[{}]]]]}",
+];
+
+/// What a producer does: sends something; sends the n-th again, as a retry does; sends garbage.
+#[derive(Clone, Debug)]
+enum Sent {
+    New,
+    Again(Index),
+    Garbage,
+}
+
+fn sent() -> impl Strategy<Value = Vec<Sent>> {
+    let one = prop_oneof![
+        6 => Just(Sent::New),
+        2 => any::<Index>().prop_map(Sent::Again),
+        1 => Just(Sent::Garbage),
+    ];
+    vec(one, 1..80)
+}
+
+/// Puts on the shards what was sent; `data(n, again)` is the n-th message. An entity keeps to its
+/// shard. Returns also how many messages there are, and how many records are garbage.
+fn put(
+    sent: &[Sent],
+    data: impl Fn(usize, usize) -> Vec<u8>,
+) -> (Vec<Vec<KinesisEventRecord>>, usize, usize) {
+    let mut shards = vec![Vec::new(); SHARDS];
+    let (mut messages, mut garbage) = (0, 0);
+    for (i, what) in sent.iter().enumerate() {
+        let (message, data) = match what {
+            Sent::Again(index) if messages > 0 => {
+                let message = index.index(messages);
+                (message, data(message, i))
+            }
+            Sent::New | Sent::Again(_) => {
+                messages += 1;
+                (messages - 1, data(messages - 1, i))
+            }
+            Sent::Garbage => {
+                garbage += 1;
+                (i, b"{\"v\":1".to_vec())
+            }
+        };
+        let shard = message / 5 % SHARDS;
+        shards[shard].push(record(shard, i as u64, arrival(i), &data));
+    }
+    (shards, messages, garbage)
+}
+
+/// Every record that cannot be read is in quarantine, once or more.
+fn assert_kept(bed: &Bed, garbage: usize) {
+    let key = |line: &serde_json::Value| line["sequence_number"].as_str().unwrap().to_owned();
+    let mut kept: Vec<String> = bed.quarantined().iter().map(|(_, line)| key(line)).collect();
+    kept.sort();
+    kept.dedup();
+    assert_eq!(kept.len(), garbage);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_request_is_in_its_view_once(sent in sent(), history in histories()) {
+        let payload = |n: usize| PAYLOADS[n % PAYLOADS.len()];
+        let (shards, requests, garbage) = put(&sent, |n, _| request(n, payload(n)));
+        runtime().block_on(async {
+            let bed = Bed::new().await;
+            let invoke = async |batch: &[_]| bed.records(Stream::Input, batch).await;
+            deliver(&bed, &shards, &history, invoke).await;
+            let view = view(bed.rows("requests"), &["request_id"], false);
+            let found: Vec<_> =
+                view.iter().map(|row| (text(row, "request_id"), text(row, "payload"))).collect();
+            let expected: Vec<_> =
+                (0..requests).map(|n| (id(n), payload(n).to_owned())).collect();
+            assert_eq!(found, expected);
+            assert_kept(&bed, garbage);
+        });
+    }
+
+    #[test]
+    fn every_model_s_first_score_is_in_its_view_once(sent in sent(), history in histories()) {
+        // Two models score each request; sent again, by a model that ran twice, a score differs.
+        let model = |n: usize| ["a@1", "b@1"][n % 2];
+        let (shards, scores, garbage) = put(&sent, |n, i| {
+            score(n / 2, 1, model(n), &format!("\"score\":{{\"p\":{i}}}"))
+        });
+        let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
+        for record in shards.iter().flatten() {
+            if let Ok(message) = rendezvous_core::ScoreMessage::parse(&record.kinesis.data) {
+                let key = (message.envelope.id.to_string(), message.score.model.to_string());
+                let json = message.score.result.unwrap().as_str().to_owned();
+                first.entry(key).or_insert(json);
+            }
+        }
+        runtime().block_on(async {
+            let bed = Bed::new().await;
+            let invoke = async |batch: &[_]| bed.records(Stream::Scores, batch).await;
+            deliver(&bed, &shards, &history, invoke).await;
+            let view = view(bed.rows("scores"), &["request_id", "model"], false);
+            assert_eq!(view.len(), scores);
+            for row in view {
+                let key = (text(&row, "request_id"), text(&row, "model"));
+                assert_eq!(text(&row, "score"), first[&key]);
+            }
+            assert_kept(&bed, garbage);
+        });
+    }
+
+    #[test]
+    fn every_decision_is_in_its_view_once(
+        changes in vec((0_usize..40, any::<bool>()), 1..80), history in histories(),
+    ) {
+        // A request's item is opened, or not, decided, and may change again thereafter.
+        let decision = |n: usize| {
+            let members = format!("\"score\":{{\"p\":{n}}},\"seen\":[\"a@1\"]");
+            let who = "\"kind\":\"champion\",\"reason\":\"preferred\",\"model\":\"a@1\"";
+            decided(n, &format!("{who},{members}"))
+        };
+        let mut items = vec![item([]); 40];
+        let mut shards: Vec<Vec<EventRecord>> = vec![Vec::new(); SHARDS];
+        let mut expected = BTreeMap::new();
+        for (i, (n, only_opened)) in changes.iter().enumerate() {
+            let is_decided = items[*n].contains_key("decision");
+            let new = if *only_opened && !is_decided { open(*n) } else { decision(*n) };
+            if new.contains_key("decision") {
+                expected.insert(id(*n), format!("{{\"p\":{n}}}"));
+            }
+            let old = std::mem::replace(&mut items[*n], new.clone());
+            shards[n % SHARDS].push(change(i as u64, arrival(i), old, new));
+        }
+        runtime().block_on(async {
+            let bed = Bed::new().await;
+            let invoke = async |batch: &[_]| bed.changes(Table::Ledger, batch).await;
+            deliver(&bed, &shards, &history, invoke).await;
+            let view = view(bed.rows("decisions"), &["request_id"], false);
+            let found: BTreeMap<_, _> =
+                view.iter().map(|row| (text(row, "request_id"), text(row, "score"))).collect();
+            assert_eq!(found, expected);
+        });
+    }
+
+    #[test]
+    fn every_request_s_latest_outcome_is_in_its_view_once(
+        reports in vec(0_usize..30, 1..80), history in histories(),
+    ) {
+        let mut items = vec![item([]); 30];
+        let mut shards: Vec<Vec<EventRecord>> = vec![Vec::new(); SHARDS];
+        let mut expected = BTreeMap::new();
+        for (i, n) in reports.iter().enumerate() {
+            let report = format!("{{\"late\": {i} }}");
+            let new = outcome(*n, &report, i);
+            expected.insert(id(*n), report);
+            let old = std::mem::replace(&mut items[*n], new.clone());
+            shards[n % SHARDS].push(change(i as u64, arrival(i), old, new));
+        }
+        runtime().block_on(async {
+            let bed = Bed::new().await;
+            let invoke = async |batch: &[_]| bed.changes(Table::Outcomes, batch).await;
+            deliver(&bed, &shards, &history, invoke).await;
+            let view = view(bed.rows("outcomes"), &["endpoint", "request_id"], true);
+            let found: BTreeMap<_, _> =
+                view.iter().map(|row| (text(row, "request_id"), text(row, "outcome"))).collect();
+            assert_eq!(found, expected);
+        });
+    }
+}

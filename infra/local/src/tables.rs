@@ -1,0 +1,30 @@
+//! How to look into the archive: told at the end of a demonstration.
+
+use std::path::Path;
+
+use crate::options::shown;
+
+/// How good each model was.
+pub(crate) const BY_MODEL: &str = "select model, count(s.value) scored, \
+     round(avg((s.value - o.value) ** 2), 4) brier \
+     from '{archive}/scores/*/*/*.parquet' s join '{archive}/outcomes/*/*/*.parquet' o \
+     using (request_id) group by model order by brier";
+
+/// The same by month, a column a model.
+pub(crate) const BY_MONTH: &str = "pivot (select month(make_timestamp(s.received_us)) as month, \
+     model, (s.value - o.value) ** 2 as square \
+     from '{archive}/scores/*/*/*.parquet' s join '{archive}/outcomes/*/*/*.parquet' o \
+     using (request_id)) on model using round(avg(square), 4) group by month order by month";
+
+/// Where the tables lie, and a line to ask them `query`.
+pub(crate) fn guide(archive: &Path, query: &str) -> String {
+    let archive = shown(archive);
+    let query = query.replace("{archive}", &archive);
+    format!(
+        "The archive holds requests, scores, decisions and outcomes as Parquet, in {archive}\n\
+         To ask it how good each model was (the mean squared error against what became of the \
+         flights):\n\n  \
+         pip install duckdb\n  \
+         python3 -c \"import duckdb; duckdb.sql('''{query}''').show()\"\n"
+    )
+}

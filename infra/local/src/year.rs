@@ -1,0 +1,214 @@
+//! `demo --year`: every flight of the sample at its own time of 2013, on a clock that is simulated.
+//!
+//! Where nothing happens, time is skipped: tokio's paused clock jumps to the next timer as soon as
+//! everything waits for one. The year is then as long as its requests take.
+
+use std::{collections::VecDeque, fs, sync::Arc, time::Duration};
+
+use aws_lambda_events::{
+    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    encodings::Body,
+};
+use futures_util::future::join_all;
+use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use rendezvous_core::{
+    Failure, Json, Kind, RequestId, Timestamp,
+    clock::{self, sleep_until},
+    now,
+};
+use rendezvous_model::{Model, Profile};
+use serde::Deserialize;
+
+use crate::{
+    demo::ENDPOINT,
+    flights::{Flight, Flights},
+    folder::FolderArchive,
+    mapping::Mapping,
+    options::{Error, SystemOptions},
+    system::{Size, System},
+    tables,
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// When what became of a day's flights is reported: at noon of the next day, when the last of them
+/// has long landed. In truth it would be known flight by flight; the data does not say when.
+const REPORTED_AFTER: Duration = Duration::from_hours(36);
+
+/// Plays the year. The runtime must be of one thread: only there can time be paused.
+pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
+    let flights = Flights::read(&crate::options::flights())?;
+    let flights = flights.all()?;
+    let archive = options.archive()?;
+    if fs::read_dir(archive.root())?.next().is_some() {
+        return Err(format!("{}: there is something in it", archive.root().display()).into());
+    }
+    let first = flights.first().map_or_else(now, Flight::departure);
+    clock::simulate(midnight(first));
+    let size = Size {
+        // An hour has few requests: one shard, and windows so long that each hour is one file.
+        shards: 1,
+        decoy: Mapping {
+            maximum_batching_window: DAY,
+            maximum_record_age: DAY * 7,
+            ..Size::default().decoy
+        },
+        ..options.size()?
+    };
+    let (system, _) = options
+        .start_with(archive, &size, |system, model, mapping| {
+            system.add_model_with(Undelayed(model), mapping)
+        })
+        .await?;
+    introduce(flights.len(), &system);
+    tokio::time::pause();
+
+    let mut year = Year { system, open: VecDeque::new() };
+    let mut month = Month::default();
+    for together in flights.chunk_by(|a, b| a.departure() == b.departure()) {
+        let [flight, ..] = together else { continue };
+        year.report_until(flight.departure()).await?;
+        if month.name != flight.month() {
+            month.print();
+            month = Month { name: flight.month().to_owned(), ..Month::default() };
+        }
+        sleep_until(flight.departure()).await;
+        year.ask(together, &mut month).await?;
+    }
+    month.print();
+    year.report_until(now() + DAY * 2).await?;
+
+    let Year { system, .. } = year;
+    if !system.drain(DAY * 7).await {
+        return Err("some records did not get into the archive".into());
+    }
+    system.stop().await;
+    println!();
+    println!("{}", tables::guide(system.archive.root(), tables::BY_MONTH));
+    Ok(())
+}
+
+fn introduce(count: usize, system: &System<FolderArchive>) {
+    println!("A year in virtual time: {count} flights, every second one out of New York in 2013,");
+    println!(
+        "each asked about at its scheduled departure (local time, taken as UTC) and scored by {} models.",
+        system.models().len()
+    );
+    println!("What became of a day's flights is reported at noon of the next day.");
+    println!(
+        "Time is skipped where nothing happens, so no time that is measured here says anything."
+    );
+    println!();
+}
+
+/// The start of the day.
+fn midnight(instant: Timestamp) -> Timestamp {
+    let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(instant.as_micros().div_euclid(day) * day)
+}
+
+struct Year {
+    system: Arc<System<FolderArchive>>,
+    /// Requests whose outcome is not reported yet, in the order in which it will be.
+    open: VecDeque<Open>,
+}
+
+struct Open {
+    due: Timestamp,
+    id: RequestId,
+    late: bool,
+}
+
+/// What has been answered in a month.
+#[derive(Default)]
+struct Month {
+    name: String,
+    requests: u32,
+    late: u32,
+    by_champion: u32,
+}
+
+impl Month {
+    fn print(&self) {
+        let Self { name, requests, late, by_champion } = self;
+        if *requests > 0 {
+            let late = 100.0 * f64::from(*late) / f64::from(*requests);
+            println!(
+                "  {name}  {requests:>6} requests, {by_champion:>6} answered by the champion, {late:4.1} % late"
+            );
+        }
+    }
+}
+
+impl Year {
+    /// Asks about flights that leave at the same time.
+    async fn ask(&mut self, flights: &[Flight<'_>], month: &mut Month) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            request: RequestId,
+            kind: Kind,
+        }
+        let path = format!("/v1/endpoints/{ENDPOINT}/requests");
+        let calls = flights.iter().map(|f| self.call(Method::POST, &path, f.payload.get()));
+        for (flight, answer) in flights.iter().zip(join_all(calls).await) {
+            let answer: Answer = serde_json::from_str(&answer?)?;
+            month.requests += 1;
+            month.late += u32::from(flight.late);
+            month.by_champion += u32::from(answer.kind == Kind::Champion);
+            let due = midnight(flight.departure()) + REPORTED_AFTER;
+            self.open.push_back(Open { due, id: answer.request, late: flight.late });
+        }
+        Ok(())
+    }
+
+    /// Reports, each at its time, what is due until then.
+    async fn report_until(&mut self, until: Timestamp) -> Result<(), Error> {
+        while let Some(Open { due, id, late }) = self.open.pop_front_if(|open| open.due <= until) {
+            sleep_until(due).await;
+            let path = format!("/v1/endpoints/{ENDPOINT}/requests/{id}/outcome");
+            self.call(Method::PUT, &path, &format!("{{\"late\":{late}}}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls the interface as API Gateway does: over a socket time would not stand still.
+    async fn call(&self, method: Method, path: &str, body: &str) -> Result<String, Error> {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        event.body = Some(body.to_owned());
+        let context = &mut event.request_context;
+        context.stage = Some("$default".to_owned());
+        context.time_epoch = now().as_micros() / 1_000;
+        context.http.method = method;
+        context.http.path = Some(path.to_owned());
+        let ApiGatewayV2httpResponse { status_code, body, .. } = self.system.call(event).await;
+        let text = match body {
+            Some(Body::Text(text)) => text,
+            _ => String::new(),
+        };
+        match status_code {
+            200 | 204 => Ok(text),
+            other => Err(format!("{path}: {other} {text}").into()),
+        }
+    }
+}
+
+/// A model whose thinking takes no virtual time.
+///
+/// A graph runs on a thread of its own, of which a paused clock knows nothing: while everybody waits
+/// for it, time would jump to the next timer. So the one thread of the runtime waits, too.
+struct Undelayed<M>(M);
+
+impl<M: Model> Model for Undelayed<M> {
+    fn profile(&self) -> &Profile {
+        self.0.profile()
+    }
+
+    fn largest_batch(&self) -> usize {
+        self.0.largest_batch()
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+        futures_executor::block_on(self.0.score(payloads))
+    }
+}

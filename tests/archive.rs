@@ -1,0 +1,286 @@
+//! Nothing is lost on the way into the archive, and the views' rules leave one row of each.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::future::join_all;
+use http::Method;
+use parquet::record::Field;
+use rendezvous_core::{
+    Failure, Json, Unavailable,
+    memory::{MemoryArchive, MemoryStream, Position, Trouble},
+    now,
+    ports::{Archive, Record, Stored, Stream},
+};
+use rendezvous_local::{Size, mapping::Mapping};
+use rendezvous_model::{Model, Profile};
+use rendezvous_tests::{Reply, World, endpoint, rows};
+use tokio::time::sleep;
+
+const CONFIGURATION: &str = r#"{
+    "schedule": {
+        "choices": [ { "model": "a@1" }, { "model": "b@1", "after_ms": 50 } ],
+        "deadline_ms": 1000,
+        "fallback": { "p": 0.22 }
+    },
+    "observers": [ { "model": "c@1", "role": "challenger" } ],
+    "value": "/p"
+}"#;
+
+const MODELS: [&str; 3] = ["a@1", "b@1", "c@1"];
+
+const REQUESTS: usize = 100_000;
+
+/// How many clients ask at a time.
+const AT_A_TIME: usize = 500;
+
+/// JSON that would not survive being parsed and written again; `#` is the number of the request.
+const ODDITIES: [&str; 16] = [
+    r#"{"n":#,"a":1,"a":2}"#,
+    r#"{"z":1,"n":#,"a":1.0,"m":1.50}"#,
+    r#"{"n":#,"big":123456789012345678901234567890,"small":-0.0,"e":1E+2}"#,
+    r#"[#,1e999,-1e-999,0.1000000000000000055511151231257827]"#,
+    r#"{"n":#,"escaped":"\u00e4\/\b\f\n\r\t\"\\"}"#,
+    r#"{"n":#,"nul":"\u0000","del":""}"#,
+    "{\"n\":#,\"unicode\":\"ä€𝄞🦀\u{200d}\u{feff}\u{2028}\"}",
+    r#"{"n":#,"pair":"\ud83e\udd80","lone":"\ud800"}"#,
+    "{ \"n\" :\t#\n,\r\n\"spaces\" : [ 1 , 2 ] }",
+    r#"{"n":#,"":{"":[[],{},"",null,true,false]}}"#,
+    "{\"n\":#,\"deep\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[{}]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
+    "#",
+    "-#.000",
+    "\"#\"",
+    "[#]",
+    r#"{"n":#,"__proto__":{"constructor":1},"NaN":"NaN","e":"1e5"}"#,
+];
+
+/// An archive that fails in every way it can, now and then.
+#[derive(Default)]
+struct Shaky {
+    files: MemoryArchive,
+    random: Mutex<Rng>,
+    refused: AtomicUsize,
+    unconfirmed: AtomicUsize,
+    hung: AtomicUsize,
+}
+
+impl Archive for Shaky {
+    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        let down = || Unavailable::Down("archive".into());
+        let fate = self.random.lock().unwrap().u8(..16);
+        let happened = |what: &AtomicUsize| what.fetch_add(1, Ordering::Relaxed);
+        if fate == 0 {
+            happened(&self.refused);
+            return Err(down());
+        }
+        let stored = self.files.put(name, body).await;
+        match fate {
+            // The file is there, and nobody hears of it: the batch comes again.
+            1 => {
+                happened(&self.unconfirmed);
+                Err(down())
+            }
+            // The function times out after the file is there: the batch comes again in halves.
+            2 => {
+                happened(&self.hung);
+                std::future::pending().await
+            }
+            _ => stored,
+        }
+    }
+}
+
+/// A model that scores large batches at once.
+struct Quick(Profile);
+
+impl Model for Quick {
+    fn profile(&self) -> &Profile {
+        &self.0
+    }
+
+    fn largest_batch(&self) -> usize {
+        1_000
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+        sleep(Duration::from_millis(5)).await;
+        let score = Json::parse("{\"p\": 0.250, \"p\": 0.250}").unwrap();
+        vec![Ok(score); payloads.len()]
+    }
+}
+
+/// Sends some records of a stream a second time, a little later: what a producer does that was not
+/// told that its record was taken.
+async fn send_again(stream: Arc<MemoryStream>, mut random: Rng) {
+    let lanes = stream.subscribe(Position::Latest, 1);
+    let again = async |lane: &rendezvous_core::memory::Subscription, mut random: Rng| {
+        let mut sent_again = HashSet::new();
+        loop {
+            let taken = lane.next(1_000, usize::MAX, Duration::from_millis(100)).await;
+            let mut records = Vec::new();
+            for record in taken {
+                if random.u8(..50) == 0 && sent_again.insert(record.data.clone()) {
+                    records.push(Record { key: record.key.clone(), data: record.data.clone() });
+                }
+            }
+            stream.put(records, now() + Duration::from_mins(1)).await.unwrap();
+        }
+    };
+    let seeds: Vec<Rng> = lanes.iter().map(|_| random.fork()).collect();
+    join_all(lanes.iter().zip(seeds).map(|(lane, random)| again(lane, random))).await;
+}
+
+/// The text of a column.
+fn text(field: &Field) -> &str {
+    match field {
+        Field::Str(text) => text,
+        other => panic!("{other} is no text"),
+    }
+}
+
+fn number(field: &Field) -> i64 {
+    match field {
+        Field::Long(number) => *number,
+        other => panic!("{other} is no number"),
+    }
+}
+
+/// The view of a table: the first row of each entity, which the first `key` columns name. The last
+/// two columns say which came first.
+fn view(rows: Vec<Vec<Field>>, key: usize) -> BTreeMap<Vec<String>, Vec<Field>> {
+    let place = |row: &[Field]| {
+        let [.., arrived, sequence] = row else { panic!("a row without a place") };
+        (number(arrived), text(sequence).to_owned())
+    };
+    let mut view: BTreeMap<Vec<String>, Vec<Field>> = BTreeMap::new();
+    for row in rows {
+        let entity = row[..key].iter().map(|field| text(field).to_owned()).collect();
+        if view.get(&entity).is_none_or(|other| place(&row) < place(other)) {
+            view.insert(entity, row);
+        }
+    }
+    view
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens() {
+    let size = Size {
+        mailboxes: 2 * REQUESTS,
+        decoy: Mapping {
+            batch_size: 2_000,
+            function_timeout: Duration::from_secs(1),
+            maximum_record_age: Duration::from_hours(1),
+            ..Size::default().decoy
+        },
+        ..Size::default()
+    };
+    let mut random = Rng::with_seed(20_131_122);
+    let shaky = Shaky { random: Mutex::new(random.fork()), ..Shaky::default() };
+    let world = Arc::new(World::on(shaky, CONFIGURATION, size).await);
+    let system = &world.system;
+    let faults = MODELS.map(|id| {
+        system.add_model(Quick(Profile {
+            id: id.parse().unwrap(),
+            endpoints: HashSet::from([endpoint()]),
+            timeout: Duration::from_secs(5),
+            scores_expired: false,
+        }))
+    });
+    let trouble = tokio::spawn({
+        let world = world.clone();
+        async move {
+            loop {
+                sleep(Duration::from_millis(500)).await;
+                // Longer than a request may take: what is found then is expired.
+                faults[2].kill(true);
+                sleep(Duration::from_millis(1_500)).await;
+                faults[2].kill(false);
+                faults[0].kill(true);
+                world.system.ledger.outage.set(Trouble::Throttled);
+                sleep(Duration::from_millis(30)).await;
+                world.system.ledger.outage.set(Trouble::None);
+                sleep(Duration::from_millis(300)).await;
+                faults[0].kill(false);
+            }
+        }
+    });
+    let input_again = tokio::spawn(send_again(system.input.clone(), random.fork()));
+    let scores_again = tokio::spawn(send_again(system.scores.clone(), random.fork()));
+
+    let mut sent: HashMap<String, (String, Reply)> = HashMap::new();
+    for round in 0..REQUESTS / AT_A_TIME {
+        let ask = |i: usize| {
+            let number = round * AT_A_TIME + i;
+            let payload = ODDITIES[number % ODDITIES.len()].replace('#', &(number + 1).to_string());
+            let world = &world;
+            async move {
+                let path = "/v1/endpoints/e/requests";
+                let reply = world.call(Method::POST, path, &[], &payload).await;
+                assert_eq!(reply.status, 200, "{reply:?}");
+                (reply.id().to_string(), (payload, reply))
+            }
+        };
+        sent.extend(join_all((0..AT_A_TIME).map(ask)).await);
+        sleep(Duration::from_millis(random.u64(..100))).await;
+    }
+    trouble.abort();
+    system.ledger.outage.set(Trouble::None);
+    sleep(Duration::from_secs(1)).await;
+    input_again.abort();
+    scores_again.abort();
+    world.drain().await;
+    assert_eq!(sent.len(), REQUESTS);
+
+    let archive = &system.archive;
+    let files = archive.files.files();
+    assert!(!files.iter().any(|(name, _)| name.starts_with("failed/")), "records were given up");
+    let happened = [&archive.refused, &archive.unconfirmed, &archive.hung];
+    let happened = happened.map(|count| count.load(Ordering::Relaxed));
+    assert!(happened.iter().all(|count| *count > 10), "too little has gone wrong: {happened:?}");
+
+    let columns = ["request_id", "payload", "arrived_us", "sequence_number"];
+    let requests = rows(&files, "requests", &columns);
+    assert!(requests.len() > REQUESTS + REQUESTS / 100, "no request is there twice");
+    for row in &requests {
+        assert_eq!(text(&row[1]), sent[text(&row[0])].0, "a payload has changed");
+    }
+    assert_eq!(view(requests, 1).len(), REQUESTS);
+
+    let columns = ["request_id", "model", "failure_kind", "value", "arrived_us", "sequence_number"];
+    let scores = rows(&files, "scores", &columns);
+    let raw = scores.len();
+    let expired = Field::Str("expired".to_owned());
+    assert!(scores.iter().any(|row| row[2] == expired), "no failure is among the scores");
+    let scores = view(scores, 2);
+    assert!(raw > scores.len() + REQUESTS / 100, "no score is there twice");
+    assert_eq!(scores.len(), REQUESTS * MODELS.len());
+    for (entity, row) in &scores {
+        assert!(sent.contains_key(&entity[0]) && MODELS.contains(&&*entity[1]), "{row:?}");
+        assert_eq!(row[2] == Field::Null, row[3] == Field::Double(0.25), "{row:?}");
+    }
+
+    let columns = ["request_id", "kind", "reason", "model", "arrived_us", "sequence_number"];
+    let decisions = view(rows(&files, "decisions", &columns), 1);
+    assert_eq!(decisions.len(), REQUESTS);
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for (entity, row) in &decisions {
+        *kinds.entry(format!("{} {}", text(&row[1]), text(&row[2]))).or_default() += 1;
+        let body = &sent[&entity[0]].1.body;
+        if body["settled"] == true {
+            assert_eq!(text(&row[1]), body["kind"]);
+            assert_eq!(text(&row[2]), body["reason"]);
+            assert_eq!(row[3] == Field::Null, body["model"].is_null());
+        }
+    }
+    assert!(kinds.len() > 1, "all were decided alike: {kinds:?}");
+}
