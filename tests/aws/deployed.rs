@@ -4,15 +4,19 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 use aws_sdk_kinesis::primitives::Blob;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
-    record::RowAccessor,
+    record::{Row, RowAccessor},
 };
 use futures_util::future::join_all;
-use rendezvous_aws::{Aws, DynamoLedger};
+use rendezvous_aws::{Aws, DynamoLedger, S3Archive};
 use rendezvous_core::{
     Json, Mailbox, RequestId, Timestamp, contract, now,
     ports::{Consistency, Ledger, Record, Stream},
@@ -42,6 +46,8 @@ async fn the_deployed_system_keeps_its_promises() {
     an_unreadable_record_passes_by_and_is_kept(&system, &mut asked).await;
     what_was_told_is_what_the_ledger_holds(&system, &asked).await;
     every_request_is_in_the_archive_byte_for_byte(&system, &asked).await;
+    decisions_scores_and_outcomes_are_in_the_archive(&system, &asked).await;
+    logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
 }
 
 struct System {
@@ -280,31 +286,85 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
 
 async fn every_request_is_in_the_archive_byte_for_byte(system: &System, asked: &[Asked]) {
     println!("the archive");
-    let archive = system.stack.ports().archive().unwrap();
-    let archive = &archive;
-    let mut read: BTreeMap<String, String> = BTreeMap::new();
-    let mut files: Vec<String> = Vec::new();
-    let mut rows = 0;
-    eventually("every request in the archive", async || {
-        for file in system.stack.archived("requests/") {
-            if files.contains(&file) {
-                continue;
-            }
-            let body = archive.get(&file).await.unwrap().unwrap();
-            for row in SerializedFileReader::new(body).unwrap().get_row_iter(None).unwrap() {
-                let row = row.unwrap();
-                rows += 1;
-                read.insert(row.get_string(0).unwrap().clone(), row.get_string(8).unwrap().clone());
-            }
-            files.push(file);
-        }
-        read.len() >= MANY + asked.len()
-    })
-    .await;
+    let mut requests = Table::new(system, "requests");
+    requests.read_until(|ids| ids.len() >= MANY + asked.len()).await;
+    let payloads: BTreeMap<&str, &str> = requests
+        .rows
+        .iter()
+        .map(|row| (row.get_string(0).unwrap().as_str(), row.get_string(8).unwrap().as_str()))
+        .collect();
     for Asked { payload, reply } in asked {
-        assert_eq!(read.get(reply.text("request")), Some(payload));
+        assert_eq!(payloads.get(reply.text("request")), Some(&payload.as_str()));
     }
-    println!("{rows} rows of {} requests in {} files", read.len(), files.len());
+}
+
+async fn decisions_scores_and_outcomes_are_in_the_archive(system: &System, asked: &[Asked]) {
+    let id = |asked: &Asked| asked.reply.text("request").to_owned();
+    let ids: BTreeSet<String> = asked.iter().map(id).collect();
+    for id in &ids {
+        let path = format!("{REQUESTS}/{id}/outcome");
+        let reported = system.stack.client().await.call("PUT", &path, &[], "{\"late\":true}").await;
+        assert_eq!(reported.status, 204, "{reported:?}");
+    }
+    for table in ["decisions", "scores", "outcomes"] {
+        Table::new(system, table).read_until(|found| ids.is_subset(found)).await;
+    }
+}
+
+/// The rows of a table of the archive, as far as they have been read.
+struct Table<'a> {
+    system: &'a System,
+    archive: S3Archive,
+    name: &'static str,
+    files: BTreeSet<String>,
+    rows: Vec<Row>,
+}
+
+impl<'a> Table<'a> {
+    fn new(system: &'a System, name: &'static str) -> Self {
+        let archive = system.stack.ports().archive().unwrap();
+        Self { system, archive, name, files: BTreeSet::new(), rows: Vec::new() }
+    }
+
+    /// Reads on until the ids of the requests that have been read are `enough`.
+    async fn read_until(&mut self, enough: impl Fn(&BTreeSet<String>) -> bool) {
+        let mut ids = BTreeSet::new();
+        let what = format!("the table {}", self.name);
+        eventually(&what, async || {
+            for file in self.system.stack.archived(&format!("{}/", self.name)) {
+                if !self.files.insert(file.clone()) {
+                    continue;
+                }
+                let body = self.archive.get(&file).await.unwrap().unwrap();
+                let file = SerializedFileReader::new(body).unwrap();
+                for row in file.get_row_iter(None).unwrap() {
+                    let row = row.unwrap();
+                    ids.insert(row.get_string(0).unwrap().clone());
+                    self.rows.push(row);
+                }
+            }
+            enough(&ids)
+        })
+        .await;
+        let (rows, files) = (self.rows.len(), self.files.len());
+        println!("{}: {rows} rows of {} requests in {files} files", self.name, ids.len());
+    }
+}
+
+fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked: &[Asked]) {
+    let (mut answers, mut reads, mut writes) = (0.0, 0.0, 0.0);
+    for function in ["IngressFunction", "RendezvousFunction", "DecoyFunction"] {
+        for line in system.stack.logs(function) {
+            assert!(!line.contains("\"weather\""), "a payload is in the log: {line}");
+            let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+            let sum = |name: &str| line[name].as_f64().unwrap_or(0.0);
+            answers += sum("Answers");
+            reads += sum("LedgerReads") + sum("RendezvousLedgerReads");
+            writes += sum("LedgerWrites") + sum("RendezvousLedgerWrites");
+        }
+    }
+    assert!(answers >= asked.len() as f64, "{answers} answers are counted of {}", asked.len());
+    println!("a request: {:.1} reads and {:.1} writes of the ledger", reads / answers, writes / answers);
 }
 
 async fn mailbox(system: &System, reply: &Reply) -> Mailbox {

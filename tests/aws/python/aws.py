@@ -3,6 +3,7 @@
     aws.py outputs STACK            the stack's outputs, by key
     aws.py mapping UUID on|off      switches an event source mapping, and waits until it is so
     aws.py keys BUCKET PREFIX       the names of the files in a bucket
+    aws.py logs FUNCTION            what a function has logged, line by line
     aws.py delete STACK             deletes a stack
 """
 
@@ -35,10 +36,16 @@ def keys(bucket, prefix):
     return [file["Key"] for page in pages for file in page.get("Contents", [])]
 
 
+def logs(function):
+    pages = boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+    return [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
+
+
 def delete(stack):
     boto3.client("cloudformation").delete_stack(StackName=stack)
 
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    print(json.dumps({"outputs": outputs, "mapping": mapping, "keys": keys, "delete": delete}[command](*arguments)))
+    commands = {"outputs": outputs, "mapping": mapping, "keys": keys, "logs": logs, "delete": delete}
+    print(json.dumps(commands[command](*arguments)))
