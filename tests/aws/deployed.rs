@@ -11,11 +11,11 @@ use std::{
 };
 
 use aws_sdk_kinesis::primitives::Blob;
+use futures_util::future::join_all;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::{Row, RowAccessor},
 };
-use futures_util::future::join_all;
 use rendezvous_aws::{Aws, DynamoLedger, S3Archive};
 use rendezvous_core::{
     Json, Mailbox, RequestId, Timestamp, contract, now,
@@ -76,14 +76,12 @@ impl System {
             .enumerate()
             .map(|(i, model)| json!({ "model": model, "after_ms": 4_000 * i }))
             .collect();
-        let observers: Vec<Value> =
-            ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"]
-                .iter()
-                .filter(|model| !models.contains(model))
-                .map(|model| json!({ "model": model, "role": "challenger" }))
-                .collect();
-        let schedule =
-            json!({ "choices": choices, "deadline_ms": 15_000, "fallback": { "delay_probability": 0.274 } });
+        let observers: Vec<Value> = ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"]
+            .iter()
+            .filter(|model| !models.contains(model))
+            .map(|model| json!({ "model": model, "role": "challenger" }))
+            .collect();
+        let schedule = json!({ "choices": choices, "deadline_ms": 15_000, "fallback": { "delay_probability": 0.274 } });
         let configuration =
             json!({ "schedule": schedule, "observers": observers, "value": "/delay_probability" });
         let file = root().join("target/flight-delay.json");
@@ -161,7 +159,8 @@ async fn report_times(system: &System, asked: &[Asked]) {
     for Asked { reply, .. } in asked {
         let Mailbox { envelope, scores, decision, .. } = mailbox(system, reply).await;
         let decision = decision.unwrap();
-        let score = scores.iter().find(|score| Some(&score.model) == decision.model.as_ref()).unwrap();
+        let score =
+            scores.iter().find(|score| Some(&score.model) == decision.model.as_ref()).unwrap();
         totals.push(reply.took.as_secs_f64() * 1_000.0);
         to_model += ms(envelope.received, score.started);
         scoring += ms(score.started, score.finished);
@@ -214,10 +213,7 @@ async fn without_any_model_the_fallback_answers_at_the_deadline(
     asked.push(alone);
 }
 
-async fn a_repeat_with_the_same_key_gets_the_same_answer(
-    system: &System,
-    asked: &mut Vec<Asked>,
-) {
+async fn a_repeat_with_the_same_key_gets_the_same_answer(system: &System, asked: &mut Vec<Asked>) {
     let key = [("idempotency-key", "once")];
     let first = system.ask(204, &key).await;
     let repeat = system.ask(204, &key).await;
@@ -274,7 +270,8 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
             assert_eq!(reply.text("kind"), decision.kind.as_str());
             assert_eq!(reply.text("reason"), decision.reason.as_str());
             assert_eq!(reply.body["model"].as_str(), decision.model.as_ref().map(|m| m.as_str()));
-            let score: Value = serde_json::from_str(decision.score.as_ref().unwrap().as_str()).unwrap();
+            let score: Value =
+                serde_json::from_str(decision.score.as_ref().unwrap().as_str()).unwrap();
             assert_eq!(reply.body["score"], score);
         }
         let read = format!("{REQUESTS}/{}", reply.text("request"));
@@ -364,7 +361,11 @@ fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked:
         }
     }
     assert!(answers >= asked.len() as f64, "{answers} answers are counted of {}", asked.len());
-    println!("a request: {:.1} reads and {:.1} writes of the ledger", reads / answers, writes / answers);
+    println!(
+        "a request: {:.1} reads and {:.1} writes of the ledger",
+        reads / answers,
+        writes / answers
+    );
 }
 
 async fn mailbox(system: &System, reply: &Reply) -> Mailbox {

@@ -5,13 +5,13 @@ use rendezvous_aws::testing::missing_variables;
 #[test]
 fn each_missing_variable_names_itself() {
     let needed = [
-    "STACK",
-    "INPUT_STREAM",
-    "SCORES_STREAM",
-    "LEDGER_TABLE",
-    "OUTCOMES_TABLE",
-    "ARCHIVE_BUCKET",
-    "ENDPOINTS_TABLE",
+        "STACK",
+        "INPUT_STREAM",
+        "SCORES_STREAM",
+        "LEDGER_TABLE",
+        "OUTCOMES_TABLE",
+        "ARCHIVE_BUCKET",
+        "ENDPOINTS_TABLE",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_decoy")), needed);
 }

@@ -97,12 +97,7 @@ where
     }
 
     /// `POST /v1/endpoints/{endpoint}/requests`
-    async fn ask(
-        &self,
-        call: &Call,
-        name: &EndpointName,
-        id: RequestId,
-    ) -> Result<Reply, Problem> {
+    async fn ask(&self, call: &Call, name: &EndpointName, id: RequestId) -> Result<Reply, Problem> {
         let received = call.received(now());
         let wishes = call.wishes()?;
         let payload = call.json(MAX_PAYLOAD_BYTES)?;
@@ -207,11 +202,7 @@ where
     }
 
     /// The stream does not take the request: the fallback is committed, at once.
-    async fn cannot_send(
-        &self,
-        asked: &Asked,
-        cause: &Unavailable,
-    ) -> Result<Reply, Problem> {
+    async fn cannot_send(&self, asked: &Asked, cause: &Unavailable) -> Result<Reply, Problem> {
         let Asked { endpoint, envelope, .. } = asked;
         if endpoint.configuration.schedule.fallback().is_none() {
             return Err(Problem::unavailable(cause));
@@ -398,11 +389,7 @@ fn accepted(envelope: &Envelope) -> ApiGatewayV2httpResponse {
 }
 
 /// Answers with the fallback because a dependency did not let us ask the models.
-fn fall_back(
-    asked: &Asked,
-    cause: &Unavailable,
-    answer: &Answer,
-) -> Result<Reply, Problem> {
+fn fall_back(asked: &Asked, cause: &Unavailable, answer: &Answer) -> Result<Reply, Problem> {
     let Asked { endpoint, envelope, wishes, .. } = asked;
     tracing::warn!(request = %envelope.id, endpoint = %endpoint.name, %cause, "cannot ask the models");
     let nothing_to_read_later = wishes.respond_async && !answer.settled;
@@ -437,12 +424,8 @@ fn respond(asked: &Asked, answered: &Answer, sent: Option<Timestamp>) -> Reply {
             _ => format!("No model answered within {waited} ms."),
         };
         let detail = format!("{detail} The endpoint has no fallback.");
-        let problem = Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "no-answer",
-            "There is no answer",
-            detail,
-        );
+        let problem =
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-answer", "There is no answer", detail);
         let response = problem.about(envelope.id).refuse();
         return Reply { response, answered: Some(counted) };
     }

@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
         let ingress = Ingress::new(endpoints.into(), input.into(), ours, outcomes, SETTINGS);
         lambda::run(async |event| {
             let before = ledger.calls();
-            let (response, handled) = ingress.handle(event).await;
+            let (response, handled) = Box::pin(ingress.handle(event)).await;
             Ok((response, metrics::line(stack, handled, ledger.calls() - before)))
         })
         .await

@@ -15,7 +15,7 @@ use rendezvous_ingress::Handled;
 
 /// A call that was answered with a decision.
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"], ["Stack", "Endpoint"]])]
-struct Answer {
+struct OneAnswer {
     stack: String,
     endpoint: String,
     kind: &'static str,
@@ -35,7 +35,7 @@ struct Answer {
 
 /// Any other call.
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"]])]
-struct Other {
+struct OneCall {
     stack: String,
     status: String,
     refused: u64,
@@ -47,14 +47,14 @@ pub(crate) fn line(stack: &str, handled: Handled, calls: Calls) -> Vec<u8> {
     let stack = stack.to_owned();
     let Handled { status, answered } = handled;
     let Some(answered) = answered else {
-        return plain(Other {
+        return plain(OneCall {
             stack,
             status: status.to_string(),
             refused: u64::from((400..500).contains(&status)),
             unanswered: u64::from(status >= 500),
         });
     };
-    let answer = Answer {
+    let answer = OneAnswer {
         stack,
         answers: 1,
         fallbacks: u64::from(matches!(answered.kind, Kind::Fallback | Kind::None)),
@@ -126,7 +126,10 @@ mod tests {
     fn any_other_call_counts_as_refused_or_unanswered_by_its_status() {
         for (status, refused, unanswered) in [(204, 0, 0), (404, 1, 0), (503, 0, 1)] {
             let line = parsed(Handled { status, answered: None });
-            assert_eq!((&line["Refused"], &line["Unanswered"]), (&refused.into(), &unanswered.into()));
+            assert_eq!(
+                (&line["Refused"], &line["Unanswered"]),
+                (&refused.into(), &unanswered.into())
+            );
             assert_eq!(line["Status"], status.to_string());
         }
     }

@@ -5,12 +5,12 @@ use rendezvous_aws::testing::missing_variables;
 #[test]
 fn each_missing_variable_names_itself() {
     let needed = [
-    "STACK",
-    "ENDPOINTS_TABLE",
-    "INPUT_STREAM",
-    "LEDGER_HOURS",
-    "LEDGER_TABLE",
-    "OUTCOMES_TABLE",
+        "STACK",
+        "ENDPOINTS_TABLE",
+        "INPUT_STREAM",
+        "LEDGER_HOURS",
+        "LEDGER_TABLE",
+        "OUTCOMES_TABLE",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_ingress")), needed);
 }

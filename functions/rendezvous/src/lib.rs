@@ -72,7 +72,7 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         };
         let arrivals = by_request(messages);
         filed.requests = arrivals.len();
-        let mut failed: Vec<usize> = Vec::new();
+        let mut again: Vec<usize> = Vec::new();
         let mut filing = stream::iter(arrivals)
             .map(|Arrivals { envelope, scores, records }| async move {
                 (self.file(&envelope, scores).await, envelope.id, records)
@@ -83,12 +83,12 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
                 Ok(settled) => filed.settled += usize::from(settled),
                 Err(unavailable) => {
                     tracing::warn!(%request, %unavailable, "scores come again");
-                    filed.again += records.len();
-                    failed.extend(records);
+                    again.extend(records);
                 }
             }
         }
-        (batch::response(&event, failed.into_iter()), filed)
+        filed.again = again.len();
+        (batch::response(&event, again.into_iter()), filed)
     }
 
     /// Files scores of one request; says whether it is known to be settled now, and was not before.

@@ -4,11 +4,6 @@ use rendezvous_aws::testing::missing_variables;
 
 #[test]
 fn each_missing_variable_names_itself() {
-    let needed = [
-    "STACK",
-    "LEDGER_HOURS",
-    "LEDGER_TABLE",
-    "ENDPOINTS_TABLE",
-    ];
+    let needed = ["STACK", "LEDGER_HOURS", "LEDGER_TABLE", "ENDPOINTS_TABLE"];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_rendezvous")), needed);
 }

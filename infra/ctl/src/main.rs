@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_cloudformation::types::Stack;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use clap::{Parser, Subcommand};
 use rendezvous_aws::DynamoEndpoints;
@@ -78,7 +79,7 @@ async fn endpoints_table(config: &SdkConfig, stack: &str) -> Result<String, Stri
     let described = client.describe_stacks().stack_name(stack).send().await.map_err(|error| {
         format!("cannot describe stack {stack:?}: {}", DisplayErrorContext(&error))
     })?;
-    let outputs = described.stacks().iter().flat_map(|stack| stack.outputs());
+    let outputs = described.stacks().iter().flat_map(Stack::outputs);
     let mut tables = outputs.filter(|output| output.output_key() == Some("EndpointsTable"));
     let table = tables.next().and_then(|output| output.output_value());
     table.map(str::to_owned).ok_or_else(|| {

@@ -54,8 +54,10 @@ mod tests {
     #[test]
     fn a_variable_that_is_missing_or_no_number_names_itself() {
         let variables = [("HOURS", "two"), ("EMPTY", "")];
-        let environment: Environment =
-            variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let environment: Environment = variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
         let message = |error: BadVariable| error.to_string();
         for name in ["TABLE", "EMPTY"] {
             let error = message(environment.required(name).unwrap_err());

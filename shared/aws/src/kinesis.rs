@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::unavailable;
 
-/// "Each PutRecords request can support up to 500 records", and 10 MiB "including partition keys".
+/// "Each `PutRecords` request can support up to 500 records", and 10 MiB "including partition keys".
 const MAX_RECORDS: usize = 500;
 const MAX_BYTES: usize = 10 * 1024 * 1024;
 
@@ -70,7 +70,8 @@ impl Stream for KinesisStream {
         loop {
             let mut again = Vec::new();
             let mut cause = None;
-            let sizes = pending.iter().map(|&i| records[i].data.len() + records[i].key.as_str().len());
+            let sizes =
+                pending.iter().map(|&i| records[i].data.len() + records[i].key.as_str().len());
             for call in calls(sizes) {
                 let indexes = &pending[call];
                 let part: Vec<&Record> = indexes.iter().map(|&i| &records[i]).collect();
@@ -110,9 +111,8 @@ fn calls(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
 
 /// Which entries a call has rejected, by its response.
 fn rejected(entries: &[PutRecordsResultEntry]) -> Result<(), (Vec<usize>, Unavailable)> {
-    let code = |(i, entry): (usize, &PutRecordsResultEntry)| {
-        Some((i, entry.error_code()?.to_owned()))
-    };
+    let code =
+        |(i, entry): (usize, &PutRecordsResultEntry)| Some((i, entry.error_code()?.to_owned()));
     let failures: Vec<(usize, String)> = entries.iter().enumerate().filter_map(code).collect();
     let Some((_, code)) = failures.first() else { return Ok(()) };
     tracing::warn!(rejected = failures.len(), of = entries.len(), code, "records were rejected");

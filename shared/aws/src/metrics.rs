@@ -7,7 +7,8 @@ use metrique::{
     CloseValue, InflectableEntry, RootEntry,
     emf::{Emf, EmfBuilder, MetricDefinition, MetricDirective},
     writer::{
-        MetricFlags, Observation, Unit, Value, ValueWriter, format::Format,
+        MetricFlags, Observation, Unit, Value, ValueWriter,
+        format::Format,
         unit::{self, UnitTag},
     },
 };

@@ -88,7 +88,12 @@ impl Stack {
             .arg(root().join("samconfig.toml"))
             .args(["--stack-name", &name, "--region", REGION, "--no-progressbar"])
             // The emulator knows neither pushed streams, nor alarms on metric math, nor Athena's queries.
-            .args(["--parameter-overrides", "Authorization=NONE", "FanOut=standard", "Analytics=no"])
+            .args([
+                "--parameter-overrides",
+                "Authorization=NONE",
+                "FanOut=standard",
+                "Analytics=no",
+            ])
             .args(["Observability=no", "ArchiveWindowSeconds=0", "Tracing=PassThrough"])
             .env("SAM_CLI_TELEMETRY", "0"));
         let mut stack = Self { name, outputs: HashMap::new(), endpoint, sam };
@@ -136,9 +141,7 @@ impl Stack {
     /// Makes an endpoint configuration current, as an operator would; returns what was printed.
     pub fn apply(&self, file: &Path) -> String {
         let mut command = Command::new(binary("rendezvousctl"));
-        run(aws(&mut command, &self.endpoint.url)
-            .args(["--stack", &self.name, "apply"])
-            .arg(file))
+        run(aws(&mut command, &self.endpoint.url).args(["--stack", &self.name, "apply"]).arg(file))
     }
 
     /// Switches the event source mapping of a flights model on or off.

@@ -50,10 +50,12 @@ fn env_python() -> &'static str {
             .status()
             .is_ok_and(|status| status.success())
     };
-    ["python3", "python"].into_iter().find(works).expect(
-        "these tests need Python 3.10 or newer with its module venv, as python3 on the PATH \
-         (Debian: apt install python3-venv), for the emulator of AWS and the SAM CLI",
-    )
+    ["python3", "python"].into_iter().find(works).unwrap_or_else(|| {
+        panic!(
+            "these tests need Python 3.10 or newer with its module venv, as python3 on the PATH \
+             (Debian: apt install python3-venv), for the emulator of AWS and the SAM CLI"
+        )
+    })
 }
 
 /// Runs a program to its end and returns what it has printed; panics with all of that if it fails.

@@ -4,9 +4,6 @@ use rendezvous_aws::testing::missing_variables;
 
 #[test]
 fn each_missing_variable_names_itself() {
-    let needed = [
-    "LAMBDA_TASK_ROOT",
-    "CARD",
-    ];
+    let needed = ["LAMBDA_TASK_ROOT", "CARD"];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_onnx-model")), needed);
 }

@@ -15,8 +15,8 @@ pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
     let id = model.profile().id.to_string();
     let function = ModelFunction::new(model.into(), scores.into());
     lambda::run(async |event| {
-        let (response, scored) = function.handle(event).await;
-        Ok((response, line(stack, &id, scored)))
+        let (response, tally) = function.handle(event).await;
+        Ok((response, line(stack, &id, tally)))
     })
     .await
 }

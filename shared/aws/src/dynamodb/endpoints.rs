@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::{
     Client,
+    operation::transact_write_items::TransactWriteItemsError,
     types::{Put, TransactWriteItem, Update},
 };
-use rendezvous_core::{Configuration, Endpoint, EndpointName, Unavailable, now, ports::EndpointTable};
+use rendezvous_core::{
+    Configuration, Endpoint, EndpointName, Unavailable, now, ports::EndpointTable,
+};
 
 use super::{Item, get_json, get_number, json, number, text};
 use crate::unavailable;
@@ -43,7 +46,7 @@ impl DynamoEndpoints {
             .get_item()
             .table_name(&self.table)
             .key("name", text(name.as_str()))
-            .key("version", number(version))
+            .key("version", number(&version))
             .consistent_read(true);
         let got = get.send().await.map_err(|error| unavailable("endpoints table", &error))?;
         Ok(got.item)
@@ -61,9 +64,9 @@ impl DynamoEndpoints {
         let version = Put::builder()
             .table_name(&self.table)
             .item("name", text(name.as_str()))
-            .item("version", number(current + 1))
+            .item("version", number(&(current + 1)))
             .item("configuration", json(configuration))
-            .item("published_us", number(now().as_micros()))
+            .item("published_us", number(&now().as_micros()))
             .condition_expression("attribute_not_exists(#n)")
             .expression_attribute_names("#n", "name")
             .build()
@@ -71,16 +74,16 @@ impl DynamoEndpoints {
         let pointer = Update::builder()
             .table_name(&self.table)
             .key("name", text(name.as_str()))
-            .key("version", number(POINTER))
+            .key("version", number(&POINTER))
             .update_expression("SET #c = :next")
             .expression_attribute_names("#c", "current")
-            .expression_attribute_values(":next", number(current + 1));
+            .expression_attribute_values(":next", number(&(current + 1)));
         let pointer = if current == 0 {
             pointer.condition_expression("attribute_not_exists(#c)")
         } else {
             pointer
                 .condition_expression("#c = :current")
-                .expression_attribute_values(":current", number(current))
+                .expression_attribute_values(":current", number(&current))
         };
         let pointer = pointer.build().map_err(broken)?;
         let transaction = self
@@ -93,7 +96,7 @@ impl DynamoEndpoints {
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(|e| e.is_transaction_canceled_exception()) =>
+                    .is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) =>
             {
                 Ok(false)
             }

@@ -89,7 +89,8 @@ impl DynamoLedger {
 
     fn expires_at(&self, envelope: &Envelope) -> AttributeValue {
         // Rounded up: it must not go before `may_have_forgotten` says so.
-        number((envelope.received + self.retention).as_micros().div_euclid(1_000_000) + 1)
+        let expires = (envelope.received + self.retention).as_micros().div_euclid(1_000_000) + 1;
+        number(&expires)
     }
 
     /// Files `scores`, and the decision of `proposal` if there is one, in one write; or nothing.
@@ -295,8 +296,8 @@ fn entry(score: &Score) -> AttributeValue {
         Err(failure) => ("failure", json(failure)),
     };
     AttributeValue::M(HashMap::from([
-        ("started_us".to_owned(), number(score.started.as_micros())),
-        ("finished_us".to_owned(), number(score.finished.as_micros())),
+        ("started_us".to_owned(), number(&score.started.as_micros())),
+        ("finished_us".to_owned(), number(&score.finished.as_micros())),
         (name.to_owned(), value),
     ]))
 }

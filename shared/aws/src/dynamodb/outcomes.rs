@@ -1,9 +1,7 @@
 //! The table of outcomes.
 
 use aws_sdk_dynamodb::Client;
-use rendezvous_core::{
-    EndpointName, Json, RequestId, Timestamp, Unavailable, ports::OutcomeTable,
-};
+use rendezvous_core::{EndpointName, Json, RequestId, Timestamp, Unavailable, ports::OutcomeTable};
 
 use super::{get_text, number, text};
 use crate::unavailable;
@@ -56,7 +54,7 @@ impl OutcomeTable for DynamoOutcomes {
             .item("request", text(id.to_string()))
             .item("endpoint", text(endpoint.as_str()))
             .item("outcome", text(outcome.as_str()))
-            .item("reported_us", number(reported.as_micros()));
+            .item("reported_us", number(&reported.as_micros()));
         put.send().await.map_err(|error| unavailable("outcomes table", &error))?;
         Ok(())
     }
