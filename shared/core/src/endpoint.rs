@@ -254,3 +254,19 @@ async fn in_time<T>(
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pointer_to_the_truth_is_kept_and_checked() {
+        let example = include_str!("../../../infra/contract/examples/endpoint.json");
+        let configuration = Configuration::parse(example).unwrap();
+        assert_eq!(configuration.outcome(), Some("/late"));
+        let written = serde_json::to_string(&configuration).unwrap();
+        assert_eq!(Configuration::parse(&written).unwrap(), configuration);
+        let error = Configuration::parse(&example.replace("/late", "late")).unwrap_err();
+        assert!(error.to_string().contains("outcome \"late\" is not a JSON pointer"), "{error}");
+    }
+}
