@@ -234,6 +234,9 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
         sleep(Duration::from_millis(random.u64(..100))).await;
     }
     trouble.abort();
+    for id in MODELS {
+        system.faults(&id.parse().unwrap()).unwrap().kill(false);
+    }
     system.ledger.outage.set(Trouble::None);
     sleep(Duration::from_secs(1)).await;
     input_again.abort();

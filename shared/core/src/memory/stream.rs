@@ -61,15 +61,36 @@ impl<T> Shard<T> {
 
 #[derive(Debug)]
 struct Lane<T> {
-    queue: Mutex<VecDeque<Arc<StoredRecord<T>>>>,
-    arrived: Notify,
+    queue: Mutex<Queue<T>>,
+    /// There is as much in the queue as the subscriber waits for.
+    enough: Notify,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    records: VecDeque<Arc<StoredRecord<T>>>,
+    /// What the records take.
+    bytes: usize,
+    /// So many records or so many bytes are waited for: who gathers a large batch is not woken by
+    /// each record of it.
+    wanted: (usize, usize),
+}
+
+impl<T> Queue<T> {
+    fn has(&self, (records, bytes): (usize, usize)) -> bool {
+        self.records.len() >= records || self.bytes >= bytes
+    }
 }
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Self { queue: Mutex::default(), arrived: Notify::new() }
+        let queue = Queue { records: VecDeque::new(), bytes: 0, wanted: ANY };
+        Self { queue: Mutex::new(queue), enough: Notify::new() }
     }
 }
+
+/// Any record is waited for.
+const ANY: (usize, usize) = (1, usize::MAX);
 
 /// A record as the stream keeps it.
 #[derive(Debug)]
@@ -198,8 +219,12 @@ impl<T> MemoryStream<T> {
         let hash = hash(&record.key) / self.shards.len() as u64;
         let lane = &lanes[usize::try_from(hash % lanes.len() as u64).unwrap_or(0)];
         if let Some(lane) = lane.upgrade() {
-            lock(&lane.queue).push_back(record.clone());
-            lane.arrived.notify_one();
+            let queue = &mut *lock(&lane.queue);
+            queue.records.push_back(record.clone());
+            queue.bytes += record.bytes;
+            if queue.has(queue.wanted) {
+                lane.enough.notify_one();
+            }
         }
     }
 
@@ -272,32 +297,42 @@ impl<T> Subscription<T> {
         max_bytes: usize,
         window: Duration,
     ) -> Vec<Arc<StoredRecord<T>>> {
-        while self.ready(max_records, max_bytes).0 == 0 {
-            self.lane.arrived.notified().await;
-        }
+        self.wait_for(ANY).await;
         if !window.is_zero() {
             let close = Instant::now() + window;
-            while !self.ready(max_records, max_bytes).1 {
-                if timeout_at(close, self.lane.arrived.notified()).await.is_err() {
-                    break;
-                }
-            }
+            // Whether it is full or its window has passed, it is a batch.
+            let _ = timeout_at(close, self.wait_for((max_records, max_bytes))).await;
         }
-        let (count, _) = self.ready(max_records, max_bytes);
-        lock(&self.lane.queue).drain(..count).collect()
+        let queue = &mut *lock(&self.lane.queue);
+        let mut bytes = 0;
+        let fits = |record: &&Arc<StoredRecord<T>>| {
+            let first = bytes == 0;
+            bytes += record.bytes;
+            first || bytes <= max_bytes
+        };
+        let count = queue.records.iter().take(max_records).take_while(fits).count();
+        let batch: Vec<_> = queue.records.drain(..count).collect();
+        queue.bytes -= batch.iter().map(|record| record.bytes).sum::<usize>();
+        batch
     }
 
-    /// How many records the next batch would have, and whether it is full.
-    fn ready(&self, max_records: usize, max_bytes: usize) -> (usize, bool) {
-        let queue = lock(&self.lane.queue);
-        let mut bytes = 0;
-        for (count, record) in queue.iter().enumerate() {
-            bytes += record.bytes;
-            if count == max_records || (count > 0 && bytes > max_bytes) {
-                return (count, true);
+    /// Waits until so much is in the queue.
+    async fn wait_for(&self, wanted: (usize, usize)) {
+        loop {
+            {
+                let queue = &mut *lock(&self.lane.queue);
+                queue.wanted = wanted;
+                if queue.has(wanted) {
+                    return;
+                }
             }
+            self.lane.enough.notified().await;
         }
-        (queue.len(), queue.len() == max_records || bytes >= max_bytes)
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        lock(&self.lane.queue).records.is_empty()
     }
 }
 
@@ -362,7 +397,7 @@ mod tests {
         }
         let mut keys = 0;
         for lane in &lanes {
-            if lane.ready(1_000, usize::MAX).0 == 0 {
+            if lane.is_empty() {
                 continue;
             }
             let batch = lane.next(1_000, usize::MAX, Duration::ZERO).await;
