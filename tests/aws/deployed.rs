@@ -2,7 +2,7 @@
 //!
 //! One test, since a deployment takes longest: it walks through the system's promises one by one.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
+#![allow(clippy::unwrap_used, clippy::large_futures, reason = "this is test code")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use parquet::{
 };
 use rendezvous_aws::{Aws, DynamoLedger, S3Archive};
 use rendezvous_core::{
-    Json, Mailbox, RequestId, Timestamp, contract, now,
+    Json, Mailbox, ModelId, RequestId, Timestamp, contract, now,
     ports::{Consistency, Ledger, Record, Stream},
 };
 use rendezvous_tests_aws::{Reply, Stack, flights, root};
@@ -121,7 +121,7 @@ async fn records_beyond_the_limits_of_one_call_all_arrive(aws: &Aws) {
         Record { key: envelope.key.clone(), data }
     };
     let records = (0..MANY).map(record).collect();
-    stream.put(records, now() + Duration::from_secs(60)).await.unwrap();
+    stream.put(records, now() + Duration::from_mins(1)).await.unwrap();
 }
 
 const MANY: usize = 1_001;
@@ -195,21 +195,25 @@ async fn a_dead_champions_stand_in_answers_in_time(system: &System, asked: &mut 
     asked.extend([dead, alive]);
 }
 
-const MODELS: [&str; 5] = ["Prior", "Timetable", "Logistic", "Gbt", "Mlp"];
+fn switch_all(system: &System, on: bool) {
+    for model in ["Prior", "Timetable", "Logistic", "Gbt", "Mlp"] {
+        system.stack.switch(model, on);
+    }
+}
 
 async fn without_any_model_the_fallback_answers_at_the_deadline(
     system: &System,
     asked: &mut Vec<Asked>,
 ) {
     println!("all models are switched off, and on again");
-    MODELS.iter().for_each(|model| system.stack.switch(model, false));
+    switch_all(system, false);
     let alone = system.ask(203, &[("rendezvous-deadline-ms", "1500")]).await;
     let reply = &alone.reply;
     assert_eq!((reply.status, reply.text("kind")), (200, "fallback"), "{reply:?}");
     assert_eq!(reply.text("reason"), "deadline");
     assert_eq!(reply.body["score"], json!({ "delay_probability": 0.274 }));
     assert!(reply.took >= Duration::from_millis(1_400), "{reply:?}");
-    MODELS.iter().for_each(|model| system.stack.switch(model, true));
+    switch_all(system, true);
     asked.push(alone);
 }
 
@@ -269,7 +273,7 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
             settled += 1;
             assert_eq!(reply.text("kind"), decision.kind.as_str());
             assert_eq!(reply.text("reason"), decision.reason.as_str());
-            assert_eq!(reply.body["model"].as_str(), decision.model.as_ref().map(|m| m.as_str()));
+            assert_eq!(reply.body["model"].as_str(), decision.model.as_ref().map(ModelId::as_str));
             let score: Value =
                 serde_json::from_str(decision.score.as_ref().unwrap().as_str()).unwrap();
             assert_eq!(reply.body["score"], score);
@@ -377,7 +381,7 @@ async fn mailbox(system: &System, reply: &Reply) -> Mailbox {
 async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !so().await {
-        assert!(start.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "not within a minute: {what}");
         sleep(Duration::from_millis(500)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The templates by the rules of CloudFormation and SAM.
+//! The templates, by the rules of cfn-lint and of SAM.
 
 use rendezvous_tests_aws::lint;
 
