@@ -21,7 +21,8 @@ use rendezvous_core::{
     Json, Mailbox, ModelId, RequestId, Timestamp, contract, now,
     ports::{Consistency, Ledger, Record, Stream},
 };
-use rendezvous_tests_aws::{Reply, Stack, flights, root};
+use rendezvous_tests::tools::root;
+use rendezvous_tests_aws::{Reply, Stack, flights};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this is test code")]
 
+pub mod tools;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},

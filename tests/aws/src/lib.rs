@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this is test code")]
 
 mod client;
-mod tools;
 
 use std::{
     collections::HashMap,
@@ -16,20 +15,15 @@ use std::{
 };
 
 use rendezvous_aws::{Aws, Environment};
+use rendezvous_tests::tools::{Python, root, run};
 use serde_json::Value;
 use tokio::{net::TcpStream, time::sleep};
 
 pub use client::{Client, Reply};
-use tools::{Python, run};
-
-/// The repository.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
 
 /// Holds `templates` to the rules of cfn-lint, and the first also to SAM's; panics with what is wrong.
 pub fn lint(templates: &[&str]) {
-    let sam = Python::new("sam");
+    let sam = Python::new("python-sam", "tests/aws/python/sam.txt");
     run(sam.command("cfn-lint").current_dir(root()).args(templates));
     let validate = ["validate", "--lint", "--template", templates[0], "--region", REGION];
     run(sam.command("sam").current_dir(root()).args(validate).env("SAM_CLI_TELEMETRY", "0"));
@@ -64,7 +58,7 @@ struct Endpoint {
 impl Stack {
     /// Builds and deploys the template of this repository.
     pub async fn deploy() -> Self {
-        let sam = Python::new("sam");
+        let sam = Python::new("python-sam", "tests/aws/python/sam.txt");
         let endpoint = Endpoint::find().await;
         build_binaries();
         let name = format!("rendezvous-{}", std::process::id());
@@ -202,7 +196,7 @@ impl Endpoint {
             assert!(url.starts_with("http://"), "AWS_ENDPOINT_URL must be an emulator's, http://…");
             return Self { url, emulator: None };
         }
-        let python = Python::new("emulator");
+        let python = Python::new("python-emulator", "tests/aws/python/emulator.txt");
         // Free now; nobody else takes a random port within the next second.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");

@@ -2,22 +2,25 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::root;
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
 
 /// A virtual environment.
-pub(crate) struct Python {
+pub struct Python {
     folder: PathBuf,
 }
 
 impl Python {
-    /// The environment that has what `tests/aws/python/{name}.txt` pins.
-    pub(crate) fn new(name: &str) -> Self {
-        let requirements = root().join(format!("tests/aws/python/{name}.txt"));
-        let folder = root().join(format!("target/python-{name}"));
+    /// The environment `target/{name}` that has what the file `requirements` pins.
+    pub fn new(name: &str, requirements: &str) -> Self {
+        let requirements = root().join(requirements);
+        let folder = root().join("target").join(name);
         let wanted = fs::read_to_string(&requirements).unwrap();
         let installed = folder.join("installed.txt");
         let environment = Self { folder };
@@ -25,7 +28,7 @@ impl Python {
             return environment;
         }
         println!("installing {} into {}", requirements.display(), environment.folder.display());
-        let python = env_python();
+        let python = python3();
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment.folder));
         run(environment
             .command("pip")
@@ -36,12 +39,12 @@ impl Python {
     }
 
     /// A program of the environment.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         Command::new(self.folder.join("bin").join(program))
     }
 }
 
-fn env_python() -> &'static str {
+fn python3() -> &'static str {
     let works = |python: &&str| {
         Command::new(python)
             .args(["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"])
@@ -59,7 +62,7 @@ fn env_python() -> &'static str {
 }
 
 /// Runs a program to its end and returns what it has printed; panics with all of that if it fails.
-pub(crate) fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

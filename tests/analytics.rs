@@ -1,0 +1,43 @@
+//! The analysts' views and saved queries, as the template declares them: first on a small archive
+//! that holds every kind of accident, then on the archive of a whole year of flights, as the
+//! demonstration writes it. The figures are compared in Python, see `tests/analytics`.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{fs, path::Path};
+
+use clap::Parser;
+use rendezvous_local::demo::{DemoOptions, demo};
+use rendezvous_tests::tools::{Python, root, run};
+
+#[derive(Parser)]
+struct Demo {
+    #[command(flatten)]
+    options: DemoOptions,
+}
+
+#[tokio::test]
+async fn every_saved_query_answers_right() {
+    let python = Python::new("analytics", "tests/analytics/requirements.txt");
+    println!("the queries on a small archive");
+    queries_answer_right(&python, None);
+
+    println!("a year of flights");
+    let archive = root().join("target/archive-of-the-year");
+    if archive.exists() {
+        fs::remove_dir_all(&archive).unwrap();
+    }
+    let folder = archive.to_str().unwrap();
+    let arguments = ["demo", "--year", "--archive", folder];
+    demo(Demo::parse_from(arguments).options).await.unwrap();
+    println!("the queries on its archive");
+    queries_answer_right(&python, Some(&archive));
+    fs::remove_dir_all(&archive).unwrap();
+}
+
+fn queries_answer_right(python: &Python, archive: Option<&Path>) {
+    let mut tests = python.command("python");
+    tests.current_dir(root()).args(["-m", "unittest", "discover", "--start-directory"]);
+    tests.arg("tests/analytics").envs(archive.map(|archive| ("ARCHIVE", archive)));
+    run(&mut tests);
+}
