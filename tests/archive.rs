@@ -18,11 +18,11 @@ use http::Method;
 use parquet::record::Field;
 use rendezvous_core::{
     Failure, Json, Unavailable,
-    memory::{MemoryArchive, MemoryStream, Position, Trouble},
+    memory::{MemoryArchive, MemoryStream, Position, Subscription, Trouble},
     now,
     ports::{Archive, Record, Stored, Stream},
 };
-use rendezvous_local::{Size, mapping::Mapping};
+use rendezvous_local::{Size, faults::Faults, mapping::Mapping};
 use rendezvous_model::{Model, Profile};
 use rendezvous_tests::{Reply, World, endpoint, rows};
 use tokio::time::sleep;
@@ -49,7 +49,7 @@ const ODDITIES: [&str; 16] = [
     r#"{"n":#,"a":1,"a":2}"#,
     r#"{"z":1,"n":#,"a":1.0,"m":1.50}"#,
     r#"{"n":#,"big":123456789012345678901234567890,"small":-0.0,"e":1E+2}"#,
-    r#"[#,1e999,-1e-999,0.1000000000000000055511151231257827]"#,
+    r"[#,1e999,-1e-999,0.1000000000000000055511151231257827]",
     r#"{"n":#,"escaped":"\u00e4\/\b\f\n\r\t\"\\"}"#,
     r#"{"n":#,"nul":"\u0000","del":""}"#,
     "{\"n\":#,\"unicode\":\"ä€𝄞🦀\u{200d}\u{feff}\u{2028}\"}",
@@ -123,7 +123,7 @@ impl Model for Quick {
 /// told that its record was taken.
 async fn send_again(stream: Arc<MemoryStream>, mut random: Rng) {
     let lanes = stream.subscribe(Position::Latest, 1);
-    let again = async |lane: &rendezvous_core::memory::Subscription, mut random: Rng| {
+    let again = async |lane: &Subscription, mut random: Rng| {
         let mut sent_again = HashSet::new();
         loop {
             let taken = lane.next(1_000, usize::MAX, Duration::from_millis(100)).await;
@@ -138,6 +138,23 @@ async fn send_again(stream: Arc<MemoryStream>, mut random: Rng) {
     };
     let seeds: Vec<Rng> = lanes.iter().map(|_| random.fork()).collect();
     join_all(lanes.iter().zip(seeds).map(|(lane, random)| again(lane, random))).await;
+}
+
+/// Kills models and throttles the ledger, for ever.
+async fn make_trouble(world: Arc<World<Shaky>>, [champion, _, challenger]: [Arc<Faults>; 3]) {
+    loop {
+        sleep(Duration::from_millis(500)).await;
+        // Longer than a request may take: what is found then is expired.
+        challenger.kill(true);
+        sleep(Duration::from_millis(1_500)).await;
+        challenger.kill(false);
+        champion.kill(true);
+        world.system.ledger.outage.set(Trouble::Throttled);
+        sleep(Duration::from_millis(30)).await;
+        world.system.ledger.outage.set(Trouble::None);
+        sleep(Duration::from_millis(300)).await;
+        champion.kill(false);
+    }
 }
 
 /// The text of a column.
@@ -196,24 +213,7 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
             scores_expired: false,
         }))
     });
-    let trouble = tokio::spawn({
-        let world = world.clone();
-        async move {
-            loop {
-                sleep(Duration::from_millis(500)).await;
-                // Longer than a request may take: what is found then is expired.
-                faults[2].kill(true);
-                sleep(Duration::from_millis(1_500)).await;
-                faults[2].kill(false);
-                faults[0].kill(true);
-                world.system.ledger.outage.set(Trouble::Throttled);
-                sleep(Duration::from_millis(30)).await;
-                world.system.ledger.outage.set(Trouble::None);
-                sleep(Duration::from_millis(300)).await;
-                faults[0].kill(false);
-            }
-        }
-    });
+    let trouble = tokio::spawn(make_trouble(world.clone(), faults));
     let input_again = tokio::spawn(send_again(system.input.clone(), random.fork()));
     let scores_again = tokio::spawn(send_again(system.scores.clone(), random.fork()));
 

@@ -57,9 +57,9 @@ impl Default for Size {
                     longest: Duration::from_millis(20),
                 },
             },
-            // Large batches make few files, and cost less a record.
+            // Large batches make few files and cost less a record; they are also what takes memory.
             decoy: Mapping {
-                batch_size: 10_000,
+                batch_size: 4_000,
                 maximum_batching_window: Duration::from_secs(1),
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
