@@ -39,7 +39,9 @@ ENVIRONMENT = {
     "ENDPOINTS_TABLE": "endpoints",
     "OUTCOMES_TABLE": "outcomes",
     "ARCHIVE_BUCKET": "archive",
+    "ANSWER_MARGIN_MS": "30",
     "CARD": "flights/gbt.json",
+    "MODEL": "gbt@1",
 }
 
 

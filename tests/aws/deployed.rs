@@ -22,7 +22,7 @@ use rendezvous_core::{
     ports::{Consistency, Ledger, Record, Stream},
 };
 use rendezvous_tests::tools::root;
-use rendezvous_tests_aws::{Reply, Stack, flights};
+use rendezvous_tests_aws::{MARGIN_MS, Reply, Stack, flights};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -213,7 +213,7 @@ async fn without_any_model_the_fallback_answers_at_the_deadline(
     assert_eq!((reply.status, reply.text("kind")), (200, "fallback"), "{reply:?}");
     assert_eq!(reply.text("reason"), "deadline");
     assert_eq!(reply.body["score"], json!({ "delay_probability": 0.274 }));
-    assert!(reply.took >= Duration::from_millis(1_400), "{reply:?}");
+    assert!(reply.took >= Duration::from_millis(1_500 - MARGIN_MS), "{reply:?}");
     switch_all(system, true);
     asked.push(alone);
 }
@@ -358,7 +358,16 @@ fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked:
     for function in ["IngressFunction", "RendezvousFunction", "DecoyFunction"] {
         for line in system.stack.logs(function) {
             assert!(!line.contains("\"weather\""), "a payload is in the log: {line}");
-            let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+            // Lambda's own lines.
+            if ["START ", "END ", "REPORT ", "INIT_"].iter().any(|word| line.starts_with(word)) {
+                continue;
+            }
+            let Ok(line) = serde_json::from_str::<Value>(&line) else {
+                panic!("{function} logs what is no JSON: {line}");
+            };
+            if line.get("level").is_some() {
+                assert!(line["span"]["requestId"].is_string(), "no id: {line}");
+            }
             let sum = |name: &str| line[name].as_f64().unwrap_or(0.0);
             answers += sum("Answers");
             reads += sum("LedgerReads") + sum("RendezvousLedgerReads");

@@ -80,12 +80,22 @@ impl Call {
         Route::of(&context.http.method, path)
     }
 
-    /// Who calls, as the authorizer has found out.
-    pub(crate) fn caller(&self) -> &str {
-        let authorizer = self.event.request_context.authorizer.as_ref();
-        let iam = authorizer.and_then(|a| a.iam.as_ref()).and_then(|iam| iam.user_arn.as_deref());
-        let jwt = authorizer.and_then(|a| a.jwt.as_ref()).and_then(|jwt| jwt.claims.get("sub"));
-        iam.or(jwt.map(String::as_str)).unwrap_or("anonymous")
+    /// Who calls, as the authorizer has found out; nobody, where a token does not say whose it is.
+    ///
+    /// The session of an assumed role is left out: it changes from one instance of a service, and
+    /// from one refresh of its credentials, to the next.
+    pub(crate) fn caller(&self) -> Option<&str> {
+        let Some(authorizer) = self.event.request_context.authorizer.as_ref() else {
+            return Some("anonymous");
+        };
+        if let Some(arn) = authorizer.iam.as_ref().and_then(|iam| iam.user_arn.as_deref()) {
+            let session = arn.contains(":assumed-role/").then(|| arn.rsplit_once('/')).flatten();
+            return Some(session.map_or(arn, |(role, _)| role));
+        }
+        match &authorizer.jwt {
+            Some(jwt) => jwt.claims.get("sub").or(jwt.claims.get("client_id")).map(String::as_str),
+            None => Some("anonymous"),
+        }
     }
 
     /// When the request came in: API Gateway's time where there is one that can be right.

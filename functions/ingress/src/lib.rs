@@ -104,11 +104,28 @@ where
         let endpoint = self.endpoints.current(name).await.map_err(|e| Problem::unavailable(&e))?;
         let endpoint = endpoint.ok_or_else(|| unknown_endpoint(name))?;
         let id = match &wishes.idempotency_key {
-            Some(key) => RequestId::from_idempotency_key(call.caller(), name, key),
+            Some(key) => {
+                let caller = call.caller().ok_or_else(|| {
+                    Problem::malformed(
+                        "An Idempotency-Key needs a token that says whose it is, by its claim sub or \
+                         client_id."
+                            .to_owned(),
+                    )
+                })?;
+                RequestId::from_idempotency_key(caller, name, key)
+            }
             None => id,
         };
         let envelope = Arc::new(envelope(id, &endpoint, &wishes, received));
-        let asked = Asked { wishes, payload, endpoint, envelope };
+        let asked = Asked {
+            wishes,
+            payload,
+            endpoint,
+            envelope,
+            received,
+            repeat: false,
+            margin: self.settings.margin,
+        };
         self.answer(asked).await.map_err(|problem| problem.about(id))
     }
 
@@ -119,7 +136,7 @@ where
             match self.open(&asked).await {
                 Ok(Opened::New) => {}
                 Ok(Opened::Before { endpoint, envelope, decision, accepted }) => {
-                    asked = Asked { endpoint, envelope, ..asked };
+                    asked = Asked { endpoint, envelope, repeat: true, ..asked };
                     if let Some(decision) = decision
                         && !asked.wishes.respond_async
                     {
@@ -290,16 +307,25 @@ pub struct Answered {
     pub kind: Kind,
     pub reason: Reason,
     pub settled: bool,
-    /// From the receipt of the request to its answer.
+    /// Somebody has asked the same before, by the same idempotency key, and was answered the same.
+    pub repeat: bool,
+    /// From the receipt of this call to its answer.
     pub took: Duration,
-    /// How long it might have taken.
+    /// How long it might have taken, and the part of that at whose end it is settled.
     pub allowed: Duration,
+    pub margin: Duration,
 }
 
 /// The grace after the deadline in which an answer is not late.
 const GRACE: Duration = Duration::from_millis(5);
 
 impl Answered {
+    /// Which part of its time it took; 1 is the last look before the deadline.
+    pub fn share(&self) -> f64 {
+        let usable = self.allowed.saturating_sub(self.margin).max(Duration::from_millis(1));
+        self.took.div_duration_f64(usable)
+    }
+
     /// Whether it left more than 5 ms after its deadline.
     pub fn late(&self) -> bool {
         self.took > self.allowed + GRACE
@@ -323,6 +349,11 @@ struct Asked {
     payload: Json,
     endpoint: Arc<Endpoint>,
     envelope: Arc<Envelope>,
+    /// When this call came in. A repeat's envelope is that of the first call.
+    received: Timestamp,
+    repeat: bool,
+    /// How long before its deadline it is settled.
+    margin: Duration,
 }
 
 /// What came of opening a mailbox.
@@ -411,8 +442,10 @@ fn respond(asked: &Asked, answered: &Answer, sent: Option<Timestamp>) -> Reply {
         kind: decision.kind,
         reason: decision.reason,
         settled: *settled,
-        took: end.since(envelope.received),
+        repeat: asked.repeat,
+        took: end.since(asked.received),
         allowed: envelope.deadline.since(envelope.received),
+        margin: asked.margin,
     };
     if !settled {
         tracing::warn!(request = %envelope.id, kind = decision.kind.as_str(), reason = decision.reason.as_str(), "answered unsettled");
@@ -434,7 +467,7 @@ fn respond(asked: &Asked, answered: &Answer, sent: Option<Timestamp>) -> Reply {
     let timing = sent.map_or_else(
         || format!("total;dur={total}"),
         |sent| {
-            let sending = millis(sent.since(envelope.received));
+            let sending = millis(sent.since(asked.received));
             let waiting = millis(end.since(sent));
             format!("send;dur={sending}, wait;dur={waiting}, total;dur={total}")
         },

@@ -7,12 +7,9 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use rendezvous_aws::lambda;
 use rendezvous_ingress::{Bounds, Ingress, Settings};
 
-/// A consistent read, a write and the reply take some 20 ms when they are slow. A look costs half
-/// a read unit.
-const SETTINGS: Settings = Settings {
-    margin: Duration::from_millis(30),
-    looks: Bounds { shortest: Duration::from_millis(5), longest: Duration::from_millis(50) },
-};
+/// A look into a mailbox costs half a read unit.
+const LOOKS: Bounds =
+    Bounds { shortest: Duration::from_millis(5), longest: Duration::from_millis(50) };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -21,7 +18,9 @@ async fn main() -> ExitCode {
         let (endpoints, input) = (aws.endpoints()?, aws.stream("INPUT_STREAM")?);
         let (ledger, outcomes) = (Arc::new(aws.ledger()?), aws.outcomes()?);
         let (ours, outcomes) = (ledger.clone(), outcomes.into());
-        let ingress = Ingress::new(endpoints.into(), input.into(), ours, outcomes, SETTINGS);
+        let margin = Duration::from_millis(aws.environment().number("ANSWER_MARGIN_MS")?.into());
+        let settings = Settings { margin, looks: LOOKS };
+        let ingress = Ingress::new(endpoints.into(), input.into(), ours, outcomes, settings);
         lambda::run(async |event| {
             let before = ledger.calls();
             let (response, handled) = Box::pin(ingress.handle(event)).await;

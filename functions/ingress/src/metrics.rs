@@ -10,23 +10,25 @@ use rendezvous_aws::{
     Calls,
     metrics::{line as plain, line_with},
 };
-use rendezvous_core::Kind;
+use rendezvous_core::{Kind, Reason};
 use rendezvous_ingress::Handled;
 
-/// A call that was answered with a decision.
+/// A call that was answered with a decision, for the first time.
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"], ["Stack", "Endpoint"]])]
-struct OneAnswer {
+struct FirstAnswer {
     stack: String,
     endpoint: String,
     kind: &'static str,
     reason: &'static str,
     answers: u64,
     fallbacks: u64,
+    /// Its deadline decided it.
+    at_deadline: u64,
     late: u64,
     unsettled: u64,
+    unanswered: u64,
     #[metrics(unit = Millisecond)]
     answer_time: Duration,
-    /// How much of the time that was allowed it took.
     #[metrics(unit = Percent)]
     deadline_share: f64,
     ledger_reads: u64,
@@ -35,33 +37,39 @@ struct OneAnswer {
 
 /// Any other call.
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"]])]
-struct OneCall {
+struct OtherCall {
     stack: String,
     status: String,
     refused: u64,
     unanswered: u64,
+    repeats: u64,
 }
 
 /// The line of one call. `calls` are those of the ledger meanwhile.
 pub(crate) fn line(stack: &str, handled: Handled, calls: Calls) -> Vec<u8> {
     let stack = stack.to_owned();
     let Handled { status, answered } = handled;
-    let Some(answered) = answered else {
-        return plain(OneCall {
+    let unanswered = u64::from(status >= 500);
+    let repeats = u64::from(answered.as_ref().is_some_and(|answered| answered.repeat));
+    let Some(answered) = answered.filter(|answered| !answered.repeat) else {
+        return plain(OtherCall {
             stack,
             status: status.to_string(),
             refused: u64::from((400..500).contains(&status)),
-            unanswered: u64::from(status >= 500),
+            unanswered,
+            repeats,
         });
     };
-    let answer = OneAnswer {
+    let answer = FirstAnswer {
         stack,
         answers: 1,
         fallbacks: u64::from(matches!(answered.kind, Kind::Fallback | Kind::None)),
+        at_deadline: u64::from(answered.reason == Reason::Deadline),
         late: u64::from(answered.late()),
         unsettled: u64::from(!answered.settled),
+        unanswered,
         answer_time: answered.took,
-        deadline_share: answered.took.div_duration_f64(answered.allowed) * 100.0,
+        deadline_share: answered.share() * 100.0,
         ledger_reads: calls.reads,
         ledger_writes: calls.writes,
         endpoint: answered.endpoint.to_string(),
@@ -73,7 +81,6 @@ pub(crate) fn line(stack: &str, handled: Handled, calls: Calls) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use rendezvous_core::Reason;
     use rendezvous_ingress::Answered;
     use serde_json::{Value, json};
 
@@ -94,14 +101,16 @@ mod tests {
             kind: Kind::Fallback,
             reason: Reason::Deadline,
             settled: false,
-            took: Duration::from_millis(206),
+            repeat: false,
+            took: Duration::from_millis(207),
             allowed: Duration::from_millis(200),
+            margin: Duration::from_millis(20),
         };
-        let line = parsed(Handled { status: 200, answered: Some(answered) });
+        let line = parsed(Handled { status: 200, answered: Some(answered.clone()) });
         let counted = &line["_aws"]["CloudWatchMetrics"];
         assert_eq!(counted[0]["Dimensions"], json!([["Stack"], ["Stack", "Endpoint"]]));
         assert_eq!(counted[1]["Dimensions"], json!([["Stack", "Endpoint", "Kind", "Reason"]]));
-        assert_eq!(counted[1]["Metrics"], json!([{ "Name": "Answers" }]));
+        assert_eq!(counted[1]["Metrics"], json!([{ "Name": "Answers", "Unit": "None" }]));
         let fields = [
             ("Stack", json!("s")),
             ("Endpoint", json!("flight-delay")),
@@ -109,10 +118,11 @@ mod tests {
             ("Reason", json!("deadline")),
             ("Answers", json!(1)),
             ("Fallbacks", json!(1)),
+            ("AtDeadline", json!(1)),
             ("Late", json!(1)),
             ("Unsettled", json!(1)),
-            ("AnswerTime", json!(206)),
-            ("DeadlineShare", json!(103)),
+            ("AnswerTime", json!(207)),
+            ("DeadlineShare", json!(115)),
             ("LedgerReads", json!(3)),
             ("LedgerWrites", json!(1)),
         ];
@@ -120,6 +130,9 @@ mod tests {
             assert_eq!(line[name].as_f64(), value.as_f64(), "{name}");
             assert_eq!(line[name].as_str(), value.as_str(), "{name}");
         }
+        let repeat = Answered { repeat: true, ..answered };
+        let line = parsed(Handled { status: 200, answered: Some(repeat) });
+        assert_eq!((&line["Repeats"], &line["Answers"]), (&json!(1), &Value::Null));
     }
 
     #[test]

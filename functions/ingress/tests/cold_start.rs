@@ -11,6 +11,7 @@ fn each_missing_variable_names_itself() {
         "LEDGER_HOURS",
         "LEDGER_TABLE",
         "OUTCOMES_TABLE",
+        "ANSWER_MARGIN_MS",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_ingress")), needed);
 }

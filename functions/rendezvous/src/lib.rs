@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -73,18 +76,27 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
         let arrivals = by_request(messages);
         filed.requests = arrivals.len();
         let mut again: Vec<usize> = Vec::new();
-        let mut filing = stream::iter(arrivals)
+        // Where one waits in vain the rest would, too, until Lambda ends the function: once something
+        // fails no more are begun, and they come again.
+        let failing = AtomicBool::new(false);
+        let failing = &failing;
+        let mut results = stream::iter(arrivals)
             .map(|Arrivals { envelope, scores, records }| async move {
-                (self.file(&envelope, scores).await, envelope.id, records)
+                if failing.load(Ordering::Relaxed) {
+                    return (None, records);
+                }
+                let result = self.file(&envelope, scores).await;
+                if let Err(unavailable) = &result {
+                    tracing::warn!(request = %envelope.id, %unavailable, "scores come again");
+                    failing.store(true, Ordering::Relaxed);
+                }
+                (result.ok(), records)
             })
             .buffer_unordered(CONCURRENCY);
-        while let Some((result, request, records)) = filing.next().await {
-            match result {
-                Ok(settled) => filed.settled += usize::from(settled),
-                Err(unavailable) => {
-                    tracing::warn!(%request, %unavailable, "scores come again");
-                    again.extend(records);
-                }
+        while let Some((settled, records)) = results.next().await {
+            match settled {
+                Some(settled) => filed.settled += usize::from(settled),
+                None => again.extend(records),
             }
         }
         filed.again = again.len();

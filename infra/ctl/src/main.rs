@@ -56,6 +56,11 @@ async fn main() -> ExitCode {
 async fn apply(stack: &str, files: &[PathBuf]) -> Result<(), String> {
     let read = |file: &PathBuf| read(file).map_err(|what| format!("{}: {what}", file.display()));
     let read = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    for (i, (endpoint, _)) in read.iter().enumerate() {
+        if read[..i].iter().any(|(earlier, _)| earlier == endpoint) {
+            return Err(format!("{endpoint}: two files are named after it"));
+        }
+    }
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(rendezvous_aws::http_client())
         .load()

@@ -34,8 +34,16 @@ fn patient() -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(1))
         .read_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(Duration::from_secs(10))
-        .operation_timeout(Duration::from_secs(30))
+        .operation_timeout(Duration::from_mins(1))
         .build()
+}
+
+/// A file that has been made is worth more patience: S3 asks callers to slow down for seconds.
+fn patient_retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(5)
+        .with_initial_backoff(Duration::from_millis(200))
+        .with_max_backoff(Duration::from_secs(5))
 }
 
 /// Three attempts, a hundredth of a second apart at first: a second would be the whole deadline.
@@ -128,6 +136,7 @@ impl Aws {
     pub fn archive(&self) -> Result<S3Archive, BadVariable> {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .timeout_config(patient())
+            .retry_config(patient_retries())
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())
             .build();

@@ -36,12 +36,8 @@ impl KinesisStream {
         Self { client, name: name.into() }
     }
 
-    /// One call; the positions in `records` that were rejected, and why.
-    async fn put_records(
-        &self,
-        records: &[&Record],
-        until: Timestamp,
-    ) -> Result<(), (Vec<usize>, Unavailable)> {
+    /// One call.
+    async fn put_records(&self, records: &[&Record], until: Timestamp) -> Result<(), Refused> {
         let entry = |record: &&Record| {
             PutRecordsRequestEntry::builder()
                 .partition_key(record.key.as_str())
@@ -49,46 +45,74 @@ impl KinesisStream {
                 .data(Blob::new(record.data.as_ref()))
                 .build()
         };
-        let all = || (0..records.len()).collect();
+        let all =
+            |cause, for_good| Refused { indexes: (0..records.len()).collect(), cause, for_good };
         let entries = records.iter().map(entry).collect::<Result<_, _>>().map_err(|error| {
             tracing::error!(%error, "an entry cannot be built");
-            (all(), Unavailable::Down("stream".into()))
+            all(Unavailable::Down("stream".into()), true)
         })?;
         let call = self.client.put_records().stream_name(&self.name).set_records(Some(entries));
         match timeout(until.since(now()), call.send()).await {
             Ok(Ok(output)) => rejected(output.records()),
-            Ok(Err(error)) => Err((all(), unavailable("stream", &error))),
-            Err(_) => Err((all(), Unavailable::Down("stream (no answer in time)".into()))),
+            Ok(Err(error)) => {
+                let cause = unavailable("stream", &error);
+                // No stream, no permission, no such key: asking again only costs the time that is left.
+                let for_good = matches!(cause, Unavailable::Down(_))
+                    && error.raw_response().is_some_and(|raw| raw.status().is_client_error());
+                Err(all(cause, for_good))
+            }
+            Err(_) => Err(all(Unavailable::Down("stream (no answer in time)".into()), false)),
         }
     }
 }
 
+/// Which records of one call were not taken.
+#[derive(Debug, PartialEq)]
+struct Refused {
+    /// Positions in the records of the call.
+    indexes: Vec<usize>,
+    cause: Unavailable,
+    /// Nothing will be otherwise the next time.
+    for_good: bool,
+}
+
 impl Stream for KinesisStream {
     async fn put(&self, records: Vec<Record>, until: Timestamp) -> Result<(), Rejected> {
-        let mut pending: Vec<usize> = (0..records.len()).collect();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let mut again = Vec::new();
-            let mut cause = None;
-            let sizes =
-                pending.iter().map(|&i| records[i].data.len() + records[i].key.as_str().len());
-            for call in calls(sizes) {
-                let indexes = &pending[call];
-                let part: Vec<&Record> = indexes.iter().map(|&i| &records[i]).collect();
-                if let Err((rejected, why)) = self.put_records(&part, until).await {
-                    again.extend(rejected.into_iter().filter_map(|i| indexes.get(i)));
-                    cause = Some(why);
-                }
+        put_all(&records, until, |part: Vec<&Record>| async move {
+            self.put_records(&part, until).await
+        })
+        .await
+    }
+}
+
+/// Puts `records` by as few calls of `put` as the limits allow, and again those that are rejected,
+/// for as long as `until` allows.
+async fn put_all<'a, F: Future<Output = Result<(), Refused>>>(
+    records: &'a [Record],
+    until: Timestamp,
+    put: impl Fn(Vec<&'a Record>) -> F,
+) -> Result<(), Rejected> {
+    let mut pending: Vec<usize> = (0..records.len()).collect();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let mut again: Vec<usize> = Vec::new();
+        let mut last = None;
+        let size = |&i: &usize| records[i].data.len() + records[i].key.as_str().len();
+        for call in calls(pending.iter().map(size)) {
+            let indexes = &pending[call];
+            if let Err(refused) = put(indexes.iter().map(|&i| &records[i]).collect()).await {
+                again.extend(refused.indexes.iter().filter_map(|&i| indexes.get(i)));
+                last = Some((refused.cause, refused.for_good));
             }
-            let Some(cause) = cause else { return Ok(()) };
-            let jittered = pause.mul_f64(fastrand::f64());
-            if now() + jittered >= until {
-                return Err(Rejected { indexes: again, cause });
-            }
-            sleep(jittered).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            pending = again;
         }
+        let Some((cause, for_good)) = last else { return Ok(()) };
+        let jittered = pause.mul_f64(fastrand::f64());
+        if for_good || now() + jittered >= until {
+            return Err(Rejected { indexes: again, cause });
+        }
+        sleep(jittered).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        pending = again;
     }
 }
 
@@ -110,7 +134,7 @@ fn calls(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
 }
 
 /// Which entries a call has rejected, by its response.
-fn rejected(entries: &[PutRecordsResultEntry]) -> Result<(), (Vec<usize>, Unavailable)> {
+fn rejected(entries: &[PutRecordsResultEntry]) -> Result<(), Refused> {
     let code =
         |(i, entry): (usize, &PutRecordsResultEntry)| Some((i, entry.error_code()?.to_owned()));
     let failures: Vec<(usize, String)> = entries.iter().enumerate().filter_map(code).collect();
@@ -123,11 +147,14 @@ fn rejected(entries: &[PutRecordsResultEntry]) -> Result<(), (Vec<usize>, Unavai
     } else {
         Unavailable::Down("stream".into())
     };
-    Err((failures.into_iter().map(|(i, _)| i).collect(), cause))
+    let indexes = failures.into_iter().map(|(i, _)| i).collect();
+    Err(Refused { indexes, cause, for_good: false })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -140,17 +167,80 @@ mod tests {
     }
 
     #[test]
-    fn only_the_rejected_entries_of_a_response_are_sent_again() {
+    fn a_response_tells_which_entries_were_rejected_and_whether_by_throttling() {
         let entry = |code: Option<&str>| {
             PutRecordsResultEntry::builder().set_error_code(code.map(str::to_owned)).build()
         };
         assert_eq!(rejected(&[entry(None), entry(None)]), Ok(()));
         let throttled = entry(Some("ProvisionedThroughputExceededException"));
-        let (indexes, cause) =
-            rejected(&[entry(None), throttled.clone(), throttled.clone()]).unwrap_err();
-        assert_eq!(indexes, [1, 2]);
-        assert!(matches!(cause, Unavailable::Throttled(_)));
-        let (_, cause) = rejected(&[throttled, entry(Some("InternalFailure"))]).unwrap_err();
-        assert!(matches!(cause, Unavailable::Down(_)));
+        let entries = [entry(None), throttled.clone(), throttled.clone()];
+        let refused = rejected(&entries).unwrap_err();
+        assert_eq!(refused.indexes, [1, 2]);
+        assert!(matches!(refused.cause, Unavailable::Throttled(_)));
+        let refused = rejected(&[throttled, entry(Some("InternalFailure"))]).unwrap_err();
+        assert!(matches!(refused.cause, Unavailable::Down(_)));
+    }
+
+    /// A thousand records whose data is their number, and by which numbers each call was made.
+    async fn calls_made(
+        until: Duration,
+        answer: impl Fn(usize) -> Result<(), Refused>,
+    ) -> (Result<(), Rejected>, Vec<Vec<usize>>) {
+        rendezvous_core::clock::simulate(now());
+        let record = |i: usize| Record {
+            key: "k".parse().unwrap(),
+            data: i.to_string().into_bytes().into(),
+        };
+        let records: Vec<Record> = (0..1_000).map(record).collect();
+        let made: Mutex<Vec<Vec<usize>>> = Mutex::default();
+        let put = |part: Vec<&Record>| {
+            let number = |r: &&Record| std::str::from_utf8(&r.data).unwrap().parse().unwrap();
+            made.lock().unwrap().push(part.iter().map(number).collect());
+            let answer = answer(made.lock().unwrap().len());
+            async move { answer }
+        };
+        let result = put_all(&records, now() + until, put).await;
+        (result, made.into_inner().unwrap())
+    }
+
+    fn refused(indexes: &[usize], for_good: bool) -> Result<(), Refused> {
+        let cause = Unavailable::Throttled("stream".into());
+        Err(Refused { indexes: indexes.to_vec(), cause, for_good })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_rejected_records_are_sent_again() {
+        let (result, made) = calls_made(Duration::from_secs(1), |call| match call {
+            1 => refused(&[7], false),
+            2 => refused(&[0, 499], false),
+            3 => refused(&[1], false),
+            _ => Ok(()),
+        })
+        .await;
+        assert_eq!(result, Ok(()));
+        assert_eq!(made[..2].iter().map(Vec::len).collect::<Vec<_>>(), [500, 500]);
+        assert_eq!(made[2..], [vec![7, 500, 999], vec![500]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_are_rejected_until_time_is_up_are_named() {
+        let start = now();
+        let (result, made) = calls_made(Duration::from_secs(1), |call| match call {
+            1 => Ok(()),
+            2 => refused(&[3], false),
+            _ => refused(&[0], false),
+        })
+        .await;
+        assert_eq!(result.unwrap_err().indexes, [503]);
+        assert!(made.len() > 3, "it was tried again: {made:?}");
+        assert!(now() <= start + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_good_is_not_sent_again() {
+        let all: Vec<usize> = (0..500).collect();
+        let (result, made) = calls_made(Duration::from_secs(1), |_| refused(&all, true)).await;
+        assert_eq!(result.unwrap_err().indexes.len(), 1_000);
+        assert_eq!(made.len(), 2, "a call for each half");
     }
 }

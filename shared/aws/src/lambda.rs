@@ -4,7 +4,17 @@ use std::{io::Write, process::ExitCode};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
-use tracing_subscriber::filter::LevelFilter;
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::{
+        self,
+        format::{Format, Json, JsonFields},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
 
 pub use lambda_runtime::Error;
 
@@ -28,17 +38,32 @@ pub async fn main(function: impl AsyncFnOnce(&Aws) -> Result<(), Error>) -> Exit
     }
 }
 
-/// Writes logs to standard output, a JSON object a line, from `LOG_LEVEL` on (`info` where it is
-/// not set). Each line carries the ids of the invocation and of its X-Ray trace.
+/// Writes logs to standard output, a JSON object a line: ours from `LOG_LEVEL` on (`info` where it is
+/// not set), those of libraries only from warnings on, since below that they quote payloads and
+/// credentials. Each line carries the ids of the invocation and of its X-Ray trace.
 fn start_logging(environment: &Environment) {
     let level = environment.optional("LOG_LEVEL").and_then(|text| text.parse().ok());
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
-        .init();
+    tracing_subscriber::registry().with(layer()).with(filter(level.unwrap_or(Level::INFO))).init();
+    // A panic's text may quote a payload, too; where it was says enough.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a panic");
+    }));
+}
+
+fn layer<S>() -> fmt::Layer<S, JsonFields, Format<Json>>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)
+}
+
+fn filter(level: Level) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_targets(["rendezvous", "ingress", "decoy", "onnx_model"].map(|ours| (ours, level)))
+        // The span that holds the ids.
+        .with_target("lambda_runtime", LevelFilter::INFO)
 }
 
 /// Serves invocations until Lambda ends the process. `handle` answers an event and says what has
@@ -62,4 +87,67 @@ where
         })
     });
     Box::pin(lambda_runtime::run(service)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use serde_json::Value;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What is logged at `level` of one invocation in which we and a library say something.
+    fn logged(level: Level) -> Vec<Value> {
+        let lines = Lines::default();
+        let layer = layer().with_writer(lines.clone());
+        let subscriber = tracing_subscriber::registry().with(layer).with(filter(level));
+        tracing::subscriber::with_default(subscriber, || {
+            let _invocation =
+                tracing::info_span!(target: "lambda_runtime", "invoke", requestId = "r").entered();
+            tracing::trace!(target: "lambda_runtime_api_client", "a payload");
+            tracing::debug!(target: "aws_smithy_runtime", "a token");
+            tracing::debug!(target: "rendezvous_ingress", "ours, in detail");
+            tracing::error!(target: "rendezvous_ingress", "ours, an error");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_chattiest_level_tells_nothing_of_libraries_and_the_quietest_still_tells_the_ids() {
+        for (level, expected) in [(Level::TRACE, 2), (Level::ERROR, 1)] {
+            let lines = logged(level);
+            assert_eq!(lines.len(), expected, "{lines:?}");
+            for line in lines {
+                assert!(line["message"].as_str().unwrap().starts_with("ours"));
+                assert_eq!(line["span"]["requestId"], "r");
+            }
+        }
+    }
 }

@@ -32,7 +32,6 @@ pub struct Configuration {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ConfigurationFields {
     schedule: Schedule,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -45,7 +44,6 @@ struct ConfigurationFields {
 
 /// A model that scores every request and can never answer one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Observer {
     pub model: ModelId,
     pub role: Role,
@@ -95,9 +93,21 @@ impl Configuration {
         Ok(Self { schedule, observers, value, outcome })
     }
 
-    /// Reads what people have written; the message names line and column.
+    /// Reads what people have written: a field that nobody knows is a slip of the pen. (Reading what has
+    /// been stored, by `Deserialize`, leaves such a field alone: a newer version may have written it.)
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        serde_json::from_str(text).map_err(|error| Invalid::new(error.to_string()))
+        let mut unknown = None;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let configuration = serde_ignored::deserialize(&mut json, |path| {
+            unknown.get_or_insert_with(|| path.to_string());
+        });
+        let configuration = configuration
+            .and_then(|configuration| json.end().map(|()| configuration))
+            .map_err(|error| Invalid::new(error.to_string()))?;
+        match unknown {
+            None => Ok(configuration),
+            Some(path) => Err(Invalid::new(format!("unknown field {path}"))),
+        }
     }
 
     pub fn observers(&self) -> &[Observer] {
@@ -258,6 +268,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_field_is_refused_where_people_write_and_ignored_where_it_is_stored() {
+        let text = r#"{"schedule":{"choices":[{"model":"a@1","afterms":9}],"deadline_ms":100}}"#;
+        let refused = Configuration::parse(text).unwrap_err().to_string();
+        assert_eq!(refused, "unknown field schedule.choices.0.afterms");
+        let stored: Configuration = serde_json::from_str(text).unwrap();
+        assert_eq!(stored, Configuration::parse(&text.replace(",\"afterms\":9", "")).unwrap());
+    }
 
     #[test]
     fn the_pointer_to_the_truth_is_kept_and_checked() {

@@ -24,7 +24,6 @@ pub const MAX_DEADLINE: Duration = Duration::from_secs(29);
 
 /// One model that may answer, and how long after the request was received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Choice {
     pub model: ModelId,
     /// From when on it may answer although a preferred choice is still expected.
@@ -47,7 +46,6 @@ pub struct Schedule {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ScheduleFields {
     choices: Vec<Choice>,
     #[serde(rename = "deadline_ms", with = "millis")]

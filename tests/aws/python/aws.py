@@ -42,7 +42,18 @@ def logs(function):
 
 
 def delete(stack):
-    boto3.client("cloudformation").delete_stack(StackName=stack)
+    """With what it would retain: its tables and, emptied, its buckets."""
+    kept = outputs(stack)
+    client = boto3.client("cloudformation")
+    client.delete_stack(StackName=stack)
+    client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
+    for table in ("EndpointsTable", "OutcomesTable"):
+        boto3.client("dynamodb").delete_table(TableName=kept[table])
+    for name in ("ArchiveBucket", "FailureBucket"):
+        bucket = boto3.resource("s3").Bucket(kept[name])
+        bucket.object_versions.delete()
+        bucket.objects.delete()
+        bucket.delete()
 
 
 if __name__ == "__main__":

@@ -76,11 +76,13 @@ impl Stack {
             .env("SAM_CLI_TELEMETRY", "0"));
         allow_slow_calls(&built);
         println!("sam deploy");
-        run(aws(&mut sam.command("sam"), &endpoint.url)
+        // Whatever happens from here on, it goes again.
+        let mut stack = Self { name, outputs: HashMap::new(), endpoint, sam };
+        run(aws(&mut stack.sam.command("sam"), &stack.endpoint.url)
             .current_dir(&built)
             .args(["deploy", "--template-file", "template.yaml", "--config-file"])
             .arg(root().join("samconfig.toml"))
-            .args(["--stack-name", &name, "--region", REGION, "--no-progressbar"])
+            .args(["--stack-name", &stack.name, "--region", REGION, "--no-progressbar"])
             // The emulator knows neither pushed streams, nor alarms on metric math, nor Athena's queries.
             .args([
                 "--parameter-overrides",
@@ -89,8 +91,9 @@ impl Stack {
                 "Analytics=no",
             ])
             .args(["Observability=no", "ArchiveWindowSeconds=0", "Tracing=PassThrough"])
+            // On a busy machine it may take a moment.
+            .arg(format!("AnswerMarginMs={MARGIN_MS}"))
             .env("SAM_CLI_TELEMETRY", "0"));
-        let mut stack = Self { name, outputs: HashMap::new(), endpoint, sam };
         let outputs = stack.aws(&["outputs", &stack.name]);
         stack.outputs = serde_json::from_value(outputs).unwrap();
         stack
@@ -164,20 +167,28 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        match &mut self.endpoint.emulator {
-            Some(emulator) => {
-                drop(emulator.stdin.take());
-                // Whether it was killed or had ended before makes no difference.
-                let _ = emulator.wait();
-            }
-            None => {
-                self.aws(&["delete", &self.name]);
-            }
+        if let Some(emulator) = &mut self.endpoint.emulator {
+            drop(emulator.stdin.take());
+            // Whether it was killed or had ended before makes no difference.
+            let _ = emulator.wait();
+            return;
+        }
+        // A panic here, while another is under way, would hide that one.
+        let mut command = self.sam.command("python");
+        let script = root().join("tests/aws/python/aws.py");
+        let deleting =
+            aws(&mut command, &self.endpoint.url).arg(script).args(["delete", &self.name]);
+        match deleting.output() {
+            Ok(output) if output.status.success() => {}
+            other => eprintln!("the stack {} is not deleted: {other:?}", self.name),
         }
     }
 }
 
 const REGION: &str = "us-east-1";
+
+/// How long before its deadline the deployed ingress settles a request.
+pub const MARGIN_MS: u64 = 400;
 
 /// Any credentials will do for an emulator.
 fn aws<'a>(command: &'a mut Command, url: &str) -> &'a mut Command {
@@ -236,7 +247,11 @@ impl Endpoint {
 fn build_binaries() {
     println!("building the functions");
     let mut command = Command::new(env!("CARGO"));
-    run(command.current_dir(root()).args(["test", "--locked", "--workspace", "--no-run"]));
+    command.current_dir(root()).args(["test", "--locked", "--workspace", "--no-run"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    run(&mut command);
 }
 
 /// Lets the models' calls take seconds, in the built packages: a busy machine that runs an emulator

@@ -8,11 +8,16 @@ use rendezvous_aws::{Aws, lambda, metrics::Millis};
 use crate::{Model, ModelFunction, Scored};
 
 /// Serves `model` on the stream `input`, until Lambda ends the process. Reads the environment
-/// variables `STACK` and `SCORES_STREAM`.
+/// variables `STACK`, `SCORES_STREAM`, and `MODEL`, the id under which it has been deployed and is
+/// watched: it must be the model's own.
 pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
     let stack = aws.environment().required("STACK")?;
     let scores = aws.stream("SCORES_STREAM")?;
     let id = model.profile().id.to_string();
+    let deployed = aws.environment().required("MODEL")?;
+    if deployed != id {
+        return Err(format!("deployed as {deployed}, but the model is {id}").into());
+    }
     let function = ModelFunction::new(model.into(), scores.into());
     lambda::run(async |event| {
         let (response, tally) = function.handle(event).await;

@@ -1,15 +1,16 @@
 //! The table of endpoints.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
     operation::transact_write_items::TransactWriteItemsError,
-    types::{Put, TransactWriteItem, Update},
+    types::{CancellationReason, Put, TransactWriteItem, Update},
 };
 use rendezvous_core::{
     Configuration, Endpoint, EndpointName, Unavailable, now, ports::EndpointTable,
 };
+use tokio::time::sleep;
 
 use super::{Item, get_json, get_number, json, number, text};
 use crate::unavailable;
@@ -32,8 +33,10 @@ pub struct DynamoEndpoints {
 /// The `version` of the pointer.
 const POINTER: u64 = 0;
 
-/// How often a transaction is tried against others that publish the same endpoint.
+/// How often a transaction is tried against others that publish the same endpoint, and the longest
+/// pause between two attempts.
 const ATTEMPTS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl DynamoEndpoints {
     pub fn new(client: Client, table: impl Into<String>) -> Self {
@@ -93,16 +96,23 @@ impl DynamoEndpoints {
             .transact_items(TransactWriteItem::builder().update(pointer).build());
         match transaction.send().await {
             Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(unavailable("endpoints table", &error)),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled))
+                    if is_lost_race(canceled.cancellation_reasons()) =>
+                {
+                    Ok(false)
+                }
+                _ => Err(unavailable("endpoints table", &error)),
+            },
         }
     }
+}
+
+/// Whether a transaction was cancelled because somebody else has published meanwhile, or is about to.
+fn is_lost_race(reasons: &[CancellationReason]) -> bool {
+    let codes = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None");
+    let race = |code: &str| ["ConditionalCheckFailed", "TransactionConflict"].contains(&code);
+    codes.clone().count() > 0 && codes.into_iter().all(race)
 }
 
 impl EndpointTable for DynamoEndpoints {
@@ -128,8 +138,9 @@ impl EndpointTable for DynamoEndpoints {
                 Ok(Some(Arc::new(Endpoint { name: name.clone(), version, configuration })))
             }
             Err(invalid) => {
+                // It will not be readable the next time either: as good as none.
                 tracing::error!(endpoint = %name, version, %invalid, "a configuration is unreadable");
-                Err(Unavailable::Down("endpoints table (unreadable configuration)".into()))
+                Ok(None)
             }
         }
     }
@@ -144,7 +155,8 @@ impl EndpointTable for DynamoEndpoints {
             if self.write(name, current, &configuration).await? {
                 return Ok(current + 1);
             }
+            sleep(PAUSE.mul_f64(fastrand::f64())).await;
         }
-        Err(Unavailable::Down("endpoints table (others publish the same endpoint)".into()))
+        Err(Unavailable::Throttled("endpoints table (others publish the same endpoint)".into()))
     }
 }
