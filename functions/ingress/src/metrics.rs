@@ -102,7 +102,7 @@ mod tests {
             reason: Reason::Deadline,
             settled: false,
             repeat: false,
-            took: Duration::from_millis(207),
+            took: Duration::from_millis(225),
             allowed: Duration::from_millis(200),
             margin: Duration::from_millis(20),
         };
@@ -121,8 +121,8 @@ mod tests {
             ("AtDeadline", json!(1)),
             ("Late", json!(1)),
             ("Unsettled", json!(1)),
-            ("AnswerTime", json!(207)),
-            ("DeadlineShare", json!(115)),
+            ("AnswerTime", json!(225)),
+            ("DeadlineShare", json!(125)),
             ("LedgerReads", json!(3)),
             ("LedgerWrites", json!(1)),
         ];

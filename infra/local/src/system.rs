@@ -59,7 +59,7 @@ impl Default for Size {
             },
             // Large batches make few files and cost less a record; they are also what takes memory.
             decoy: Mapping {
-                batch_size: 4_000,
+                batch_size: 1_000,
                 maximum_batching_window: Duration::from_secs(1),
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
