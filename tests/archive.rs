@@ -16,6 +16,7 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use http::Method;
 use parquet::record::Field;
+use proptest::prelude::*;
 use rendezvous_core::{
     Failure, Json, Unavailable,
     memory::{MemoryArchive, MemoryStream, Position, Subscription, Trouble},
@@ -25,7 +26,7 @@ use rendezvous_core::{
 use rendezvous_local::{Size, faults::Faults, mapping::Mapping};
 use rendezvous_model::{Model, Profile};
 use rendezvous_tests::{Reply, World, endpoint, rows};
-use tokio::time::sleep;
+use tokio::{runtime::Builder, time::sleep};
 
 const CONFIGURATION: &str = r#"{
     "schedule": {
@@ -189,101 +190,180 @@ fn view(rows: Vec<Vec<Field>>, key: usize) -> BTreeMap<Vec<String>, Vec<Field>> 
     view
 }
 
+/// So many requests, asked so many at a time, and how the decoy's batches of them are cut. The seed
+/// decides what goes wrong, and when.
+#[derive(Clone, Copy, Debug)]
+struct History {
+    requests: usize,
+    at_a_time: usize,
+    seed: u64,
+    batch_size: usize,
+    window: Duration,
+    /// Invocations of a shard at a time.
+    lanes: usize,
+}
+
+/// What is left of a history.
+struct Left {
+    world: Arc<World<Shaky>>,
+    /// Payload and answer, by request.
+    sent: HashMap<String, (String, Reply)>,
+}
+
+impl History {
+    async fn play(self) -> Left {
+        let size = Size {
+            mailboxes: 2 * self.requests,
+            decoy: Mapping {
+                batch_size: self.batch_size,
+                maximum_batching_window: self.window,
+                parallelization_factor: self.lanes,
+                function_timeout: Duration::from_secs(1),
+                maximum_record_age: Duration::from_hours(1),
+                ..Size::default().decoy
+            },
+            ..Size::default()
+        };
+        let mut random = Rng::with_seed(self.seed);
+        let shaky = Shaky { random: Mutex::new(random.fork()), ..Shaky::default() };
+        let world = Arc::new(World::on(shaky, CONFIGURATION, size).await);
+        let system = &world.system;
+        let faults = MODELS.map(|id| {
+            system.add_model(Quick(Profile {
+                id: id.parse().unwrap(),
+                endpoints: HashSet::from([endpoint()]),
+                timeout: Duration::from_secs(5),
+                scores_expired: false,
+            }))
+        });
+        let trouble = tokio::spawn(make_trouble(world.clone(), faults));
+        let input_again = tokio::spawn(send_again(system.input.clone(), random.fork()));
+        let scores_again = tokio::spawn(send_again(system.scores.clone(), random.fork()));
+
+        let mut sent: HashMap<String, (String, Reply)> = HashMap::new();
+        for round in 0..self.requests / self.at_a_time {
+            let ask = |i: usize| {
+                let number = round * self.at_a_time + i;
+                let oddity = ODDITIES[number % ODDITIES.len()];
+                let payload = oddity.replace('#', &(number + 1).to_string());
+                let world = &world;
+                async move {
+                    let path = "/v1/endpoints/e/requests";
+                    let reply = world.call(Method::POST, path, &[], &payload).await;
+                    assert_eq!(reply.status, 200, "{reply:?}");
+                    (reply.id().to_string(), (payload, reply))
+                }
+            };
+            sent.extend(join_all((0..self.at_a_time).map(ask)).await);
+            sleep(Duration::from_millis(random.u64(..100))).await;
+        }
+        trouble.abort();
+        for id in MODELS {
+            system.faults(&id.parse().unwrap()).unwrap().kill(false);
+        }
+        system.ledger.outage.set(Trouble::None);
+        sleep(Duration::from_secs(1)).await;
+        input_again.abort();
+        scores_again.abort();
+        world.drain().await;
+        assert_eq!(sent.len(), self.requests);
+        Left { world, sent }
+    }
+}
+
+impl Left {
+    fn files(&self) -> Vec<(String, Bytes)> {
+        self.world.system.archive.files.files()
+    }
+
+    /// Every request, score and decision is in the views once, none is missing, and every payload is
+    /// what was sent. Returns how many raw rows of requests and scores there were.
+    fn check(&self) -> (usize, usize) {
+        let Self { sent, .. } = self;
+        let files = self.files();
+        assert!(
+            !files.iter().any(|(name, _)| name.starts_with("failed/")),
+            "records were given up"
+        );
+
+        let columns = ["request_id", "payload", "arrived_us", "sequence_number"];
+        let requests = rows(&files, "requests", &columns);
+        let raw_requests = requests.len();
+        for row in &requests {
+            assert_eq!(text(&row[1]), sent[text(&row[0])].0, "a payload has changed");
+        }
+        assert_eq!(view(requests, 1).len(), sent.len());
+
+        let columns =
+            ["request_id", "model", "failure_kind", "value", "arrived_us", "sequence_number"];
+        let scores = rows(&files, "scores", &columns);
+        let raw_scores = scores.len();
+        let scores = view(scores, 2);
+        assert_eq!(scores.len(), sent.len() * MODELS.len());
+        for (entity, row) in &scores {
+            assert!(sent.contains_key(&entity[0]) && MODELS.contains(&&*entity[1]), "{row:?}");
+            assert_eq!(row[2] == Field::Null, row[3] == Field::Double(0.25), "{row:?}");
+        }
+
+        let columns = ["request_id", "kind", "reason", "model", "arrived_us", "sequence_number"];
+        let decisions = view(rows(&files, "decisions", &columns), 1);
+        assert_eq!(decisions.len(), sent.len());
+        for (entity, row) in &decisions {
+            let body = &sent[&entity[0]].1.body;
+            if body["settled"] == true {
+                assert_eq!(text(&row[1]), body["kind"]);
+                assert_eq!(text(&row[2]), body["reason"]);
+                assert_eq!(row[3] == Field::Null, body["model"].is_null());
+            }
+        }
+        (raw_requests, raw_scores)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens() {
-    let size = Size {
-        mailboxes: 2 * REQUESTS,
-        decoy: Mapping {
-            batch_size: 2_000,
-            function_timeout: Duration::from_secs(1),
-            maximum_record_age: Duration::from_hours(1),
-            ..Size::default().decoy
-        },
-        ..Size::default()
+    let history = History {
+        requests: REQUESTS,
+        at_a_time: AT_A_TIME,
+        seed: 20_131_122,
+        batch_size: 2_000,
+        window: Duration::from_secs(1),
+        lanes: 1,
     };
-    let mut random = Rng::with_seed(20_131_122);
-    let shaky = Shaky { random: Mutex::new(random.fork()), ..Shaky::default() };
-    let world = Arc::new(World::on(shaky, CONFIGURATION, size).await);
-    let system = &world.system;
-    let faults = MODELS.map(|id| {
-        system.add_model(Quick(Profile {
-            id: id.parse().unwrap(),
-            endpoints: HashSet::from([endpoint()]),
-            timeout: Duration::from_secs(5),
-            scores_expired: false,
-        }))
-    });
-    let trouble = tokio::spawn(make_trouble(world.clone(), faults));
-    let input_again = tokio::spawn(send_again(system.input.clone(), random.fork()));
-    let scores_again = tokio::spawn(send_again(system.scores.clone(), random.fork()));
-
-    let mut sent: HashMap<String, (String, Reply)> = HashMap::new();
-    for round in 0..REQUESTS / AT_A_TIME {
-        let ask = |i: usize| {
-            let number = round * AT_A_TIME + i;
-            let payload = ODDITIES[number % ODDITIES.len()].replace('#', &(number + 1).to_string());
-            let world = &world;
-            async move {
-                let path = "/v1/endpoints/e/requests";
-                let reply = world.call(Method::POST, path, &[], &payload).await;
-                assert_eq!(reply.status, 200, "{reply:?}");
-                (reply.id().to_string(), (payload, reply))
-            }
-        };
-        sent.extend(join_all((0..AT_A_TIME).map(ask)).await);
-        sleep(Duration::from_millis(random.u64(..100))).await;
-    }
-    trouble.abort();
-    for id in MODELS {
-        system.faults(&id.parse().unwrap()).unwrap().kill(false);
-    }
-    system.ledger.outage.set(Trouble::None);
-    sleep(Duration::from_secs(1)).await;
-    input_again.abort();
-    scores_again.abort();
-    world.drain().await;
-    assert_eq!(sent.len(), REQUESTS);
-
-    let archive = &system.archive;
-    let files = archive.files.files();
-    assert!(!files.iter().any(|(name, _)| name.starts_with("failed/")), "records were given up");
+    let left = history.play().await;
+    let (raw_requests, raw_scores) = left.check();
+    // It was no easy history.
+    assert!(raw_requests > REQUESTS + REQUESTS / 100, "no request is there twice");
+    assert!(raw_scores > (REQUESTS + REQUESTS / 100) * MODELS.len(), "no score is there twice");
+    let archive = &left.world.system.archive;
     let happened = [&archive.refused, &archive.unconfirmed, &archive.hung];
     let happened = happened.map(|count| count.load(Ordering::Relaxed));
     assert!(happened.iter().all(|count| *count > 10), "too little has gone wrong: {happened:?}");
+    let files = left.files();
+    let distinct = |table: &str, columns: &[&str]| -> HashSet<String> {
+        let row = |row: Vec<Field>| row.iter().map(ToString::to_string).collect();
+        rows(&files, table, columns).into_iter().map(row).collect()
+    };
+    assert!(distinct("scores", &["failure_kind"]).contains("\"expired\""), "nothing has expired");
+    assert!(distinct("decisions", &["kind", "reason"]).len() > 1, "all were decided alike");
+}
 
-    let columns = ["request_id", "payload", "arrived_us", "sequence_number"];
-    let requests = rows(&files, "requests", &columns);
-    assert!(requests.len() > REQUESTS + REQUESTS / 100, "no request is there twice");
-    for row in &requests {
-        assert_eq!(text(&row[1]), sent[text(&row[0])].0, "a payload has changed");
-    }
-    assert_eq!(view(requests, 1).len(), REQUESTS);
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    let columns = ["request_id", "model", "failure_kind", "value", "arrived_us", "sequence_number"];
-    let scores = rows(&files, "scores", &columns);
-    let raw = scores.len();
-    let expired = Field::Str("expired".to_owned());
-    assert!(scores.iter().any(|row| row[2] == expired), "no failure is among the scores");
-    let scores = view(scores, 2);
-    assert!(raw > scores.len() + REQUESTS / 100, "no score is there twice");
-    assert_eq!(scores.len(), REQUESTS * MODELS.len());
-    for (entity, row) in &scores {
-        assert!(sent.contains_key(&entity[0]) && MODELS.contains(&&*entity[1]), "{row:?}");
-        assert_eq!(row[2] == Field::Null, row[3] == Field::Double(0.25), "{row:?}");
+    #[test]
+    fn any_history_of_batches_leaves_each_request_score_and_decision_once(
+        seed in any::<u64>(),
+        at_a_time in 1_usize..100,
+        rounds in 1_usize..6,
+        batch_size in 1_usize..500,
+        window_ms in 0_u64..2_000,
+        lanes in 1_usize..=10,
+    ) {
+        let window = Duration::from_millis(window_ms);
+        let history =
+            History { requests: at_a_time * rounds, at_a_time, seed, batch_size, window, lanes };
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async { history.play().await.check() });
     }
-
-    let columns = ["request_id", "kind", "reason", "model", "arrived_us", "sequence_number"];
-    let decisions = view(rows(&files, "decisions", &columns), 1);
-    assert_eq!(decisions.len(), REQUESTS);
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for (entity, row) in &decisions {
-        *kinds.entry(format!("{} {}", text(&row[1]), text(&row[2]))).or_default() += 1;
-        let body = &sent[&entity[0]].1.body;
-        if body["settled"] == true {
-            assert_eq!(text(&row[1]), body["kind"]);
-            assert_eq!(text(&row[2]), body["reason"]);
-            assert_eq!(row[3] == Field::Null, body["model"].is_null());
-        }
-    }
-    assert!(kinds.len() > 1, "all were decided alike: {kinds:?}");
 }

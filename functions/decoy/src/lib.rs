@@ -212,8 +212,8 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
         if !unreadable.is_empty() {
             let name = name(unreadable.iter().map(|(record, _)| record.place()));
             let name = format!("quarantine/{source}/{name}.ndjson");
-            let reason = &unreadable[0].1;
-            tracing::warn!(name, records = unreadable.len(), %reason, "unreadable records are kept");
+            // Their reasons may quote them, so that they stand only beside them.
+            tracing::warn!(name, records = unreadable.len(), "unreadable records are kept");
             let body = quarantine::write(&unreadable)?;
             files.push(File { name, rows: 0, quarantined: unreadable.len(), body });
         }

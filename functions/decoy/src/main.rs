@@ -6,7 +6,7 @@ mod metrics;
 use std::process::ExitCode;
 
 use aws_lambda_events::event::streams::{DynamoDbEventResponse, KinesisEventResponse};
-use rendezvous_aws::{Environment, lambda};
+use rendezvous_aws::{Environment, batch::StreamBatch, lambda};
 use rendezvous_decoy::{Decoy, Stream, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
             let source = source(&sources, event.get())?;
             let (response, archived) = match source {
                 Source::Stream(stream) => {
-                    let event = serde_json::from_str(event.get())?;
+                    let StreamBatch(event) = serde_json::from_str(event.get())?;
                     let (response, archived) = decoy.handle_stream(stream, event).await;
                     (Response::Stream(response), archived)
                 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 /// The number at `pointer` (RFC 6901), if that is what stands there.
 pub(crate) fn number(json: &str, pointer: &str) -> Option<f64> {
-    serde_json::from_str(at(json, pointer)?).ok()
+    parse(at(json, pointer)?)
 }
 
 /// The same where a truth may also be told by `true` and `false`, for 1 and 0.
@@ -14,8 +14,14 @@ pub(crate) fn truth(json: &str, pointer: &str) -> Option<f64> {
     match at(json, pointer)? {
         "true" => Some(1.0),
         "false" => Some(0.0),
-        text => serde_json::from_str(text).ok(),
+        text => parse(text),
     }
+}
+
+/// The nearest double: `serde_json` without its feature `float_roundtrip` may miss it by one.
+fn parse(text: &str) -> Option<f64> {
+    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    text.parse().ok().filter(|number: &f64| is_number && number.is_finite())
 }
 
 /// The text at `pointer`. What stands elsewhere is only skipped, so that an odd neighbour (a number

@@ -5,7 +5,7 @@ mod metrics;
 use std::{process::ExitCode, sync::Arc};
 
 use rendezvous::Rendezvous;
-use rendezvous_aws::lambda;
+use rendezvous_aws::{batch::StreamBatch, lambda};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
         let stack = aws.environment().required("STACK")?;
         let ledger = Arc::new(aws.ledger()?);
         let rendezvous = Rendezvous::new(aws.endpoints()?.into(), ledger.clone());
-        lambda::run(async |event| {
+        lambda::run(async |StreamBatch(event)| {
             let before = ledger.calls();
             let (response, filed) = rendezvous.handle(event).await;
             Ok((response, metrics::line(stack, &filed, ledger.calls() - before)))

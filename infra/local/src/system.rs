@@ -61,6 +61,9 @@ impl Default for Size {
             decoy: Mapping {
                 batch_size: 1_000,
                 maximum_batching_window: Duration::from_secs(1),
+                // As on AWS nothing is given up before the stream would forget it; this one waits.
+                maximum_record_age: Duration::from_hours(23),
+                maximum_retry_attempts: u32::MAX,
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metrique::{unit::Millisecond, unit_of_work::metrics};
-use rendezvous_aws::{Aws, lambda, metrics::Millis};
+use rendezvous_aws::{Aws, batch::StreamBatch, lambda, metrics::Millis};
 
 use crate::{Model, ModelFunction, Scored};
 
@@ -19,7 +19,7 @@ pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
         return Err(format!("deployed as {deployed}, but the model is {id}").into());
     }
     let function = ModelFunction::new(model.into(), scores.into());
-    lambda::run(async |event| {
+    lambda::run(async |StreamBatch(event)| {
         let (response, tally) = function.handle(event).await;
         Ok((response, line(stack, &id, tally)))
     })

@@ -118,7 +118,8 @@ impl OutcomeTable for MemoryOutcomes {
         let Outcomes { by_request, bytes } = &mut *lock(&self.outcomes);
         let size = |outcome: &Outcome| outcome.outcome.as_str().len() + ENTRY_BYTES;
         let outcome = Outcome { outcome, reported };
-        if *bytes + size(&outcome) > MAX_OUTCOME_BYTES {
+        let former = by_request.get(&(endpoint.clone(), id)).map_or(0, size);
+        if *bytes - former + size(&outcome) > MAX_OUTCOME_BYTES {
             return Err(Unavailable::Throttled("outcomes table (full)".into()));
         }
         *bytes += size(&outcome);
