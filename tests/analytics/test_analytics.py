@@ -468,7 +468,7 @@ class TheFlightsOf2013(Case):
     def test_every_flight_is_there_once_with_its_decision_its_outcome_and_a_score_of_each_model(self) -> None:
         flights = int(os.environ["FLIGHTS"])
         for view, expected in (("requests", 1), ("decisions", 1), ("outcomes", 1), ("scores", 5)):
-            count = CONNECTION.sql(f"SELECT count(*) FROM {view}").fetchone()[0]
+            [(count,)] = CONNECTION.sql(f"SELECT count(*) FROM {view}").fetchall()
             self.assertEqual(count, flights * expected, view)
 
     def test_the_challenger_is_better_in_july_and_worse_in_november(self) -> None:
