@@ -1,8 +1,8 @@
 """Measures the cold start of each function: the time from exec to its first call of the runtime API, the memory that it
 holds then, and the size of its package.
 
-    CARGO_PROFILE_LAMBDA_DEBUG=false cargo build --profile lambda --workspace --bins
-    python3 tests/cold_start.py target/lambda
+    sam build
+    python3 tests/cold_start.py
 
 Needs Linux and nothing but Python. Prints the median of RUNS starts.
 """
@@ -81,7 +81,7 @@ def package(name, binary):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/lambda")
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/functions")
     print(f"{'function':12} {'first /next':>12} {'worst':>9} {'resident':>9} {'package':>9}")
     for name in FUNCTIONS:
         binary = folder / name
