@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::{primitives::Blob, types::ShardIteratorType};
+use bytes::Bytes;
 use futures_util::future::join_all;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
@@ -18,8 +19,8 @@ use parquet::{
 };
 use rendezvous_aws::{Aws, DynamoLedger, S3Archive};
 use rendezvous_core::{
-    Json, Mailbox, ModelId, RequestId, Timestamp, contract, now,
-    ports::{Consistency, Ledger, Record, Stream},
+    Mailbox, ModelId, RequestId, Timestamp, contract,
+    ports::{Consistency, Ledger},
 };
 use rendezvous_tests::tools::root;
 use rendezvous_tests_aws::{MARGIN_MS, Reply, Stack, flights};
@@ -33,8 +34,7 @@ const CLIENTS: usize = 4;
 async fn the_deployed_system_keeps_its_promises() {
     let stack = Stack::deploy().await;
     let aws = stack.ports();
-    every_port_keeps_its_contract(&aws).await;
-    records_beyond_the_limits_of_one_call_all_arrive(&aws).await;
+    every_port_keeps_its_contract(&stack, &aws).await;
 
     let system = System::new(stack, &aws);
     an_unknown_endpoint_is_not_found(&system).await;
@@ -97,7 +97,7 @@ impl System {
     }
 }
 
-async fn every_port_keeps_its_contract(aws: &Aws) {
+async fn every_port_keeps_its_contract(stack: &Stack, aws: &Aws) {
     println!("the contract of every port");
     contract::ledger(&aws.ledger().unwrap()).await;
     contract::endpoints(&aws.endpoints().unwrap()).await;
@@ -109,23 +109,31 @@ async fn every_port_keeps_its_contract(aws: &Aws) {
         archive.get(name).await.unwrap()
     })
     .await;
+    let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
+    contract::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
+        streamed(&kinesis, input).await
+    })
+    .await;
 }
 
-async fn records_beyond_the_limits_of_one_call_all_arrive(aws: &Aws) {
-    // 1,001 requests that nobody scores: three calls by their number.
-    let stream = aws.stream("INPUT_STREAM").unwrap();
-    let endpoint = contract::samples::endpoint();
-    let record = |i: usize| {
-        let envelope = contract::samples::envelope(&endpoint);
-        let payload = Json::parse(&i.to_string()).unwrap();
-        let data = rendezvous_core::RequestMessage::write(&envelope, &payload).unwrap();
-        Record { key: envelope.key.clone(), data }
-    };
-    let records = (0..MANY).map(record).collect();
-    stream.put(records, now() + Duration::from_mins(1)).await.unwrap();
+/// The data of every record on a stream.
+async fn streamed(kinesis: &aws_sdk_kinesis::Client, name: &str) -> Vec<Bytes> {
+    let shards = kinesis.list_shards().stream_name(name).send().await.unwrap();
+    let mut data = Vec::new();
+    for shard in shards.shards() {
+        let start = kinesis.get_shard_iterator().stream_name(name).shard_id(shard.shard_id());
+        let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
+        let mut next = start.shard_iterator;
+        while let Some(iterator) = next {
+            let read = kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
+            data.extend(
+                read.records.iter().map(|record| Bytes::copy_from_slice(record.data.as_ref())),
+            );
+            next = read.next_shard_iterator.filter(|_| !read.records.is_empty());
+        }
+    }
+    data
 }
-
-const MANY: usize = 1_001;
 
 async fn an_unknown_endpoint_is_not_found(system: &System) {
     let mut client = system.stack.client().await;
@@ -289,7 +297,7 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
 async fn every_request_is_in_the_archive_byte_for_byte(system: &System, asked: &[Asked]) {
     println!("the archive");
     let mut requests = Table::new(system, "requests");
-    requests.read_until(|ids| ids.len() >= MANY + asked.len()).await;
+    requests.read_until(|ids| ids.len() >= contract::STREAMED + asked.len()).await;
     let payloads: BTreeMap<&str, &str> = requests
         .rows
         .iter()

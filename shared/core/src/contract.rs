@@ -4,7 +4,7 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "it is there to panic")]
 
-use std::{slice, sync::Arc};
+use std::{collections::HashSet, slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -13,9 +13,11 @@ use crate::{
     endpoint::Endpoint,
     json::Json,
     mailbox::{Mailbox, Score},
-    message::Envelope,
+    message::{Envelope, RequestMessage},
     names::{EndpointName, RequestId},
-    ports::{Archive, Consistency, EndpointTable, Ledger, OutcomeTable, Proposal, Stored},
+    ports::{
+        Archive, Consistency, EndpointTable, Ledger, OutcomeTable, Proposal, Record, Stored, Stream,
+    },
 };
 
 /// The rules of the ledger.
@@ -176,6 +178,26 @@ pub async fn outcomes<T: OutcomeTable>(
         table.put(&endpoint.name, id, outcome.clone(), now()).await.expect("kept");
         assert_eq!(look(table, &endpoint.name, id).await, Some(outcome));
     }
+}
+
+/// How many requests [`stream`] puts on a stream, of an endpoint that nobody serves: more than any
+/// stream takes in two calls.
+pub const STREAMED: usize = 1_001;
+
+/// The rules of a stream: `look` reads the data of all of its records.
+pub async fn stream<S: Stream>(stream: &S, look: impl AsyncFn(&S) -> Vec<Bytes>) {
+    let endpoint = samples::endpoint();
+    let record = |i: usize| {
+        let envelope = samples::envelope(&endpoint);
+        let payload = Json::parse(&i.to_string()).expect("JSON");
+        let data = RequestMessage::write(&envelope, &payload).expect("a message");
+        Record { key: envelope.key.clone(), data }
+    };
+    let records: Vec<Record> = (0..STREAMED).map(record).collect();
+    stream.put(records.clone(), now() + Duration::from_mins(1)).await.expect("taken");
+    let found: HashSet<Bytes> = look(stream).await.into_iter().collect();
+    let lost = records.iter().filter(|record| !found.contains(&record.data)).count();
+    assert_eq!(lost, 0, "records that were taken are on the stream, byte for byte");
 }
 
 /// The rules of the archive: `look` reads a file back.

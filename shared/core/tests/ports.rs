@@ -15,7 +15,10 @@ use rendezvous_core::{
     Configuration, Decision, Endpoint, EndpointName, Endpoints, Envelope, Kind, Mailbox, Reason,
     Score, Timestamp, Unavailable, clock, contract,
     contract::samples,
-    memory::{MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, Trouble},
+    memory::{
+        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position,
+        Trouble,
+    },
     now,
     ports::{EndpointTable, Ledger},
     settle::{Standing, settle},
@@ -37,6 +40,22 @@ async fn the_memory_outcomes_keep_the_contract() {
         table.get(endpoint, id).map(|outcome| outcome.outcome)
     };
     contract::outcomes(&MemoryOutcomes::default(), look).await;
+}
+
+#[tokio::test]
+async fn the_memory_stream_keeps_the_contract() {
+    let stream = MemoryStream::new("s", 2);
+    let lanes = stream.subscribe(Position::TrimHorizon, 1);
+    contract::stream(&stream, async |_| {
+        let mut data = Vec::new();
+        // A thousand keys: none of the shards is empty.
+        for lane in &lanes {
+            let records = lane.next(contract::STREAMED, usize::MAX, Duration::ZERO).await;
+            data.extend(records.iter().map(|record| record.data.clone()));
+        }
+        data
+    })
+    .await;
 }
 
 #[tokio::test]
