@@ -1,9 +1,6 @@
 //! What stands on a stream, as the events in which Lambda hands it to a function.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use aws_lambda_events::{
     dynamodb::{self, EventRecord, StreamViewType},
@@ -13,9 +10,16 @@ use aws_lambda_events::{
 };
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rendezvous_core::memory::{Change, StoredRecord};
+use rendezvous_aws::items::{
+    ledger,
+    outcome::{self, Reported},
+};
+use rendezvous_core::{
+    Mailbox,
+    memory::{Change, StoredRecord},
+};
 use serde::Serialize;
-use serde_dynamo::{AttributeValue, Item};
+use serde_dynamo::Item;
 
 /// What the records of a stream carry: it decides which event a function gets, and which answer it
 /// gives.
@@ -119,29 +123,20 @@ impl Carried for Change {
 
 /// The keys of a changed item, and what of it a function may need.
 fn images(change: &Change) -> (Item, Item) {
-    let text = |name: &str, text: String| (name.to_owned(), AttributeValue::S(text));
-    // Envelopes and decisions are made of texts and numbers: they can always be written as JSON.
-    let json =
-        |name: &str, value: serde_json::Result<String>| text(name, value.unwrap_or_default());
-    let (keys, rest): (Vec<_>, Vec<_>) = match change {
-        Change::Decided { envelope, decision } => (
-            vec![text("id", envelope.id.to_string())],
-            vec![
-                json("envelope", serde_json::to_string(&**envelope)),
-                json("decision", serde_json::to_string(&**decision)),
-            ],
-        ),
-        Change::Reported { endpoint, id, outcome } => (
-            vec![text("request", id.to_string()), text("endpoint", endpoint.to_string())],
-            vec![
-                text("outcome", outcome.outcome.as_str().to_owned()),
-                (
-                    "reported_us".to_owned(),
-                    AttributeValue::N(outcome.reported.as_micros().to_string()),
-                ),
-            ],
-        ),
-    };
-    let item = |parts: HashMap<String, AttributeValue>| Item::from(parts);
-    (item(keys.iter().cloned().collect()), item(keys.into_iter().chain(rest).collect()))
+    match change {
+        Change::Decided { envelope, decision } => {
+            let mut mailbox = Mailbox::empty(envelope.clone());
+            mailbox.decision = Some(decision.clone());
+            (ledger::key(envelope.id), ledger::item(&mailbox))
+        }
+        Change::Reported { endpoint, id, outcome } => {
+            let reported = Reported {
+                request: *id,
+                endpoint: endpoint.clone(),
+                outcome: outcome.outcome.clone(),
+                reported: outcome.reported,
+            };
+            (outcome::key(*id, endpoint), outcome::item(&reported))
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Rendezvous on AWS: what a batch of stream records is and what is told to Lambda about it
-//! ([`batch`]), and, with the feature `sdk`, the ports on Kinesis, DynamoDB and S3 and all that a
-//! function's `main` needs to connect them ([`Aws`], [`lambda`], [`metrics`]).
+//! ([`batch`]), what the items of the tables hold ([`items`]), and, with the feature `sdk`, the
+//! ports on Kinesis, DynamoDB and S3 and all that a function's `main` needs to connect them
+//! ([`Aws`], [`lambda`], [`metrics`]).
 
 pub mod batch;
+pub mod items;
 
 #[cfg(feature = "sdk")]
 mod clients;
