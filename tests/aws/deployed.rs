@@ -19,7 +19,7 @@ use parquet::{
 };
 use rendezvous_aws::{Aws, DynamoLedger, S3Archive};
 use rendezvous_core::{
-    Mailbox, ModelId, RequestId, Timestamp, contract,
+    Mailbox, ModelId, RequestId, Timestamp, conformance,
     ports::{Consistency, Ledger},
 };
 use rendezvous_tests::tools::root;
@@ -34,7 +34,7 @@ const CLIENTS: usize = 4;
 async fn the_deployed_system_keeps_its_promises() {
     let stack = Stack::deploy().await;
     let aws = stack.ports();
-    every_port_keeps_its_contract(&stack, &aws).await;
+    every_port_conforms(&stack, &aws).await;
 
     let system = System::new(stack, &aws);
     an_unknown_endpoint_is_not_found(&system).await;
@@ -97,20 +97,21 @@ impl System {
     }
 }
 
-async fn every_port_keeps_its_contract(stack: &Stack, aws: &Aws) {
-    println!("the contract of every port");
-    contract::ledger(&aws.ledger().unwrap()).await;
-    contract::endpoints(&aws.endpoints().unwrap()).await;
-    contract::outcomes(&aws.outcomes().unwrap(), async |table, endpoint, id| {
+async fn every_port_conforms(stack: &Stack, aws: &Aws) {
+    println!("the conformance of every port");
+    let ledger = aws.ledger().unwrap();
+    conformance::ledger(&ledger, ledger.retention()).await;
+    conformance::endpoints(&aws.endpoints().unwrap()).await;
+    conformance::outcomes(&aws.outcomes().unwrap(), async |table, endpoint, id| {
         table.get(endpoint, id).await.unwrap()
     })
     .await;
-    contract::archive(&aws.archive().unwrap(), async |archive, name| {
+    conformance::archive(&aws.archive().unwrap(), async |archive, name| {
         archive.get(name).await.unwrap()
     })
     .await;
     let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
-    contract::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
+    conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
         streamed(&kinesis, input).await
     })
     .await;
@@ -297,7 +298,7 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
 async fn every_request_is_in_the_archive_byte_for_byte(system: &System, asked: &[Asked]) {
     println!("the archive");
     let mut requests = Table::new(system, "requests");
-    requests.read_until(|ids| ids.len() >= contract::STREAMED + asked.len()).await;
+    requests.read_until(|ids| ids.len() >= conformance::STREAMED + asked.len()).await;
     let payloads: BTreeMap<&str, &str> = requests
         .rows
         .iter()

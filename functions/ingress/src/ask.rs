@@ -117,8 +117,7 @@ impl<P: Ports> Ingress<P> {
             None => (id, None),
         };
         let envelope = Arc::new(envelope(id, &endpoint, &options, received));
-        let call =
-            Call { options, payload, endpoint, envelope, received, owner, repeat: false };
+        let call = Call { options, payload, endpoint, envelope, received, owner, repeat: false };
         self.answer(call).await
     }
 
@@ -267,8 +266,7 @@ impl<P: Ports> Ingress<P> {
         }
         let limit = self.time_to_send(envelope).min(self.settings.margin * 4);
         let given_up = give_up(&*self.ledger, endpoint, envelope, now());
-        let unsettled =
-            || Waited::unsettled(unavailable(endpoint, envelope, now()), Vec::new());
+        let unsettled = || Waited::unsettled(unavailable(endpoint, envelope, now()), Vec::new());
         let waited = match within("ledger", limit, given_up).await {
             Ok(RequestState::Settled(settled)) => settled.into(),
             // A model has scored it: it was sent, although the stream did not confirm it.
@@ -286,12 +284,7 @@ impl<P: Ports> Ingress<P> {
     }
 
     /// Answers without the models because of `cause`.
-    fn fall_back(
-        &self,
-        call: &Call,
-        cause: Unavailable,
-        waited: Waited,
-    ) -> Result<Asked, Refusal> {
+    fn fall_back(&self, call: &Call, cause: Unavailable, waited: Waited) -> Result<Asked, Refusal> {
         let Call { envelope, options, .. } = call;
         tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %cause, "the models cannot be asked");
         // An asynchronous caller reads the ledger later, so that only a commit counts.

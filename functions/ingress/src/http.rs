@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use self::{
     body::{
-        Choice, DecisionBody, EndpointBody, EndpointsBody, Health, MailboxBody, OpenBody, ScoreBody,
-        millis,
+        Choice, DecisionBody, EndpointBody, EndpointsBody, Health, MailboxBody, OpenBody,
+        ScoreBody, millis,
     },
     call::{Call, Wait},
     problem::Problem,
@@ -101,7 +101,12 @@ impl<P: Ports> HttpV1<P> {
         })
     }
 
-    async fn ask(&self, call: &Call, endpoint: EndpointName, id: RequestId) -> Result<Reply, Problem> {
+    async fn ask(
+        &self,
+        call: &Call,
+        endpoint: EndpointName,
+        id: RequestId,
+    ) -> Result<Reply, Problem> {
         let received = call.received(now());
         let (options, wait) = call.options()?;
         let payload = call.json(self.0.max_payload_bytes())?;

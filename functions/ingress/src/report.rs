@@ -35,6 +35,5 @@ impl<P: Ports> Ingress<P> {
 
 /// Whether there is a value at `pointer` (RFC 6901).
 fn resolves(json: &Json, pointer: &str) -> bool {
-    serde_json::from_str::<Value>(json.as_str())
-        .is_ok_and(|value| value.pointer(pointer).is_some())
+    serde_json::from_str::<Value>(json.as_str()).is_ok_and(|value| value.pointer(pointer).is_some())
 }

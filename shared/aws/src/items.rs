@@ -1,4 +1,4 @@
-//! The items of the ledger and of the table of outcomes: each attribute is described here once,
+//! The items of the ledger, of the table of outcomes and of the table of endpoints: each attribute is described here once,
 //! and everybody who writes or reads an item does it with these functions.
 //!
 //! An item is [`serde_dynamo`]'s, as in the events of a table's change stream; it needs no SDK.
@@ -10,8 +10,8 @@ use std::{
 };
 
 use rendezvous_core::{
-    Decision, EndpointName, Envelope, Failure, Invalid, Json, Mailbox, ModelId, RequestId, Score,
-    Timestamp, mailbox::Opening,
+    Configuration, Decision, EndpointName, Envelope, Failure, Invalid, Json, Mailbox, ModelId,
+    Provenance, Publication, RequestId, Score, Timestamp, mailbox::Opening,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_dynamo::{AttributeValue, Item};
@@ -96,6 +96,12 @@ pub mod ledger {
     /// Opening: whether the stream has accepted the request. Written by ingress: false when it
     /// opens the mailbox, true once the stream has accepted the request.
     pub const ACCEPTED: Attribute<bool> = boolean("accepted");
+    /// Opening: identifies the caller. Written by ingress for requests with an idempotency key; absent
+    /// in items written before version 0.2.
+    pub const OWNER: Attribute<[u8; 16]> = binary("owner");
+    /// Opening: `received_us` of the envelope that the mailbox was last opened with. Written with the
+    /// envelope by ingress; absent in items written before version 0.2.
+    pub const OPENED: Attribute<Timestamp> = time("opened_us");
 
     /// Before a model's id: the attribute (M) that holds the model's entry, that is, its score or
     /// its failure. Written once for each model, by rendezvous, before the decision.
@@ -112,17 +118,28 @@ pub mod ledger {
 
     /// The attributes of an opening, as ingress writes them. [`read_opening`] reads them.
     pub fn opening(opening: &Opening) -> Attributes {
-        let Opening { payload_sha256, accepted } = opening;
+        let Opening { payload_sha256, owner, opened, accepted } = opening;
         let mut attributes = Attributes::new();
         PAYLOAD_SHA256.put(payload_sha256, &mut attributes);
         ACCEPTED.put(accepted, &mut attributes);
+        if let Some(owner) = owner {
+            OWNER.put(owner, &mut attributes);
+        }
+        if let Some(opened) = opened {
+            OPENED.put(opened, &mut attributes);
+        }
         attributes
     }
 
     /// The opening; `None` where the mailbox was created by a score or a decision.
     pub fn read_opening(item: &Attributes) -> Result<Option<Opening>, Invalid> {
         let Some(payload_sha256) = PAYLOAD_SHA256.find(item)? else { return Ok(None) };
-        Ok(Some(Opening { payload_sha256, accepted: ACCEPTED.find(item)?.unwrap_or(false) }))
+        Ok(Some(Opening {
+            payload_sha256,
+            owner: OWNER.find(item)?,
+            opened: OPENED.find(item)?,
+            accepted: ACCEPTED.find(item)?.unwrap_or(false),
+        }))
     }
 
     /// The key of a request's item.
@@ -255,6 +272,74 @@ pub mod outcome {
     }
 }
 
+/// The table of endpoints: one item for each published version, written once, and for each endpoint
+/// one pointer item that names the current version. Written by whoever publishes.
+pub mod endpoint {
+    use super::{
+        Attribute, Attributes, Configuration, EndpointName, Invalid, Provenance, Publication,
+        Timestamp, json, text, time, unsigned,
+    };
+
+    /// The `version` of the pointer item.
+    pub const POINTER: u64 = 0;
+
+    /// The endpoint's name: the partition key.
+    pub const NAME: Attribute<EndpointName> = text("name");
+    /// The version, 1, 2, …, or [`POINTER`]: the sort key.
+    pub const VERSION: Attribute<u64> = unsigned("version");
+    /// Pointer: the current version.
+    pub const CURRENT: Attribute<u64> = unsigned("current");
+    /// Version: the configuration.
+    pub const CONFIGURATION: Attribute<Configuration> = json("configuration");
+    /// Version: when it was published.
+    pub const PUBLISHED: Attribute<Timestamp> = time("published_us");
+    /// Version: who published it and why. Absent in items written before version 0.2.
+    pub const PROVENANCE: Attribute<Provenance> = json("provenance");
+    /// Version: the version that it replaced. Absent for the first, and in items written before
+    /// version 0.2.
+    pub const REPLACED: Attribute<u64> = unsigned("replaced");
+
+    /// The key of an item.
+    pub fn key(name: &EndpointName, version: u64) -> Attributes {
+        let mut key = Attributes::new();
+        NAME.put(name, &mut key);
+        VERSION.put(&version, &mut key);
+        key
+    }
+
+    /// The item of a version.
+    pub fn version(
+        name: &EndpointName,
+        configuration: &Configuration,
+        publication: &Publication,
+    ) -> Attributes {
+        let Publication { version, provenance, published, replaced } = publication;
+        let mut item = key(name, *version);
+        CONFIGURATION.put(configuration, &mut item);
+        PUBLISHED.put(published, &mut item);
+        if let Some(provenance) = provenance {
+            PROVENANCE.put(provenance, &mut item);
+        }
+        if let Some(replaced) = replaced {
+            REPLACED.put(replaced, &mut item);
+        }
+        item
+    }
+
+    /// The publication that the item of a version records.
+    pub fn publication(item: &Attributes) -> Result<Publication, Invalid> {
+        let version = VERSION.get(item)?;
+        // Before version 0.2 every version replaced the one before it.
+        let before = version.checked_sub(1).filter(|before| *before > 0);
+        Ok(Publication {
+            version,
+            provenance: PROVENANCE.find(item)?,
+            published: PUBLISHED.get(item)?,
+            replaced: REPLACED.find(item)?.or(before),
+        })
+    }
+}
+
 /// A text (S).
 const fn text<T: Display + FromStr<Err = Invalid>>(name: &'static str) -> Attribute<T> {
     Attribute::new(
@@ -289,6 +374,20 @@ const fn opaque(name: &'static str) -> Attribute<Json> {
 /// A whole number (N).
 const fn whole(name: &'static str) -> Attribute<i64> {
     Attribute::new(name, "N", |value| AttributeValue::N(value.to_string()), n)
+}
+
+/// A whole number that is not negative (N).
+const fn unsigned(name: &'static str) -> Attribute<u64> {
+    Attribute::new(
+        name,
+        "N",
+        |value| AttributeValue::N(value.to_string()),
+        |value| {
+            let number = n(value)?;
+            let negative = |_| Invalid::new("a negative number");
+            Some(number.and_then(|number| u64::try_from(number).map_err(negative)))
+        },
+    )
 }
 
 /// An instant (N), in microseconds since the epoch.
@@ -381,7 +480,12 @@ mod tests {
         };
         Mailbox {
             envelope: envelope.into(),
-            opening: Some(Opening { payload_sha256: [7; 32], accepted: true }),
+            opening: Some(Opening {
+                payload_sha256: [7; 32],
+                owner: Some([9; 16]),
+                opened: Some(time(1_763_794_344_123_456)),
+                accepted: true,
+            }),
             scores: vec![
                 score("a@1", 100, Err(Failure::new(FailureKind::TimedOut, "after 5 s"))),
                 score("b@1", 200, Ok(json("{\"p\": 0.50,\"p\":1e400}"))),
@@ -411,6 +515,8 @@ mod tests {
             "expires_at": { "N": "1763797945" },
             "payload_sha256": { "B": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=" },
             "accepted": { "BOOL": true },
+            "owner": { "B": "CQkJCQkJCQkJCQkJCQkJCQ==" },
+            "opened_us": { "N": "1763794344123456" },
             "model:a@1": { "M": {
                 "started_us": { "N": "99" },
                 "finished_us": { "N": "100" },

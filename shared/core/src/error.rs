@@ -84,13 +84,11 @@ pub async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, Unavailable>>,
 ) -> Result<T, Unavailable> {
-    match timeout(limit, call).await {
-        Ok(result) => result,
-        Err(_) => {
-            let detail = format!("no answer within {} ms", limit.as_millis());
-            Err(Unavailable::timed_out(dependency, detail))
-        }
+    if let Ok(result) = timeout(limit, call).await {
+        return result;
     }
+    let detail = format!("no answer within {} ms", limit.as_millis());
+    Err(Unavailable::timed_out(dependency, detail))
 }
 
 #[cfg(test)]

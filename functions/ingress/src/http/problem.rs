@@ -18,10 +18,17 @@ pub(super) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<RequestId>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failures: Vec<Choice>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    failures: Box<[Choice]>,
     #[serde(skip)]
-    header: Option<(&'static str, &'static str)>,
+    header: Option<Header>,
+}
+
+/// The header that goes with a problem.
+#[derive(Debug)]
+enum Header {
+    Allow(&'static str),
+    RetryAfterASecond,
 }
 
 fn problem_type<S: Serializer>(kind: &&str, to: S) -> Result<S::Ok, S::Error> {
@@ -36,7 +43,7 @@ impl Problem {
         detail: String,
     ) -> Self {
         let status = status.as_u16();
-        Self { kind, title, status, detail, request: None, failures: Vec::new(), header: None }
+        Self { kind, title, status, detail, request: None, failures: Box::default(), header: None }
     }
 
     pub(super) fn malformed(detail: String) -> Self {
@@ -69,7 +76,7 @@ impl Problem {
             "The method is not allowed here",
             format!("Use {expected}, not {method}."),
         );
-        Self { header: Some(("allow", allowed)), ..problem }
+        Self { header: Some(Header::Allow(allowed)), ..problem }
     }
 
     /// A dependency that is rate-limited or unavailable; the client may try again.
@@ -81,7 +88,7 @@ impl Problem {
         };
         let detail = format!("The {}. Try again in a second.", cause.summary());
         tracing::warn!(%cause, "a dependency is unavailable");
-        Self { header: Some(("retry-after", "1")), ..Self::new(status, kind, title, detail) }
+        Self { header: Some(Header::RetryAfterASecond), ..Self::new(status, kind, title, detail) }
     }
 
     /// Names the request that it is about, unless that is known already.
@@ -90,7 +97,7 @@ impl Problem {
     }
 
     /// Says why each choice gave no answer.
-    pub(super) fn because(self, failures: Vec<Choice>) -> Self {
+    pub(super) fn because(self, failures: Box<[Choice]>) -> Self {
         Self { failures, ..self }
     }
 
@@ -101,8 +108,12 @@ impl Problem {
         tracing::info!(request, status, kind, detail, "a call is refused");
         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = typed_response(status, &self, "application/problem+json");
-        if let Some((name, value)) = self.header {
-            set_header(&mut response.headers, name, value);
+        match self.header {
+            Some(Header::Allow(methods)) => set_header(&mut response.headers, "allow", methods),
+            Some(Header::RetryAfterASecond) => {
+                set_header(&mut response.headers, "retry-after", "1");
+            }
+            None => {}
         }
         response
     }

@@ -198,8 +198,8 @@ impl MemoryLedger {
         let former = part.entries.get(&id).map(|entry| &entry.mailbox);
         let former = former.filter(|mailbox| !self.is_past_retention(&mailbox.envelope));
         if former.is_none() && !write.opens() {
-            let past = self.is_past_retention(&write.envelope);
-            if past || part.may_have_forgotten(&write.envelope) {
+            let expired = self.is_past_retention(&write.envelope);
+            if expired || part.may_have_forgotten(&write.envelope) {
                 return Ok(Written::Forgotten);
             }
         }

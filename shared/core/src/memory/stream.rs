@@ -262,7 +262,7 @@ impl Stream for MemoryStream {
                     return Ok(());
                 }
                 Err(cause) if cause.is_throttled() && now() + BACKOFF < until => {
-                    sleep(BACKOFF).await
+                    sleep(BACKOFF).await;
                 }
                 Err(cause) => {
                     return Err(Rejected { indexes: (0..records.len()).collect(), cause });

@@ -21,8 +21,10 @@ const OUTCOMES: &str = "outcomes table";
 #[derive(Debug, Default)]
 pub struct MemoryEndpoints {
     pub outage: Outage,
-    versions: Mutex<BTreeMap<EndpointName, Vec<(Arc<Endpoint>, Publication)>>>,
+    versions: Mutex<BTreeMap<EndpointName, Vec<Version>>>,
 }
+
+type Version = (Arc<Endpoint>, Publication);
 
 impl MemoryEndpoints {
     /// Every endpoint's current version, by name.
