@@ -32,8 +32,9 @@ impl Python {
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment.folder));
         run(environment
             .command("pip")
-            .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes"])
-            .arg("--requirement")
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            // The file is complete: it names every dependency.
+            .args(["--require-hashes", "--no-deps", "--requirement"])
             .arg(requirements));
         fs::write(installed, wanted).unwrap();
         environment
