@@ -11,6 +11,7 @@ use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
 use bytes::Bytes;
 use chrono::DateTime;
 use fastrand::Rng;
+use rendezvous_archive::write;
 use rendezvous_core::{
     Arm, Configuration, Envelope, Json, RequestId, RequestMessage, ScoreMessage, Timestamp,
     contract::samples::CONFIGURATION,
@@ -18,17 +19,13 @@ use rendezvous_core::{
     memory::MemoryEndpoints,
     ports::{Archive, EndpointTable, Stored, Unavailable},
 };
-use rendezvous_decoy::{
-    Decoy, Stream,
-    rows::{RequestRow, ScoreRow},
-    table,
-};
+use rendezvous_decoy::{Decoy, Stream, rows};
 use tokio::{runtime::Builder, time::Instant};
 
-/// A batch of this size is the largest that Lambda hands over.
+/// The largest batch that Lambda delivers.
 const BATCH_BYTES: usize = 6_000_000;
 
-/// Keeps nothing, as an archive far away.
+/// Keeps nothing in this process, like an archive in S3.
 struct Sink;
 
 impl Archive for Sink {
@@ -49,7 +46,7 @@ fn main() {
         ("requests of 2 KB", Stream::Input, requests(text)),
         ("scores", Stream::Scores, scores()),
     ];
-    // Memory first: what comes later would hide what a batch takes.
+    // Memory first: the high-water mark does not fall again.
     for (name, stream, event) in &batches {
         let event = event.clone();
         let before = resident("VmRSS:");
@@ -68,20 +65,20 @@ fn main() {
         let records = &event.records;
         let file = match stream {
             Stream::Input => {
-                let rows = || records.iter().map(|r| RequestRow::read(r).unwrap().unwrap());
-                line("read", time(|| (), |()| rows().collect::<Vec<_>>()));
-                let all: Vec<_> = rows().collect();
+                let read = || records.iter().map(|r| rows::request(r).unwrap().unwrap());
+                line("read", time(|| (), |()| read().collect::<Vec<_>>()));
+                let all: Vec<_> = read().collect();
                 let all: Vec<_> = all.iter().collect();
-                line("sort, encode, compress", time(|| (), |()| table::write(&all).unwrap()));
-                table::write(&all).unwrap()
+                line("sort, encode, compress", time(|| (), |()| write(&all).unwrap()));
+                write(&all).unwrap()
             }
             Stream::Scores => {
-                let rows = || records.iter().map(|r| ScoreRow::read(r).unwrap().unwrap());
-                line("read", time(|| (), |()| rows().collect::<Vec<_>>()));
-                let all: Vec<_> = rows().collect();
+                let read = || records.iter().map(|r| rows::score(r).unwrap().unwrap());
+                line("read", time(|| (), |()| read().collect::<Vec<_>>()));
+                let all: Vec<_> = read().collect();
                 let all: Vec<_> = all.iter().collect();
-                line("sort, encode, compress", time(|| (), |()| table::write(&all).unwrap()));
-                table::write(&all).unwrap()
+                line("sort, encode, compress", time(|| (), |()| write(&all).unwrap()));
+                write(&all).unwrap()
             }
         };
         let whole = |event| runtime.block_on(decoy.handle_stream(*stream, event));
@@ -94,7 +91,7 @@ fn main() {
     }
 }
 
-/// The best time of many: what else runs on the machine only adds to it.
+/// The shortest of many times: other programs on the machine only add to it.
 fn time<I, O>(input: impl Fn() -> I, run: impl Fn(I) -> O) -> Duration {
     let once = |_| {
         let input = input();
@@ -114,7 +111,7 @@ fn resident(line: &str) -> usize {
     value.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// What counts as carried: of a request its payload, of a score, which is small, its record.
+/// The bytes that count: a request's payload, or, since a score is small, its whole record.
 fn payload(stream: Stream, record: &KinesisEventRecord) -> usize {
     let data = &record.kinesis.data;
     match stream {
@@ -192,7 +189,7 @@ fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> KinesisEvent {
     }
 }
 
-/// What the flights example asks.
+/// A payload of the flights example.
 fn flight(random: &mut Rng) -> String {
     let carrier = ["UA", "AA", "B6", "DL", "EV", "MQ"][random.usize(..6)];
     let origin = ["EWR", "JFK", "LGA"][random.usize(..3)];

@@ -7,23 +7,18 @@
 //! | changes of the ledger | `decisions` | the decision of a request |
 //! | changes of the table `outcomes` | `outcomes` | what a client has reported to be true |
 //!
-//! A batch becomes one Parquet file for each hour of arrival, nearly always one:
-//! `{table}/date=YYYY-MM-DD/hour=HH/{shard}-{first}-{last}-{digest}.parquet`, or without the shard
-//! where the event does not tell it. The digest is of the place of every row in the file: equal
-//! names mean equal rows, however a batch is cut, filtered, spread over lanes or read by a later
-//! version of this code. A file is written once, so that a batch that comes again changes nothing,
-//! and one that comes again otherwise cut adds files with rows that are there already, which the
-//! analysts' views count once. Records that cannot be read are kept whole, one file a batch,
-//! `quarantine/{source}/{shard}-{first}-{last}-{digest}.ndjson`.
+//! A batch becomes one Parquet file for each hour of arrival, nearly always one; see
+//! [`rendezvous_archive::files`] for their names. Records that are permanently unreadable, or
+//! unwritable as Parquet, are kept whole in quarantine, one file for each batch, and the others are
+//! archived. Only while a dependency is unavailable is a batch not acknowledged: then all of it is
+//! delivered again.
 
 mod quarantine;
 pub mod rows;
-pub mod table;
 mod value;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt::Write,
     sync::Arc,
     time::Duration,
 };
@@ -34,18 +29,20 @@ use aws_lambda_events::{
     kinesis::KinesisEvent,
 };
 use bytes::Bytes;
-use chrono::DateTime;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
-use rendezvous_aws::batch::{self, Place};
+use rendezvous_archive::{
+    Unwritable,
+    files::{self, Hour},
+    write,
+};
+use rendezvous_aws::batch;
 use rendezvous_core::{
-    Endpoint, EndpointName, Endpoints, Invalid, Unavailable, now,
+    Endpoint, EndpointName, Endpoints, Invalid, Timestamp, Unavailable, now,
     ports::{Archive, EndpointTable, Stored},
 };
-use sha2::{Digest, Sha256};
 
 use quarantine::Record;
-use rows::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
-use table::{Row, Version};
+use rows::{Evaluate, Version};
 
 /// The Lambda function of the decoy.
 pub struct Decoy<A, E> {
@@ -87,12 +84,12 @@ impl Table {
     }
 }
 
-/// What came of one batch, for metrics. Files that were stored by an earlier attempt do not count.
+/// What became of one batch, for metrics. Files that an earlier attempt has stored do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Archived {
     /// Rows in the new files.
     pub rows: usize,
-    /// Records that could not be read, newly kept in quarantine.
+    /// Records that are permanently unreadable or unwritable, newly kept in quarantine.
     pub quarantined: usize,
     /// New files, quarantine included.
     pub files: usize,
@@ -100,16 +97,6 @@ pub struct Archived {
     pub bytes: usize,
     /// From the arrival of the oldest record to now.
     pub lag: Duration,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    #[error("cannot write Parquet: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
-    #[error("cannot write JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 /// A file to store, and what is in it.
@@ -120,7 +107,10 @@ struct File {
     quarantined: usize,
 }
 
-/// How many configurations are asked for at a time.
+/// A row, and the index of its record in the batch.
+type Indexed<R> = (usize, R);
+
+/// How many configurations are read at a time.
 const READS_AT_ONCE: usize = 16;
 
 impl<A: Archive, E: EndpointTable> Decoy<A, E> {
@@ -128,8 +118,8 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
         Self { archive, endpoints: Endpoints::new(endpoints) }
     }
 
-    /// Archives a batch of a stream. It is acknowledged when all of it is stored; else all of it
-    /// comes again.
+    /// Archives a batch of a stream. The batch is acknowledged when every record is in a file that
+    /// is stored; else Lambda delivers all of it again.
     pub async fn handle_stream(
         &self,
         stream: Stream,
@@ -137,8 +127,8 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
     ) -> (KinesisEventResponse, Archived) {
         let (source, records) = (stream.as_str(), &event.records);
         let (stored, archived) = match stream {
-            Stream::Input => self.archive(source, records, RequestRow::read).await,
-            Stream::Scores => self.archive(source, records, ScoreRow::read).await,
+            Stream::Input => self.archive(source, records, rows::request, write).await,
+            Stream::Scores => self.archive(source, records, rows::score, write).await,
         };
         let failed = (!stored).then_some(0);
         (batch::response(&event, failed.into_iter()), archived)
@@ -152,79 +142,84 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
     ) -> (DynamoDbEventResponse, Archived) {
         let (source, records) = (table.as_str(), &event.records);
         let (stored, archived) = match table {
-            Table::Ledger => self.archive(source, records, DecisionRow::read).await,
-            Table::Outcomes => self.archive(source, records, OutcomeRow::read).await,
+            Table::Ledger => self.archive(source, records, rows::decision, write).await,
+            Table::Outcomes => self.archive(source, records, rows::outcome, write).await,
         };
         let failed = (!stored).then_some(0);
         (batch::changes_response(&event, failed.into_iter()), archived)
     }
 
-    /// Says whether every record is in a file that is stored.
-    async fn archive<'a, T: Record, R: Row>(
+    /// Returns whether every record is in a file that is stored.
+    async fn archive<'a, T: Record, R: Evaluate>(
         &self,
         source: &str,
         records: &'a [T],
         read: impl Fn(&'a T) -> Result<Option<R>, Invalid> + Send,
+        write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> (bool, Archived) {
         let oldest = records.iter().map(|record| record.place().arrived).min();
         let lag = oldest.map_or(Duration::ZERO, |oldest| now().since(oldest));
         let mut archived = Archived { lag, ..Archived::default() };
-        let stored = match self.files(source, records, read).await {
-            Ok(files) => self.store(&files, &mut archived).await.map_err(Failure::from),
-            Err(failure) => Err(failure),
+        let stored = match self.files(source, records, read, write).await {
+            Ok(files) => self.store(&files, &mut archived).await,
+            Err(unavailable) => Err(unavailable),
         };
         match &stored {
             Ok(()) => tracing::debug!(source, records = records.len(), ?archived, "archived"),
-            Err(failure) => {
-                tracing::error!(source, records = records.len(), %failure, "a batch comes again");
+            Err(unavailable) => {
+                tracing::error!(
+                    source,
+                    records = records.len(),
+                    %unavailable,
+                    "a batch is not archived and will be delivered again"
+                );
             }
         }
         (stored.is_ok(), archived)
     }
 
     /// The files that a batch becomes.
-    async fn files<'a, T: Record, R: Row>(
+    async fn files<'a, T: Record, R: Evaluate>(
         &self,
         source: &str,
         records: &'a [T],
         read: impl Fn(&'a T) -> Result<Option<R>, Invalid> + Send,
-    ) -> Result<Vec<File>, Failure> {
-        let (mut rows, mut unreadable) = (Vec::with_capacity(records.len()), Vec::new());
-        for record in records {
+        write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
+    ) -> Result<Vec<File>, Unavailable> {
+        let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), BTreeMap::new());
+        for (index, record) in records.iter().enumerate() {
             match read(record) {
-                Ok(row) => rows.extend(row),
-                Err(invalid) => unreadable.push((record, invalid)),
+                Ok(row) => rows.extend(row.map(|row| (index, row))),
+                Err(invalid) => drop(rejected.insert(index, invalid)),
             }
         }
         self.evaluate(&mut rows).await?;
-        let mut hours: BTreeMap<i64, Vec<&R>> = BTreeMap::new();
+        let mut hours: BTreeMap<Hour, Vec<&Indexed<R>>> = BTreeMap::new();
         for row in &rows {
-            hours.entry(row.place().arrived.as_micros().div_euclid(HOUR)).or_default().push(row);
+            hours.entry(Hour::of(arrived(&records[row.0]))).or_default().push(row);
         }
         let mut files = Vec::with_capacity(hours.len() + 1);
         for (hour, rows) in hours {
-            let folder = DateTime::from_timestamp_micros(hour * HOUR).unwrap_or_default();
-            let folder = folder.format("date=%Y-%m-%d/hour=%H");
-            let name = name(rows.iter().map(|row| row.place().clone()));
-            let name = format!("{}/{folder}/{name}.parquet", R::TABLE);
-            files.push(File { name, rows: rows.len(), quarantined: 0, body: table::write(&rows)? });
+            table_files(hour, records, &rows, &write, &mut files, &mut rejected);
         }
-        if !unreadable.is_empty() {
-            let name = name(unreadable.iter().map(|(record, _)| record.place()));
-            let name = format!("quarantine/{source}/{name}.ndjson");
-            // Their reasons may quote them, so that they stand only beside them.
-            tracing::warn!(name, records = unreadable.len(), "unreadable records are kept");
-            let body = quarantine::write(&unreadable)?;
-            files.push(File { name, rows: 0, quarantined: unreadable.len(), body });
+        if !rejected.is_empty() {
+            let places = rejected.keys().map(|index| place(&records[*index]));
+            let name = files::quarantine_file(source, places);
+            // A reason may quote its record, so it is written only beside the record.
+            tracing::warn!(name, records = rejected.len(), "records are kept in quarantine");
+            let lines = rejected.iter().map(|(index, invalid)| (&records[*index], invalid));
+            let body = quarantine::write(lines);
+            files.push(File { name, rows: 0, quarantined: rejected.len(), body });
         }
         Ok(files)
     }
 
-    /// Gives each row its value. Where a configuration is not known there is none; while the table
-    /// of configurations cannot be read, nothing is archived.
-    async fn evaluate<R: Row>(&self, rows: &mut [R]) -> Result<(), Unavailable> {
+    /// Sets the value of each row. A row whose configuration does not exist has none; while the
+    /// table of configurations cannot be read, nothing is archived.
+    async fn evaluate<R: Evaluate>(&self, rows: &mut [Indexed<R>]) -> Result<(), Unavailable> {
         let key = |row: &R| Some((row.endpoint().clone(), row.version()?));
-        let wanted: BTreeSet<(EndpointName, Version)> = rows.iter().filter_map(key).collect();
+        let wanted: BTreeSet<(EndpointName, Version)> =
+            rows.iter().filter_map(|(_, row)| key(row)).collect();
         let known: HashMap<(EndpointName, Version), Option<Arc<Endpoint>>> = stream::iter(wanted)
             .map(|(name, version)| async move {
                 let endpoint = match version {
@@ -236,7 +231,7 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
             .buffer_unordered(READS_AT_ONCE)
             .try_collect()
             .await?;
-        for row in rows {
+        for (_, row) in rows {
             if let Some(Some(endpoint)) = key(row).and_then(|key| known.get(&key)) {
                 row.evaluate(&endpoint.configuration);
             }
@@ -244,7 +239,7 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
         Ok(())
     }
 
-    /// Stores the files, all at once; those that were not stored before go into `archived`.
+    /// Stores the files, all at once, and counts those in `archived` that are new.
     async fn store(&self, files: &[File], archived: &mut Archived) -> Result<(), Unavailable> {
         let puts = files.iter().map(|file| self.archive.put(&file.name, file.body.clone()));
         let mut result = Ok(());
@@ -265,32 +260,132 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
     }
 }
 
-/// An hour in microseconds.
-const HOUR: i64 = 3_600_000_000;
+/// The files of the rows that arrived within an hour: one, unless some rows cannot be written. Then
+/// each half is written on its own, and so on, until such rows are alone and are `rejected`.
+///
+/// The division depends on the rows only: a batch that is delivered again becomes the same files.
+fn table_files<T: Record, R: Evaluate>(
+    hour: Hour,
+    records: &[T],
+    rows: &[&Indexed<R>],
+    write: &impl Fn(&[&R]) -> Result<Bytes, Unwritable>,
+    files: &mut Vec<File>,
+    rejected: &mut BTreeMap<usize, Invalid>,
+) {
+    let body = write(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>());
+    match (body, rows) {
+        (_, []) => {}
+        (Ok(body), rows) => {
+            let places = rows.iter().map(|(index, _)| place(&records[*index]));
+            let name = files::table_file::<R>(hour, places);
+            files.push(File { name, rows: rows.len(), quarantined: 0, body });
+        }
+        (Err(unwritable), [(index, _)]) => {
+            rejected.insert(*index, Invalid::new(unwritable.to_string()));
+        }
+        (Err(unwritable), rows) => {
+            tracing::warn!(%unwritable, rows = rows.len(), "rows are divided to isolate the cause");
+            let (first, second) = rows.split_at(rows.len() / 2);
+            table_files(hour, records, first, write, files, rejected);
+            table_files(hour, records, second, write, files, rejected);
+        }
+    }
+}
 
-/// `{shard}-{first}-{last}-{digest}` of records in the order of their stream, see the module.
-fn name<'a>(mut places: impl Iterator<Item = Place<'a>>) -> String {
-    let Some(first) = places.next() else { return String::new() };
-    let mut digest = Sha256::new();
-    let mut add = |place: &Place| {
-        // An event without ids still tells sequence numbers.
-        digest.update(if place.event_id.is_empty() { place.sequence } else { place.event_id });
-        digest.update([0]);
-    };
-    add(&first);
-    let mut last = first.sequence;
-    for place in places {
-        add(&place);
-        last = place.sequence;
+fn arrived(record: &impl Record) -> Timestamp {
+    record.place().arrived
+}
+
+fn place(record: &impl Record) -> files::Place<'_> {
+    let batch::Place { shard, sequence, event_id, .. } = record.place();
+    files::Place { shard, sequence_number: sequence, event_id }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::kinesis::KinesisEventRecord;
+    use chrono::DateTime;
+    use rendezvous_archive::{RequestRow, read};
+    use rendezvous_core::memory::{MemoryArchive, MemoryEndpoints};
+
+    use super::*;
+
+    fn record(number: i64, arrived: i64) -> KinesisEventRecord {
+        let id = format!("0199aaaa-0000-7000-8000-{number:012}");
+        let mut record = KinesisEventRecord::default();
+        record.kinesis.data.0 = format!(
+            "{{\"v\":1,\"envelope\":{{\"id\":\"{id}\",\"endpoint\":\"e\",\"config\":1,\"arm\":\"main\",\
+             \"key\":\"k\",\"received_us\":1,\"deadline_us\":2}},\"payload\":{number}}}"
+        )
+        .into_bytes();
+        record.kinesis.sequence_number = format!("{number:020}");
+        record.event_id = Some(format!("shardId-000000000000:{number:020}"));
+        *record.kinesis.approximate_arrival_timestamp =
+            DateTime::from_timestamp_micros(arrived).unwrap();
+        record
     }
-    let mut name = String::new();
-    if !first.shard.is_empty() {
-        name = [first.shard, "-"].concat();
+
+    /// Fails like the Parquet writer, of which no row is known that it refuses.
+    fn refuse(bad: &[&str], rows: &[&RequestRow<'_>]) -> Result<Bytes, Unwritable> {
+        if rows.iter().any(|row| bad.contains(&&*row.payload)) {
+            let error = parquet::errors::ParquetError::General("too odd".to_owned());
+            return Err(error.into());
+        }
+        write(rows)
     }
-    // Writing to a string cannot fail.
-    let _ = write!(name, "{}-{last}-", first.sequence);
-    for byte in &digest.finalize()[..8] {
-        let _ = write!(name, "{byte:02x}");
+
+    #[tokio::test]
+    async fn rows_that_cannot_be_written_are_kept_in_quarantine_and_all_others_are_archived() {
+        let archive = Arc::new(MemoryArchive::default());
+        let decoy = Decoy::new(archive.clone(), Arc::new(MemoryEndpoints::default()));
+        // Number 40 and later arrive in the next hour.
+        let records: Vec<_> = (0..50).map(|n| record(n, n / 40 * 3_600_000_000)).collect();
+        let bad = ["0", "17", "18", "49"];
+        let attempt = async || {
+            let write = |rows: &[&RequestRow<'_>]| refuse(&bad, rows);
+            decoy.archive("input", &records, rows::request, write).await
+        };
+        let (stored, archived) = attempt().await;
+        assert!(stored, "the batch would be delivered again for ever");
+        assert_eq!((archived.rows, archived.quarantined), (46, 4));
+
+        let files = archive.files();
+        let (tables, quarantine): (Vec<_>, Vec<_>) =
+            files.iter().partition(|(name, _)| name.starts_with("requests/"));
+        let mut numbers: Vec<i64> = Vec::new();
+        for (_, body) in &tables {
+            let rows: Vec<RequestRow<'_>> = read(body.clone()).unwrap();
+            numbers.extend(rows.iter().map(|row| row.payload.parse::<i64>().unwrap()));
+        }
+        numbers.sort_unstable();
+        let expected: Vec<i64> = (0..50).filter(|n| !bad.contains(&&*n.to_string())).collect();
+        assert_eq!(numbers, expected);
+        let [(name, lines)] = &quarantine[..] else { panic!("{quarantine:?}") };
+        let start =
+            "quarantine/input/shardId-000000000000-00000000000000000000-00000000000000000049-";
+        assert!(name.starts_with(start), "{name}");
+        let lines: Vec<serde_json::Value> = std::str::from_utf8(lines)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[1]["sequence_number"], format!("{:020}", 17));
+        assert!(lines[1]["reason"].as_str().unwrap().ends_with("too odd"), "{lines:?}");
+
+        // Delivered again, the batch becomes the same files.
+        let (stored, archived) = attempt().await;
+        assert!(stored && archived.files == 0, "{archived:?}");
     }
-    name
+
+    #[tokio::test]
+    async fn a_batch_of_nothing_but_unwritable_rows_is_acknowledged() {
+        let archive = Arc::new(MemoryArchive::default());
+        let decoy = Decoy::new(archive.clone(), Arc::new(MemoryEndpoints::default()));
+        let records = [record(1, 0), record(2, 0)];
+        let write = |rows: &[&RequestRow<'_>]| refuse(&["1", "2"], rows);
+        let (stored, archived) = decoy.archive("input", &records, rows::request, write).await;
+        assert!(stored);
+        assert_eq!((archived.rows, archived.quarantined, archived.files), (0, 2, 1));
+    }
 }

@@ -1,6 +1,7 @@
-//! Records that cannot be read, kept whole.
+//! Records that are permanently unreadable or unwritable, kept whole.
 //!
-//! One file a batch: a producer that sends nothing but garbage costs one put a batch, as any other.
+//! One file for each batch: a producer that sends nothing but garbage costs one put for each
+//! batch, like any other.
 
 use aws_lambda_events::{dynamodb::EventRecord, kinesis::KinesisEventRecord};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -47,8 +48,10 @@ impl Record for EventRecord {
     }
 }
 
-/// One line of JSON a record, with its reason.
-pub(crate) fn write<T: Record>(unreadable: &[(&T, Invalid)]) -> serde_json::Result<Bytes> {
+/// One line of JSON for each record, with its reason.
+pub(crate) fn write<'a, T: Record + 'a>(
+    rejected: impl Iterator<Item = (&'a T, &'a Invalid)>,
+) -> Bytes {
     #[derive(Serialize)]
     struct Line<'a> {
         reason: String,
@@ -60,7 +63,7 @@ pub(crate) fn write<T: Record>(unreadable: &[(&T, Invalid)]) -> serde_json::Resu
         kept: Kept<'a>,
     }
     let mut lines = Vec::new();
-    for (record, invalid) in unreadable {
+    for (record, invalid) in rejected {
         let Place { shard, sequence, arrived, .. } = record.place();
         let line = Line {
             reason: invalid.to_string(),
@@ -69,8 +72,20 @@ pub(crate) fn write<T: Record>(unreadable: &[(&T, Invalid)]) -> serde_json::Resu
             arrived_us: arrived,
             kept: record.kept(),
         };
-        serde_json::to_writer(&mut lines, &line)?;
-        lines.push(b'\n');
+        match serde_json::to_vec(&line) {
+            Ok(line) => {
+                lines.extend(line);
+                lines.push(b'\n');
+            }
+            // An event is read from JSON, so that it can be written as JSON. If it cannot, the
+            // failure is permanent: the other records must not wait for it.
+            Err(error) => tracing::error!(
+                shard,
+                sequence,
+                %error,
+                "a record cannot be written to quarantine and is lost"
+            ),
+        }
     }
-    Ok(lines.into())
+    lines.into()
 }

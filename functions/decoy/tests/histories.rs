@@ -1,5 +1,5 @@
-//! Nothing lost, and counted once: whatever happens to batches on their way, the analysts' views of
-//! the archive hold exactly what was sent.
+//! Nothing is lost and everything counts once: however batches are delivered, the analysts' views
+//! of the archive hold exactly what was sent.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -11,13 +11,14 @@ use aws_lambda_events::{dynamodb::EventRecord, kinesis::KinesisEventRecord};
 use common::*;
 use futures_util::future::join;
 use proptest::{collection::vec, prelude::*, sample::Index};
+use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
 use rendezvous_core::Timestamp;
 use rendezvous_decoy::{Archived, Stream, Table};
 use tokio::runtime::{Builder, Runtime};
 
 const SHARDS: usize = 2;
 
-/// What becomes of an invocation with the next records of a shard.
+/// What happens to an invocation with the next records of a shard.
 #[derive(Clone, Debug)]
 enum Fate {
     Fine,
@@ -27,9 +28,9 @@ enum Fate {
     Archive(Vec<Fault>),
     /// Two invocations at a time, the second with other ends.
     Twice(usize),
-    /// Both halves one after the other, as after bisecting.
+    /// Both halves, one after the other, as after bisecting.
     Halves,
-    /// A lane hands over only some of the records, and its answer is lost.
+    /// A lane delivers only some of the records, and its answer is lost.
     Lane(Vec<bool>),
     /// The same batch again after it was acknowledged: it must not write a file.
     Again,
@@ -53,8 +54,8 @@ fn histories() -> impl Strategy<Value = Vec<(usize, usize, Fate)>> {
     vec((0..SHARDS, 1_usize..20, fates()), 0..30)
 }
 
-/// Hands every record of every shard over, through `history` and then until all are acknowledged.
-/// What is acknowledged never comes again.
+/// Delivers every record of every shard, through `history` and then until all are acknowledged.
+/// What is acknowledged is never delivered again.
 async fn deliver<T: Clone>(
     bed: &Bed,
     shards: &[Vec<T>],
@@ -121,26 +122,29 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// When the n-th record of all arrived: the history goes through several hours.
+/// When the n-th record of all arrived: the history lasts several hours.
 fn arrival(n: usize) -> Timestamp {
     ARRIVED + Duration::from_secs(7 * 60 * n as u64)
 }
 
-/// The rows of a view: one for each key, the first or the last that arrived.
-fn view(rows: Vec<Row>, key: &[&str], latest: bool) -> Vec<Row> {
-    let place = |row: &Row| (long(row, "arrived_us"), text(row, "sequence_number"));
-    let mut view: BTreeMap<Vec<String>, Row> = BTreeMap::new();
+/// The rows of a view: one for each entity, the first or the last that arrived.
+fn view<R, K: Ord>(
+    rows: Vec<R>,
+    entity: impl Fn(&R) -> K,
+    place: impl Fn(&R) -> (Timestamp, String),
+    latest: bool,
+) -> Vec<R> {
+    let mut view: BTreeMap<K, R> = BTreeMap::new();
     for row in rows {
-        let key = key.iter().map(|column| text(&row, column)).collect();
-        match view.get(&key) {
+        match view.get(&entity(&row)) {
             Some(other) if (place(&row) < place(other)) == latest => {}
-            _ => drop(view.insert(key, row)),
+            _ => drop(view.insert(entity(&row), row)),
         }
     }
     view.into_values().collect()
 }
 
-/// Payloads that must come through byte for byte.
+/// Payloads that must be archived byte for byte.
 const PAYLOADS: [&str; 6] = [
     r#"{"a":1,"a":2}"#,
     r#"{"z":1.0 ,"a":123456789012345678901234567890e-7}"#,
@@ -167,8 +171,8 @@ fn sent() -> impl Strategy<Value = Vec<Sent>> {
     vec(one, 1..80)
 }
 
-/// Puts on the shards what was sent; `data(n, again)` is the n-th message. An entity keeps to its
-/// shard. Returns also how many messages there are, and how many records are garbage.
+/// Puts on the shards what was sent; `data(n, i)` is the n-th message in the i-th record. An entity
+/// stays on one shard. Returns also how many messages there are, and how many records are garbage.
 fn put(
     sent: &[Sent],
     data: impl Fn(usize, usize) -> Vec<u8>,
@@ -196,7 +200,7 @@ fn put(
     (shards, messages, garbage)
 }
 
-/// Every record that cannot be read is in quarantine, once or more.
+/// Asserts that every unreadable record is in quarantine, once or more often.
 fn assert_kept(bed: &Bed, garbage: usize) {
     let key = |line: &serde_json::Value| line["sequence_number"].as_str().unwrap().to_owned();
     let mut kept: Vec<String> = bed.quarantined().iter().map(|(_, line)| key(line)).collect();
@@ -216,9 +220,13 @@ proptest! {
             let bed = Bed::new().await;
             let invoke = async |batch: &[_]| bed.records(Stream::Input, batch).await;
             deliver(&bed, &shards, &history, invoke).await;
-            let view = view(bed.rows("requests"), &["request_id"], false);
-            let found: Vec<_> =
-                view.iter().map(|row| (text(row, "request_id"), text(row, "payload"))).collect();
+            let rows: Vec<RequestRow<'_>> = bed.rows();
+            let place = |row: &RequestRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+            let view = view(rows, |row| row.request_id, place, false);
+            let found: Vec<_> = view
+                .iter()
+                .map(|row| (row.request_id.to_string(), row.payload.clone().into_owned()))
+                .collect();
             let expected: Vec<_> =
                 (0..requests).map(|n| (id(n), payload(n).to_owned())).collect();
             assert_eq!(found, expected);
@@ -245,11 +253,13 @@ proptest! {
             let bed = Bed::new().await;
             let invoke = async |batch: &[_]| bed.records(Stream::Scores, batch).await;
             deliver(&bed, &shards, &history, invoke).await;
-            let view = view(bed.rows("scores"), &["request_id", "model"], false);
+            let rows: Vec<ScoreRow<'_>> = bed.rows();
+            let place = |row: &ScoreRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+            let view = view(rows, |row| (row.request_id, row.model.clone()), place, false);
             assert_eq!(view.len(), scores);
             for row in view {
-                let key = (text(&row, "request_id"), text(&row, "model"));
-                assert_eq!(text(&row, "score"), first[&key]);
+                let key = (row.request_id.to_string(), row.model.to_string());
+                assert_eq!(row.score.unwrap().as_str(), first[&key]);
             }
             assert_kept(&bed, garbage);
         });
@@ -281,9 +291,12 @@ proptest! {
             let bed = Bed::new().await;
             let invoke = async |batch: &[_]| bed.changes(Table::Ledger, batch).await;
             deliver(&bed, &shards, &history, invoke).await;
-            let view = view(bed.rows("decisions"), &["request_id"], false);
+            let rows: Vec<DecisionRow<'_>> = bed.rows();
+            let place = |row: &DecisionRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+            let view = view(rows, |row| row.request_id, place, false);
+            let score = |row: &DecisionRow<'_>| row.score.as_ref().unwrap().as_str().to_owned();
             let found: BTreeMap<_, _> =
-                view.iter().map(|row| (text(row, "request_id"), text(row, "score"))).collect();
+                view.iter().map(|row| (row.request_id.to_string(), score(row))).collect();
             assert_eq!(found, expected);
         });
     }
@@ -306,9 +319,12 @@ proptest! {
             let bed = Bed::new().await;
             let invoke = async |batch: &[_]| bed.changes(Table::Outcomes, batch).await;
             deliver(&bed, &shards, &history, invoke).await;
-            let view = view(bed.rows("outcomes"), &["endpoint", "request_id"], true);
+            let rows: Vec<OutcomeRow<'_>> = bed.rows();
+            let place = |row: &OutcomeRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+            let view = view(rows, |row| (row.endpoint.clone(), row.request_id), place, true);
+            let outcome = |row: &OutcomeRow<'_>| row.outcome.as_str().to_owned();
             let found: BTreeMap<_, _> =
-                view.iter().map(|row| (text(row, "request_id"), text(row, "outcome"))).collect();
+                view.iter().map(|row| (row.request_id.to_string(), outcome(row))).collect();
             assert_eq!(found, expected);
         });
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "this is test code, each file uses its part")]
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -13,10 +13,7 @@ use aws_lambda_events::{
 };
 use bytes::Bytes;
 use chrono::DateTime;
-use parquet::{
-    file::reader::{FileReader, SerializedFileReader},
-    record::Field,
-};
+use rendezvous_archive::{Row, read};
 use rendezvous_core::{
     Configuration, Timestamp, Unavailable,
     contract::samples::CONFIGURATION,
@@ -29,7 +26,7 @@ use serde_dynamo::{AttributeValue, Item};
 /// 2025-11-22T07:59:04.123456Z: an hour ends within the minute.
 pub(crate) const ARRIVED: Timestamp = Timestamp::from_micros(1_763_798_344_123_456);
 
-/// An archive in memory whose next puts do as they are told.
+/// An archive in memory whose next puts have these faults.
 #[derive(Debug, Default)]
 pub(crate) struct FaultyArchive {
     pub(crate) files: MemoryArchive,
@@ -41,7 +38,7 @@ pub(crate) enum Fault {
     None,
     /// The file is not stored.
     Refused,
-    /// The file is stored, and nobody hears of it.
+    /// The file is stored, and the answer is lost.
     AnswerLost,
 }
 
@@ -49,7 +46,7 @@ impl Archive for FaultyArchive {
     async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
         let lost = || Unavailable::Down("archive".into());
         let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
-        // Others may come between, as on a network.
+        // Other tasks may run in between, as on a network.
         tokio::task::yield_now().await;
         match fault {
             Fault::None => self.files.put(name, body).await,
@@ -117,11 +114,12 @@ impl Bed {
     }
 
     /// Every row of a table, file by file.
-    pub(crate) fn rows(&self, table: &str) -> Vec<Row> {
-        self.files(table).into_iter().flat_map(|(_, file)| read(file)).collect()
+    pub(crate) fn rows<R: Row>(&self) -> Vec<R> {
+        let files = self.files(R::TABLE).into_iter();
+        files.flat_map(|(_, file)| read::<R>(file).unwrap()).collect()
     }
 
-    /// Every line that is in quarantine, with the source it is of.
+    /// Every line in quarantine, with its source.
     pub(crate) fn quarantined(&self) -> Vec<(String, serde_json::Value)> {
         let mut lines = Vec::new();
         for (name, file) in self.files("quarantine") {
@@ -131,30 +129,6 @@ impl Bed {
             }
         }
         lines
-    }
-}
-
-pub(crate) type Row = BTreeMap<String, Field>;
-
-pub(crate) fn read(file: Bytes) -> Vec<Row> {
-    let file = SerializedFileReader::new(file).unwrap();
-    assert_eq!(file.metadata().num_row_groups(), 1);
-    let rows = file.get_row_iter(None).unwrap();
-    rows.map(|row| row.unwrap().get_column_iter().map(|(n, f)| (n.clone(), f.clone())).collect())
-        .collect()
-}
-
-pub(crate) fn text(row: &Row, column: &str) -> String {
-    match &row[column] {
-        Field::Str(text) => text.clone(),
-        other => panic!("{column} is {other:?}"),
-    }
-}
-
-pub(crate) fn long(row: &Row, column: &str) -> i64 {
-    match row[column] {
-        Field::Long(number) => number,
-        ref other => panic!("{column} is {other:?}"),
     }
 }
 

@@ -1,0 +1,122 @@
+//! The names of the archive's files.
+//!
+//! `{table}/date=YYYY-MM-DD/hour=HH/{shard}-{first}-{last}-{digest}.parquet`, or without the shard
+//! where the event does not name it, holds the rows that arrived within an hour. `first` and
+//! `last` are sequence numbers; the digest is of the place of every row in the file. So equal names
+//! mean equal rows, however a batch is divided or filtered, and by whatever version of this code
+//! it is read. A file is written once: a batch that is delivered again in the same way changes
+//! nothing, and one that is delivered again in another way adds files with rows that the archive
+//! has already, which the analysts' views count once.
+//!
+//! `quarantine/{source}/{shard}-{first}-{last}-{digest}.ndjson` holds whole records that are
+//! permanently unreadable or unwritable.
+
+use std::fmt::{self, Write};
+
+use chrono::DateTime;
+use rendezvous_core::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::layout::Row;
+
+/// Where a record stands on its stream, as the names of files say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Empty where the event does not name the shard.
+    pub shard: &'a str,
+    pub sequence_number: &'a str,
+    /// The id of the record in the event, unique over all shards. May be empty.
+    pub event_id: &'a str,
+}
+
+/// An hour of arrival: a partition of each table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hour(i64);
+
+impl Hour {
+    const MICROS: i64 = 3_600_000_000;
+
+    /// The hour within which a record arrived.
+    pub fn of(arrived: Timestamp) -> Self {
+        Self(arrived.as_micros().div_euclid(Self::MICROS))
+    }
+}
+
+/// `date=2025-11-22/hour=07`.
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let begin = DateTime::from_timestamp_micros(self.0.saturating_mul(Self::MICROS));
+        begin.unwrap_or_default().format("date=%Y-%m-%d/hour=%H").fmt(f)
+    }
+}
+
+/// The name of a file of a table with the rows of these records, in the order of their stream.
+pub fn table_file<'a, R: Row>(hour: Hour, records: impl Iterator<Item = Place<'a>>) -> String {
+    format!("{}/{hour}/{}.parquet", R::TABLE, span(records))
+}
+
+/// The name of a file with records of `source` that are in quarantine.
+pub fn quarantine_file<'a>(source: &str, records: impl Iterator<Item = Place<'a>>) -> String {
+    format!("quarantine/{source}/{}.ndjson", span(records))
+}
+
+/// `{shard}-{first}-{last}-{digest}`.
+fn span<'a>(mut records: impl Iterator<Item = Place<'a>>) -> String {
+    let Some(first) = records.next() else { return String::new() };
+    let mut digest = Sha256::new();
+    let mut add = |place: &Place<'_>| {
+        let id = if place.event_id.is_empty() { place.sequence_number } else { place.event_id };
+        digest.update(id);
+        digest.update([0]);
+    };
+    add(&first);
+    let mut last = first.sequence_number;
+    for place in records {
+        add(&place);
+        last = place.sequence_number;
+    }
+    let mut name = String::new();
+    if !first.shard.is_empty() {
+        name = [first.shard, "-"].concat();
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(name, "{}-{last}-", first.sequence_number);
+    for byte in &digest.finalize()[..8] {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RequestRow;
+
+    fn place<'a>(shard: &'a str, sequence_number: &'a str, event_id: &'a str) -> Place<'a> {
+        Place { shard, sequence_number, event_id }
+    }
+
+    /// Files that are stored must keep their names: a batch of before that is delivered again
+    /// would be archived twice.
+    #[test]
+    fn names_are_those_of_before() {
+        let hour = Hour::of(Timestamp::from_micros(1_763_798_344_123_456));
+        let records = [place("shardId-3", "1", "shardId-3:1"), place("shardId-3", "2", "")];
+        assert_eq!(
+            table_file::<RequestRow<'_>>(hour, records.into_iter()),
+            "requests/date=2025-11-22/hour=07/shardId-3-1-2-798842be8f28682c.parquet"
+        );
+        assert_eq!(
+            quarantine_file("ledger", [place("", "7", "x")].into_iter()),
+            "quarantine/ledger/7-7-14f825b2bbc32dd8.ndjson"
+        );
+    }
+
+    #[test]
+    fn an_hour_ends_at_its_last_microsecond_before_the_epoch_too() {
+        let hour = |micros| Hour::of(Timestamp::from_micros(micros)).to_string();
+        assert_eq!(hour(3_599_999_999), "date=1970-01-01/hour=00");
+        assert_eq!(hour(3_600_000_000), "date=1970-01-01/hour=01");
+        assert_eq!(hour(-1), "date=1969-12-31/hour=23");
+    }
+}

@@ -1,0 +1,26 @@
+//! The archive: four tables in S3, or in a folder, that hold every request, score, decision and
+//! outcome.
+//!
+//! Each table is described once, as a row type in [`tables`]: its columns, their types and their
+//! comments. From this description files are written ([`write`]) and read ([`read`]), and a test of
+//! this crate checks the Glue tables and the views of `infra/analytics.yaml` against it. To add a
+//! column, add a field to its row type, of a type that may be absent (`Option` or `Vec`): files
+//! that were written before lack it, and read as null.
+//!
+//! [`files`] names the files, [`views`] says which rows the analysts' views show.
+
+pub mod files;
+pub mod layout;
+mod read;
+pub mod tables;
+mod value;
+pub mod views;
+mod write;
+
+pub use {
+    layout::{Column, EncodingHint, Layout, Row, layouts},
+    read::{Unreadable, read},
+    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow},
+    value::{Scalar, Type, Value},
+    write::{Unwritable, write},
+};
