@@ -14,7 +14,7 @@ use fastrand::Rng;
 use rendezvous_archive::write;
 use rendezvous_core::{
     Arm, Configuration, Envelope, Json, RequestId, RequestMessage, ScoreMessage, Timestamp,
-    contract::samples::CONFIGURATION,
+    conformance::samples::CONFIGURATION,
     mailbox::Score,
     memory::MemoryEndpoints,
     ports::{Archive, EndpointTable, Stored, Unavailable},
@@ -40,7 +40,7 @@ fn main() {
     let endpoints = Arc::new(MemoryEndpoints::default());
     let configuration = Configuration::parse(CONFIGURATION).unwrap();
     runtime.block_on(endpoints.publish(&"e".parse().unwrap(), configuration)).unwrap();
-    let decoy = Decoy::new(Arc::new(Sink), endpoints);
+    let decoy = Decoy::new(Arc::new(Sink), endpoints, Arc::new(NoTelemetry));
     let batches = [
         ("requests of 230 B", Stream::Input, requests(flight)),
         ("requests of 2 KB", Stream::Input, requests(text)),

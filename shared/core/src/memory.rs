@@ -8,6 +8,7 @@ mod outage;
 mod secrets;
 mod stream;
 mod tables;
+mod telemetry;
 
 pub use archive::MemoryArchive;
 pub use changes::Change;
@@ -16,6 +17,7 @@ pub use outage::{Outage, Trouble};
 pub use secrets::MemorySecrets;
 pub use stream::{MemoryStream, Position, StoredRecord, Subscription};
 pub use tables::{MemoryEndpoints, MemoryOutcomes, StoredOutcome};
+pub use telemetry::MemoryTelemetry;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -20,10 +20,9 @@ use futures_util::future::{join, join_all};
 use rendezvous_aws::batch;
 use rendezvous_core::{
     EndpointName, Failure, FailureKind, Json, ModelId, RequestMessage, Score, ScoreMessage,
-    Timestamp,
-    message::checked_score,
-    now,
+    Timestamp, now,
     ports::{Record, Rejected, Stream},
+    score::checked_score,
 };
 use tokio::time::timeout;
 
@@ -258,7 +257,7 @@ async fn call<M: Model>(
 mod tests {
     use aws_lambda_events::kinesis::KinesisEventRecord;
     use rendezvous_core::{
-        contract::samples,
+        conformance::samples,
         memory::{MemoryStream, Position, Trouble},
     };
 
