@@ -293,29 +293,31 @@ async fn no_model_is_invoked_for_the_request_of_another_endpoint(
     asked: &mut Vec<Asked>,
 ) {
     println!("a request of another endpoint");
-    let invocations = || system.stack.invocations(&MODELS);
     let archived = || system.stack.archived("requests/").len();
-    let mut before = invocations();
-    // Earlier requests may still be on their way to the models.
-    eventually("no more invocations", async || {
-        let now = invocations();
-        std::mem::replace(&mut before, now.clone()) == now
+    let (before, files) = (invocations(system).await, archived());
+    let endpoint = contract::samples::endpoint();
+    let envelope = contract::samples::envelope(&endpoint);
+    let payload = Json::parse(&system.flights[211]).unwrap();
+    let data = RequestMessage::write(&envelope, &payload).unwrap();
+    let put = system.stack.kinesis().put_record().stream_name(system.stack.output("InputStream"));
+    put.partition_key("k").data(Blob::new(data)).send().await.unwrap();
+    eventually("the request in the archive", async || archived() > files).await;
+    assert_eq!(invocations(system).await, before, "of {MODELS:?}");
+    // A request of their own endpoint does change the counts.
+    asked.push(system.ask(211, &[]).await);
+    let once_more: Vec<usize> = before.iter().map(|count| count + 1).collect();
+    assert_eq!(invocations(system).await, once_more, "of {MODELS:?}");
+}
+
+/// How often each model's function has been invoked, once it no longer changes.
+async fn invocations(system: &System) -> Vec<usize> {
+    let mut counts = Vec::new();
+    eventually("the models at rest", async || {
+        let before = std::mem::replace(&mut counts, system.stack.invocations(&MODELS));
+        before == counts
     })
     .await;
-    let files = archived();
-    let endpoint = contract::samples::endpoint();
-    let data = RequestMessage::write(
-        &contract::samples::envelope(&endpoint),
-        &Json::parse(&system.flights[211]).unwrap(),
-    );
-    let put = system.stack.kinesis().put_record().stream_name(system.stack.output("InputStream"));
-    put.partition_key("k").data(Blob::new(data.unwrap())).send().await.unwrap();
-    eventually("the request in the archive", async || archived() > files).await;
-    assert_eq!(invocations(), before);
-    // The same count changes with a request of their own endpoint.
-    asked.push(system.ask(211, &[]).await);
-    let each_once_more: Vec<usize> = before.iter().map(|count| count + 1).collect();
-    eventually("one invocation of each model", async || invocations() == each_once_more).await;
+    counts
 }
 
 async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]) {

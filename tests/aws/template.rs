@@ -21,8 +21,8 @@ fn every_template_is_clean() {
 }
 
 /// `immutable.json` lists what holds data, a position in a stream, or a name that clients use. With
-/// another logical id, or another value of a property that is listed, CloudFormation would replace
-/// the resource of a deployed stack. Add new resources to the file; change nothing in it.
+/// another logical id, or another value of a property that is listed, an update would replace the
+/// resource of a deployed stack. Add new resources to the file; change nothing in it.
 #[test]
 fn an_update_replaces_nothing_that_holds_data() {
     let file = root().join("tests/aws/immutable.json");
@@ -130,7 +130,7 @@ fn an_access_log_line_is_json_whatever_a_caller_sends() {
     }
 }
 
-/// CloudFormation does not look into the text of a dashboard.
+/// The text of a dashboard is checked by no rule of cfn-lint.
 #[test]
 fn the_dashboard_is_json_and_shows_every_alarm() {
     let template = template(OBSERVABILITY);

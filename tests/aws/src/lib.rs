@@ -35,7 +35,7 @@ pub fn template(file: &str) -> Value {
     templates(&["parse", file])
 }
 
-/// By file and logical id, what an update must leave as it is, or CloudFormation replaces the
+/// By file and logical id, what an update must leave as it is, because a change replaces the
 /// resource.
 pub fn immutable(files: &[&str]) -> Value {
     templates(&[&["immutable"], files].concat())
