@@ -10,6 +10,7 @@ use rendezvous::RendezvousReport;
 use rendezvous_core::{ModelId, ports::Telemetry};
 use rendezvous_decoy::DecoyReport;
 use rendezvous_ingress::IngressReport;
+use rendezvous_model::ModelReport;
 
 /// The sums of all reports.
 #[derive(Debug, Default)]
@@ -54,7 +55,9 @@ pub struct RendezvousTotals {
 #[derive(Clone, Debug, Default)]
 pub struct ModelTotals {
     pub scored: u64,
+    /// Failures of every kind but `expired`.
     pub failed: u64,
+    pub expired: u64,
     pub unsent: u64,
     pub longest_lag: Duration,
 }
@@ -122,6 +125,19 @@ impl Telemetry<DecoyReport> for Counters {
             decoy.files += u64_of(report.files);
             decoy.bytes += u64_of(report.bytes);
             decoy.longest_lag = decoy.longest_lag.max(report.lag);
+        });
+    }
+}
+
+impl Telemetry<ModelReport> for Counters {
+    fn record(&self, report: &ModelReport) {
+        self.add(|Totals { models, .. }| {
+            let model = models.entry(report.model.clone()).or_default();
+            model.scored += u64_of(report.scored);
+            model.failed += u64_of(report.failed + report.timed_out + report.invalid);
+            model.expired += u64_of(report.expired);
+            model.unsent += u64_of(report.unsent);
+            model.longest_lag = model.longest_lag.max(report.lag);
         });
     }
 }

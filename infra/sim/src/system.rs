@@ -178,7 +178,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         let model = Arc::new(Faulty { model, faults: faults.clone() });
         let function = Arc::new(ModelHandler {
             name: id.to_string(),
-            function: ModelFunction::new(model, self.scores.clone()),
+            function: ModelFunction::new(model, self.scores.clone(), self.counters.clone()),
             faults: faults.clone(),
         });
         let stop = self.stop.subscribe();
@@ -239,13 +239,13 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     }
 }
 
-struct ModelHandler<M, S> {
+struct ModelHandler<M> {
     name: String,
-    function: ModelFunction<M, S>,
+    function: ModelFunction<M, MemoryStream, Counters>,
     faults: Arc<Faults>,
 }
 
-impl<M: Model> Function for ModelHandler<M, MemoryStream> {
+impl<M: Model> Function for ModelHandler<M> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -254,7 +254,7 @@ impl<M: Model> Function for ModelHandler<M, MemoryStream> {
         if self.faults.is_killed() {
             return Err("killed".to_owned());
         }
-        Ok(self.function.handle(event).await.0)
+        Ok(self.function.handle(event).await)
     }
 }
 
