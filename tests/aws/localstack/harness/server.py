@@ -37,7 +37,6 @@ class Server:
             env={
                 "PATH": f"{VENV / 'bin'}:/usr/local/bin:/usr/bin:/bin",
                 "HOME": str(HOME),
-                "TMPDIR": str(self.files),
                 "FILESYSTEM_ROOT": str(self.files),
                 "PYTHONUNBUFFERED": "1",
                 "LS_LOG": os.environ.get("LS_LOG", "warning"),

@@ -4,7 +4,9 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import psutil
 from localstack.runtime.main import main
@@ -28,7 +30,16 @@ def end_with_standard_input() -> None:
         os._exit(0)
 
 
+def keep_to_own_files() -> None:
+    """Puts temporary files, the functions' code above all, under FILESYSTEM_ROOT. LocalStack takes TMPDIR for a setting of its own,
+    of old."""
+    folder = Path(os.environ["FILESYSTEM_ROOT"], "temporary")
+    folder.mkdir(exist_ok=True)
+    tempfile.tempdir = str(folder)
+
+
 if __name__ == "__main__":
+    keep_to_own_files()
     threading.Thread(target=end_with_standard_input, daemon=True).start()
     sys.setswitchinterval(SWITCH_SECONDS)
     main()
