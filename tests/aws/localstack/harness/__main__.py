@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 
 from harness.install import Missing, install
-from harness.paths import HERE
+from harness.paths import HERE, VENV
 from harness.processes import adopt_orphans, end_descendants
 
 DEPLOYED_TEST = [
@@ -28,6 +28,8 @@ def main() -> int:
         install()
         if arguments.install:
             return 0
+        if arguments.faults is not None:
+            return _supervise(["env", f"PYTHONPATH={HERE}", str(VENV / "bin/python"), "-m", "faults", *arguments.faults])
         return _supervise(arguments.command or DEPLOYED_TEST)
     except Missing as missing:
         print(missing, file=sys.stderr)
@@ -64,6 +66,7 @@ def _arguments() -> argparse.Namespace:
         prog="run", description="Runs a command, by default the deployed test, on LocalStack's open core."
     )
     parser.add_argument("--install", action="store_true", help="only install what is needed, under target/localstack")
+    parser.add_argument("--faults", nargs="*", metavar="NAME", help="run the checks of faults/, or some of them")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="a program and its arguments")
     return parser.parse_args()
 
