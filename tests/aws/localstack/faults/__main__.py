@@ -1,6 +1,6 @@
 """Deploys the template on the emulator that AWS_ENDPOINT_URL names and checks what happens when something fails.
 
-    faults [NAME…]      all checks, or these; each prints a line with its figures
+faults [NAME…]      all checks, or these; each prints a line with its figures
 """
 
 import os

@@ -16,8 +16,9 @@ SHORT, LONG = '"timeout_ms": 50,', '"timeout_ms": 5000,'
 
 
 def binaries() -> Path:
-    """Where the functions' binaries are, after a build with the features of the workspace's tests. RENDEZVOUS_BINARIES names a
-    folder with binaries that need no build."""
+    """Where the functions' binaries are, after a build with the features of the workspace's tests.
+
+    RENDEZVOUS_BINARIES names a folder with binaries that need no build."""
     if folder := os.environ.get("RENDEZVOUS_BINARIES"):
         return Path(folder)
     print("building the functions", flush=True)
@@ -32,7 +33,14 @@ def sam() -> Path:
     if not mark.exists() or mark.read_text() != wanted:
         print(f"installing the SAM CLI into {SAM}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", SAM], check=True)
-        pip = [SAM / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        pip: list[str | Path] = [
+            SAM / "bin/pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+        ]
         subprocess.run([*pip, "--requirement", SAM_REQUIREMENTS], check=True)
         mark.write_text(wanted)
     return SAM / "bin/sam"
@@ -47,9 +55,7 @@ def build(folder: Path) -> Path:
         "INSTALL": "install -s",
         "SAM_CLI_TELEMETRY": "0",
     }
-    subprocess.run(
-        [sam(), "build", "--build-dir", BUILT], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
+    subprocess.run([sam(), "build", "--build-dir", BUILT], cwd=ROOT, env=environment, check=True, capture_output=True)
     for card in BUILT.glob("*/ModelFunction/flights/*.json"):
         card.write_text(card.read_text().replace(SHORT, LONG))
     return BUILT

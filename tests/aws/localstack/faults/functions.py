@@ -19,7 +19,7 @@ def _answered(replies: list[Reply], by: str = CHAMPION) -> None:
     must(not others, f"not all are answered by {by}: {others}")
 
 
-def pushed(stack: Stack, _: Proxy) -> str:
+def pushed(stack: Stack, _proxy: Proxy) -> str:
     """Enhanced fan-out, the template's default: models and rendezvous read by consumers, the decoy polls."""
     mappings = stack.lambda_.list_event_source_mappings()["EventSourceMappings"]
     consumers = {mapping["UUID"] for mapping in mappings if "/consumer/" in mapping["EventSourceArn"]}
@@ -29,7 +29,7 @@ def pushed(stack: Stack, _: Proxy) -> str:
     must(len(arns) == len(wanted), "mappings share a consumer")
     replies = list(stack.pool.map(lambda _: stack.ask(), range(CLIENTS)))
     start = time.monotonic()
-    for _wave in range(10):
+    for _ in range(10):
         replies += stack.pool.map(lambda _: stack.ask(), range(CLIENTS))
     rate = 10 * CLIENTS / (time.monotonic() - start)
     _answered(replies)
@@ -40,7 +40,7 @@ def pushed(stack: Stack, _: Proxy) -> str:
     )
 
 
-def gathered(stack: Stack, _: Proxy) -> str:
+def gathered(stack: Stack, _proxy: Proxy) -> str:
     """The window makes the decoy's files."""
     # What came before has been archived.
     time.sleep(WINDOW_SECONDS + 2)
@@ -95,21 +95,23 @@ def _metrics(stack: Stack, since: float, count: int) -> None:
 
 
 def _timers(stack: Stack) -> None:
-    """What has grown old while a function was frozen is old when it is thawed, and a deadline counts from its own request."""
+    """What has expired while a function was frozen is not used, and a deadline counts from its own request."""
     version = stack.ask().body["config"]
+    # This takes longer than the second for which ingress keeps the version that it has read.
     stack.configure("prior@1", "timetable@1", "logistic@1")
     promoted = stack.ask()
     must(promoted.body["config"] == version + 1, f"the configuration is {promoted.body['config']}, {version} before")
     _answered([promoted], by="prior@1 preferred")
+    elapsed = promoted.body["elapsed_ms"] / 1000
+    must(0 < elapsed <= promoted.seconds, f"{elapsed} s of {promoted.seconds:.3f} s are said to have elapsed")
     mapping = stack.outputs["RendezvousMapping"]
     stack.switch(mapping, False)
     time.sleep(3)
     reply = stack.ask(deadline_ms=1500)
     stack.switch(mapping, True)
     must(reply.body["reason"] == "deadline", f"answered by {reply.by}")
-    must(1.0 <= reply.seconds <= 1.9, f"a deadline of 1.5 s was answered after {reply.seconds:.2f} s")
-    elapsed = reply.body["elapsed_ms"] / 1000
-    must(elapsed <= reply.seconds + 0.005, f"{elapsed} s of {reply.seconds:.3f} s are said to have elapsed")
+    # Ingress settles AnswerMarginMs before the deadline.
+    must(1.05 <= reply.seconds <= 1.8, f"a deadline of 1.5 s was answered after {reply.seconds:.2f} s")
     stack.configure("logistic@1", "timetable@1", "prior@1")
 
 

@@ -1,5 +1,6 @@
 """Stands between a function and AWS, and refuses what a check wants refused."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -73,10 +74,9 @@ def _handler(proxy: Proxy, place: Any) -> type[BaseHTTPRequestHandler]:
 
         def finish(self) -> None:
             proxy.closed(self.connection)
-            try:
+            # A connection may have been dropped.
+            with contextlib.suppress(OSError):
                 super().finish()
-            except OSError:
-                pass  # dropped
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from harness.paths import INSTALLED, ROOT
 
 from faults.build import sam
+from harness.paths import INSTALLED, ROOT
 
 ENDPOINT = "flight-delay"
 MODELS = ("logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1")
@@ -31,9 +31,9 @@ FLIGHT = {
     "weather": None,
 }
 
-# Few retries, small windows, several batches of a shard at once; otherwise the template's defaults, enhanced fan-out among them.
+# Few retries, small windows, several batches of a shard at once. Otherwise the template's defaults, as enhanced fan-out is.
 RETRIES = 2
-RENDEZVOUS_RETRIES = 3
+RENDEZVOUS_RETRIES = 8
 WINDOW_SECONDS = 5
 LANES = 4
 PARAMETERS = {
@@ -102,7 +102,7 @@ class Stack:
         """Returns how many seconds it took."""
         start = time.monotonic()
         parameters = [f"{name}={value}" for name, value in PARAMETERS.items()]
-        command = [
+        command: list[str | Path] = [
             *(sam(), "deploy", "--template-file", "template.yaml", "--config-file", ROOT / "samconfig.toml"),
             *("--stack-name", self.name, "--region", "us-east-1", "--no-progressbar"),
             *("--parameter-overrides", *parameters),
@@ -144,7 +144,7 @@ class Stack:
         }
         file = INSTALLED / f"{ENDPOINT}.json"
         file.write_text(json.dumps(configuration))
-        command = [self.binaries / "rendezvousctl", "--stack", self.name, "apply", file]
+        command: list[str | Path] = [self.binaries / "rendezvousctl", "--stack", self.name, "apply", file]
         subprocess.run(command, check=True, capture_output=True)
         # A pointer may be a second old.
         time.sleep(1.5)
@@ -164,15 +164,8 @@ class Stack:
         response = connection.getresponse()
         body = json.loads(response.read() or b"{}")
         connection.close()
+        must(response.status in (200, 202), f"a request was answered {response.status}: {body}")
         return Reply(response.status, body, time.monotonic() - start)
-
-    def ask_in_background(self, count: int, **named: Any) -> list[Future[Reply]]:
-        """So many requests, one after the other as far as they enter the stream, whose answers nobody has yet."""
-        asked = []
-        for _ in range(count):
-            asked.append(self.pool.submit(self.ask, **named))
-            time.sleep(0.3)
-        return asked
 
     # Mappings and functions.
 
@@ -197,9 +190,7 @@ class Stack:
     def set_variables(self, function: str, **variables: str) -> None:
         """Adds variables to a function's environment."""
         before = self.lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        self.lambda_.update_function_configuration(
-            FunctionName=function, Environment={"Variables": before | variables}
-        )
+        self.lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": before | variables})
         self.settle(function)
 
     def settle(self, function: str) -> None:
@@ -230,7 +221,7 @@ class Stack:
         return {file["Key"] for page in pages for file in page.get("Contents", [])}
 
     def logged(self, function: str, since: float) -> list[dict[str, Any]]:
-        """What a function has logged since, as far as it is JSON: metrics, warnings, and what the checks' own functions print."""
+        """What a function has logged since, as far as it is JSON: metrics, warnings, batches of a wrapped model."""
         pages = self.client("logs").get_paginator("filter_log_events")
         lines = []
         for page in pages.paginate(logGroupName=f"/aws/lambda/{function}", startTime=int(since * 1000)):

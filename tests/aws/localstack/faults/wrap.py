@@ -4,10 +4,9 @@ import io
 import zipfile
 from pathlib import Path
 
-from harness.paths import HERE
-
 from faults.build import BUILT
 from faults.stack import Stack
+from harness.paths import HERE
 
 EXECUTABLE = 0o755 << 16
 

@@ -29,7 +29,9 @@ def main() -> int:
         if arguments.install:
             return 0
         if arguments.faults is not None:
-            return _supervise(["env", f"PYTHONPATH={HERE}", str(VENV / "bin/python"), "-m", "faults", *arguments.faults])
+            return _supervise(
+                ["env", f"PYTHONPATH={HERE}", str(VENV / "bin/python"), "-m", "faults", *arguments.faults]
+            )
         return _supervise(arguments.command or DEPLOYED_TEST)
     except Missing as missing:
         print(missing, file=sys.stderr)

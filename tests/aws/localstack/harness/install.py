@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.paths import FILES, HERE, HOME, INSTALLED, VENV
@@ -18,8 +19,8 @@ DYNAMODB = "amplify-dynamodb-simulator"
 DYNAMODB_VERSION = "2.9.30"
 DYNAMODB_INTEGRITY = "sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 
-# A script in the place of the Java that LocalStack would download: the machine's own, and without LocalStack's agent, which
-# would be another download. One client needs neither a parallel collector nor the slower compiler.
+# A script in the place of the Java that LocalStack would download: it runs the machine's own, without LocalStack's agent,
+# which would be another download. One client needs neither a parallel collector nor the slower compiler.
 JAVA = """#!/bin/sh
 for argument; do
   shift
@@ -52,7 +53,9 @@ def install() -> None:
 def _java() -> str:
     java = shutil.which("java")
     if java is None:
-        raise Missing("Java 17 or newer is missing, which DynamoDB Local runs on (Debian: apt install default-jre-headless)")
+        raise Missing(
+            "Java 17 or newer is missing, which DynamoDB Local runs on (Debian: apt install default-jre-headless)"
+        )
     printed = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
     # openjdk version "17.0.15" 2025-04-15
     version = printed.split('"')[1].split(".")[0]
@@ -61,7 +64,7 @@ def _java() -> str:
     return java
 
 
-def _once(name: str, wanted: str, make) -> None:  # type: ignore[no-untyped-def]
+def _once(name: str, wanted: str, make: Callable[[], None]) -> None:
     """Calls `make` unless it has been called for what is wanted."""
     mark = INSTALLED / f"{name}.installed"
     if mark.exists() and mark.read_text() == wanted:
@@ -97,7 +100,9 @@ def _plugin() -> None:
     # From a copy: to build it writes beside its sources.
     copy = INSTALLED / "plugin"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(HERE / "native_localstack", copy / "native_localstack", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HERE / "native_localstack", copy / "native_localstack", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(HERE / "pyproject.toml", copy)
     _pip("--no-deps", "--no-build-isolation", "--force-reinstall", copy)
     # LocalStack remembers which plugins there are.

@@ -2,7 +2,8 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from native_localstack.mappings.delivery import HANDLED, Event, Result, Rules, deliver
+from native_localstack.mappings.batches import Event
+from native_localstack.mappings.delivery import HANDLED, Result, Rules, deliver
 from tests.events import numbers, record, records
 
 CRASH = Result(failed_from=0, crashed=True, error={"functionError": "Unhandled"})

@@ -1,6 +1,7 @@
 import threading
 import unittest
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from native_localstack.kinesis.stream import HASH_KEYS, MOST_READ_BYTES, NotFound, Stream, iterator, resolve
 
@@ -14,7 +15,7 @@ class Streams(unittest.TestCase):
         for count in (1, 3, 4):
             shards = stream(count).shards
             self.assertEqual((shards[0].start, shards[-1].end), (0, HASH_KEYS - 1))
-            for one, next_one in zip(shards, shards[1:], strict=False):
+            for one, next_one in pairwise(shards):
                 self.assertEqual(one.end + 1, next_one.start)
 
     def test_a_key_has_one_shard_and_numbers_grow(self) -> None:

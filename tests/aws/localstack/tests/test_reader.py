@@ -4,7 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from native_localstack.mappings.delivery import HANDLED, Event, Result, Rules
+from native_localstack.mappings.batches import Event
+from native_localstack.mappings.delivery import HANDLED, Result, Rules
 from native_localstack.mappings.reader import Settings, ShardReader
 from tests.events import numbers, record
 
@@ -97,16 +98,16 @@ class Reading(unittest.TestCase):
     def test_the_checkpoint_is_the_first_record_that_no_lane_has_handled(self) -> None:
         def decide(batch: list[int]) -> Result:
             if 7 in batch:
-                function.on = False
+                target.on = False
                 return CRASH
             return HANDLED
 
-        function = Function(decide)
+        target = Function(decide)
         shard = Shard([record(number, key=f"k{number}") for number in range(20)])
         settings = Settings(batch_size=1, lanes=3, rules=Rules(most_retries=5))
-        reader = ShardReader(shard, function, settings, "0")
+        reader = ShardReader(shard, target, settings, "0")
         reader.round(self.pool)
-        handled = {number for batch in function.batches for number in batch} - {7}
+        handled = {number for batch in target.batches for number in batch} - {7}
         left = set(range(20)) - handled
         self.assertIn(7, left)
         self.assertEqual(reader.checkpoint(), str(min(left)))

@@ -1,4 +1,4 @@
-"""The proxy integration with a function, payload format 2.0: a request becomes an event, an answer becomes a response."""
+"""The proxy integration with a function, payload format 2.0: a request becomes an event, an answer a response."""
 
 import base64
 import json

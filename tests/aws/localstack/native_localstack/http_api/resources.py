@@ -69,9 +69,7 @@ class _Provider(ResourceProvider[Properties]):
 
 
 def _done(request: ResourceRequest[Properties], model: Properties) -> ProgressEvent[Properties]:
-    return ProgressEvent(
-        status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context
-    )
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
 def _plugin(kind: str, identifier: str) -> type[CloudFormationResourceProviderPlugin]:
@@ -89,7 +87,7 @@ def _plugin(kind: str, identifier: str) -> type[CloudFormationResourceProviderPl
         name = type_name
 
         def __init__(self) -> None:
-            self.factory = None
+            self.factory: type[ResourceProvider[Properties]] | None = None
 
         def load(self) -> None:
             self.factory = provider

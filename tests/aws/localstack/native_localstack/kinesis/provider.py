@@ -1,7 +1,7 @@
 """Kinesis within LocalStack's own process, as its provider `native`.
 
-LocalStack's default is kinesis-mock on Node.js. There a PutRecords of 500 takes 250 ms and more, which passes the functions'
-time-outs, and each GetRecords takes time in proportion to all that its shard holds.
+LocalStack's default is kinesis-mock on Node.js. There a PutRecords of 500 takes 250 ms and more, longer than the functions
+wait, and each GetRecords takes time in proportion to all that its shard holds.
 """
 
 from typing import Any, ClassVar, Never
@@ -178,9 +178,7 @@ class NativeKinesis(KinesisApi):
             raise InvalidArgumentException(f"1 validation error: at most {MOST_PUT_RECORDS} records")
         if sum(_check(record["Data"], record["PartitionKey"]) for record in records) > MOST_PUT_BYTES:
             raise InvalidArgumentException("Records size exceeds 10 MB limit")
-        put = [
-            stream.put(record["Data"], record["PartitionKey"], record.get("ExplicitHashKey")) for record in records
-        ]
+        put = [stream.put(record["Data"], record["PartitionKey"], record.get("ExplicitHashKey")) for record in records]
         return {"FailedRecordCount": 0, "Records": put, "EncryptionType": stream.encryption}
 
     def get_shard_iterator(

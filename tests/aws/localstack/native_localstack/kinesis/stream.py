@@ -55,7 +55,8 @@ class Shard:
 
     def read(self, position: int, limit: int) -> list[Record]:
         """As many records as one GetRecords returns."""
-        records, taken = [], 0
+        records: list[Record] = []
+        taken = 0
         for record in self.records[position : position + min(limit, MOST_RECORDS)]:
             taken += len(record["Data"])
             if records and taken > MOST_READ_BYTES:

@@ -47,7 +47,7 @@ class Environment:
         self._lock = threading.Lock()
         self._api = RuntimeApi(Callbacks(self._next, self._answered, self._not_started))
         # A file and no pipe: all that a function has written is in it when the function asks for the next invocation.
-        self._log = tempfile.TemporaryFile(buffering=0)
+        self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self._logged = 0
         own = {"AWS_LAMBDA_RUNTIME_API": self._api.address, "LAMBDA_TASK_ROOT": code, "PATH": "/usr/bin:/bin"}
         # Its first call may come before its process is known here.

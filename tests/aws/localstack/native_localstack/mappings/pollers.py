@@ -1,14 +1,14 @@
 """Puts the plugin's own reading and delivering into the place of LocalStack's.
 
-LocalStack 4.14.0 reads a mapping's shards in turn, so that a shard that fails holds up the others; it does not bisect, works on
-one batch at a time, and forgets its place when a mapping is switched off.
+LocalStack 4.14.0 reads a mapping's shards in turn, so that a shard that fails holds up the others; it does not bisect,
+works on one batch at a time, and forgets its place when a mapping is switched off.
 """
 
 import logging
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from localstack import config
 from localstack.runtime import hooks
@@ -40,8 +40,8 @@ class Shards:
     """The shards of one mapping while it is enabled."""
 
     # The last one that ran, by the mapping's id: each enabling makes a new poller, which goes on where that one was.
-    last: dict[str, "Shards"] = {}
-    lock = threading.Lock()
+    last: ClassVar[dict[str, "Shards"]] = {}
+    lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, poller: StreamPoller, settings: Settings, iterators: dict[str, str]) -> None:
         self.readers = {

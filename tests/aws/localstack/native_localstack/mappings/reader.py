@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from native_localstack.mappings.batches import Event, lanes, sequence_number, split
@@ -40,7 +40,7 @@ class Settings:
     batch_size: int
     window_seconds: float = 0.0
     lanes: int = 1
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
 
 
 class ShardReader:
@@ -74,7 +74,7 @@ class ShardReader:
             self._thread.join()
 
     def checkpoint(self) -> str:
-        """The iterator at which a mapping that is enabled again goes on: everything before has been handled or given up."""
+        """Where a mapping that is enabled again goes on: everything before has been handled or given up."""
         first = self._unhandled or next(iter(self._window.waiting), None)
         return self._iterator if first is None else self.source.at(sequence_number(first))
 
