@@ -3,7 +3,9 @@
     python -m unittest discover --start-directory tests/analytics
 
 runs over a small archive full of accidents. `ARCHIVE=folder` before it runs the same tests over that archive, and `FLIGHTS=count`
-also those about the flights of 2013, of which it then must hold so many.
+also those about the flights of 2013, of which the archive must then hold so many.
+
+It is one file because all cases share the archive, its rows and the helpers that compute the expected lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-//! What is counted of a batch.
+//! The metrics of a batch.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ struct Batch {
     archive_lag: Duration,
 }
 
-/// The line of one batch.
+/// The EMF line of one batch.
 pub(crate) fn line(stack: &str, source: &'static str, archived: &Archived) -> Vec<u8> {
     rendezvous_aws::metrics::line(Batch {
         stack: stack.to_owned(),
