@@ -269,7 +269,8 @@ class TheQueries(Case):
                     queries.run(connection, queries.translate(sql, **known)) for connection in (CONNECTION, recent)
                 )
                 self.assertEqual(len(whole), len(narrow))
-                self.assertTrue(whole)
+                # In another archive the champion may have answered every request.
+                self.assertTrue(whole or not FOLDER)
                 for line, other in zip(whole, narrow, strict=True):
                     for column, value in line.items():
                         if isinstance(value, float):
