@@ -1,4 +1,5 @@
-//! Nothing is lost on the way into the archive, and the views' rules leave one row of each.
+//! Nothing is lost on the way into the archive, and by the rules of the views one row of each
+//! entity is left.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -15,17 +16,17 @@ use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::future::join_all;
 use http::Method;
-use parquet::record::Field;
 use proptest::prelude::*;
+use rendezvous_archive::{DecisionRow, RequestRow, Row, ScoreRow, read};
 use rendezvous_core::{
-    Failure, Json, Unavailable,
+    Failure, FailureKind, Json, RequestId, Timestamp, Unavailable,
     memory::{MemoryArchive, MemoryStream, Position, Subscription, Trouble},
     now,
     ports::{Archive, Record, Stored, Stream},
 };
 use rendezvous_model::{Model, Profile};
 use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
-use rendezvous_tests::{Reply, World, endpoint, rows};
+use rendezvous_tests::{Reply, World, endpoint};
 use tokio::{runtime::Builder, time::sleep};
 
 const CONFIGURATION: &str = r#"{
@@ -45,7 +46,7 @@ const REQUESTS: usize = 100_000;
 /// How many clients ask at a time.
 const AT_A_TIME: usize = 500;
 
-/// JSON that would not survive being parsed and written again; `#` is the number of the request.
+/// JSON that parsing and writing again would change; `#` is the number of the request.
 const ODDITIES: [&str; 16] = [
     r#"{"n":#,"a":1,"a":2}"#,
     r#"{"z":1,"n":#,"a":1.0,"m":1.50}"#,
@@ -65,7 +66,7 @@ const ODDITIES: [&str; 16] = [
     r#"{"n":#,"__proto__":{"constructor":1},"NaN":"NaN","e":"1e5"}"#,
 ];
 
-/// An archive that fails in every way it can, now and then.
+/// An archive that fails now and then, in each of the ways in which S3 can.
 #[derive(Default)]
 struct Shaky {
     files: MemoryArchive,
@@ -86,12 +87,12 @@ impl Archive for Shaky {
         }
         let stored = self.files.put(name, body).await;
         match fate {
-            // The file is there, and nobody hears of it: the batch comes again.
+            // The file is stored and the answer is lost: the batch is delivered again.
             1 => {
                 happened(&self.unconfirmed);
                 Err(down())
             }
-            // The function times out after the file is there: the batch comes again in halves.
+            // The function times out after the file is stored: the batch is delivered again in halves.
             2 => {
                 happened(&self.hung);
                 std::future::pending().await
@@ -120,8 +121,8 @@ impl Model for Quick {
     }
 }
 
-/// Sends some records of a stream a second time, a little later: what a producer does that was not
-/// told that its record was taken.
+/// Sends some records of a stream a second time, a little later, as a producer does that received
+/// no confirmation.
 async fn send_again(stream: Arc<MemoryStream>, mut random: Rng) {
     let lanes = stream.subscribe(Position::Latest, 1);
     let again = async |lane: &Subscription, mut random: Rng| {
@@ -141,11 +142,11 @@ async fn send_again(stream: Arc<MemoryStream>, mut random: Rng) {
     join_all(lanes.iter().zip(seeds).map(|(lane, random)| again(lane, random))).await;
 }
 
-/// Kills models and throttles the ledger, for ever.
+/// Kills models and throttles the ledger, again and again.
 async fn make_trouble(world: Arc<World<Shaky>>, [champion, _, challenger]: [Arc<Faults>; 3]) {
     loop {
         sleep(Duration::from_millis(500)).await;
-        // Longer than a request may take: what is found then is expired.
+        // Longer than a deadline: the requests that the model then finds are expired.
         challenger.kill(true);
         sleep(Duration::from_millis(1_500)).await;
         challenger.kill(false);
@@ -158,40 +159,30 @@ async fn make_trouble(world: Arc<World<Shaky>>, [champion, _, challenger]: [Arc<
     }
 }
 
-/// The text of a column.
-fn text(field: &Field) -> &str {
-    match field {
-        Field::Str(text) => text,
-        other => panic!("{other} is no text"),
-    }
+/// Every row of a table.
+fn rows<R: Row>(files: &[(String, Bytes)]) -> Vec<R> {
+    let folder = format!("{}/", R::TABLE);
+    let files = files.iter().filter(|(name, _)| name.starts_with(&folder));
+    files.flat_map(|(_, body)| read::<R>(body.clone()).unwrap()).collect()
 }
 
-fn number(field: &Field) -> i64 {
-    match field {
-        Field::Long(number) => *number,
-        other => panic!("{other} is no number"),
-    }
-}
-
-/// The view of a table: the first row of each entity, which the first `key` columns name. The last
-/// two columns say which came first.
-fn view(rows: Vec<Vec<Field>>, key: usize) -> BTreeMap<Vec<String>, Vec<Field>> {
-    let place = |row: &[Field]| {
-        let [.., arrived, sequence] = row else { panic!("a row without a place") };
-        (number(arrived), text(sequence).to_owned())
-    };
-    let mut view: BTreeMap<Vec<String>, Vec<Field>> = BTreeMap::new();
+/// The view of a table: of each entity the row that arrived first.
+fn view<R, K: Ord>(
+    rows: Vec<R>,
+    entity: impl Fn(&R) -> K,
+    place: impl Fn(&R) -> (Timestamp, String),
+) -> BTreeMap<K, R> {
+    let mut view: BTreeMap<K, R> = BTreeMap::new();
     for row in rows {
-        let entity = row[..key].iter().map(|field| text(field).to_owned()).collect();
-        if view.get(&entity).is_none_or(|other| place(&row) < place(other)) {
-            view.insert(entity, row);
+        if view.get(&entity(&row)).is_none_or(|other| place(&row) < place(other)) {
+            view.insert(entity(&row), row);
         }
     }
     view
 }
 
-/// So many requests, asked so many at a time, and how the decoy's batches of them are cut. The seed
-/// decides what goes wrong, and when.
+/// How many requests are asked, how many at a time, and how the decoy's batches are divided. The
+/// seed determines what fails, and when.
 #[derive(Clone, Copy, Debug)]
 struct History {
     requests: usize,
@@ -203,11 +194,11 @@ struct History {
     lanes: usize,
 }
 
-/// What is left of a history.
+/// The state after a history.
 struct Left {
     world: Arc<World<Shaky>>,
     /// Payload and answer, by request.
-    sent: HashMap<String, (String, Reply)>,
+    sent: HashMap<RequestId, (String, Reply)>,
 }
 
 impl History {
@@ -240,7 +231,7 @@ impl History {
         let input_again = tokio::spawn(send_again(system.input.clone(), random.fork()));
         let scores_again = tokio::spawn(send_again(system.scores.clone(), random.fork()));
 
-        let mut sent: HashMap<String, (String, Reply)> = HashMap::new();
+        let mut sent: HashMap<RequestId, (String, Reply)> = HashMap::new();
         for round in 0..self.requests / self.at_a_time {
             let ask = |i: usize| {
                 let number = round * self.at_a_time + i;
@@ -251,7 +242,7 @@ impl History {
                     let path = "/v1/endpoints/e/requests";
                     let reply = world.call(Method::POST, path, &[], &payload).await;
                     assert_eq!(reply.status, 200, "{reply:?}");
-                    (reply.id().to_string(), (payload, reply))
+                    (reply.id(), (payload, reply))
                 }
             };
             sent.extend(join_all((0..self.at_a_time).map(ask)).await);
@@ -286,34 +277,33 @@ impl Left {
             "records were given up"
         );
 
-        let columns = ["request_id", "payload", "arrived_us", "sequence_number"];
-        let requests = rows(&files, "requests", &columns);
+        let requests: Vec<RequestRow<'_>> = rows(&files);
         let raw_requests = requests.len();
         for row in &requests {
-            assert_eq!(text(&row[1]), sent[text(&row[0])].0, "a payload has changed");
+            assert_eq!(row.payload, sent[&row.request_id].0, "a payload has changed");
         }
-        assert_eq!(view(requests, 1).len(), sent.len());
+        let place = |row: &RequestRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+        assert_eq!(view(requests, |row| row.request_id, place).len(), sent.len());
 
-        let columns =
-            ["request_id", "model", "failure_kind", "value", "arrived_us", "sequence_number"];
-        let scores = rows(&files, "scores", &columns);
+        let scores: Vec<ScoreRow<'_>> = rows(&files);
         let raw_scores = scores.len();
-        let scores = view(scores, 2);
+        let place = |row: &ScoreRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+        let scores = view(scores, |row| (row.request_id, row.model.clone()), place);
         assert_eq!(scores.len(), sent.len() * MODELS.len());
-        for (entity, row) in &scores {
-            assert!(sent.contains_key(&entity[0]) && MODELS.contains(&&*entity[1]), "{row:?}");
-            assert_eq!(row[2] == Field::Null, row[3] == Field::Double(0.25), "{row:?}");
+        for ((request, model), row) in &scores {
+            assert!(sent.contains_key(request) && MODELS.contains(&model.as_str()), "{row:?}");
+            assert_eq!(row.failure_kind.is_none(), row.value == Some(0.25), "{row:?}");
         }
 
-        let columns = ["request_id", "kind", "reason", "model", "arrived_us", "sequence_number"];
-        let decisions = view(rows(&files, "decisions", &columns), 1);
+        let place = |row: &DecisionRow<'_>| (row.arrived_us, row.sequence_number.to_string());
+        let decisions = view(rows(&files), |row: &DecisionRow<'_>| row.request_id, place);
         assert_eq!(decisions.len(), sent.len());
-        for (entity, row) in &decisions {
-            let body = &sent[&entity[0]].1.body;
+        for (request, row) in &decisions {
+            let body = &sent[request].1.body;
             if body["settled"] == true {
-                assert_eq!(text(&row[1]), body["kind"]);
-                assert_eq!(text(&row[2]), body["reason"]);
-                assert_eq!(row[3] == Field::Null, body["model"].is_null());
+                assert_eq!(row.kind.as_str(), body["kind"]);
+                assert_eq!(row.reason.as_str(), body["reason"]);
+                assert_eq!(row.model.is_none(), body["model"].is_null());
             }
         }
         (raw_requests, raw_scores)
@@ -332,7 +322,7 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
     };
     let left = history.play().await;
     let (raw_requests, raw_scores) = left.check();
-    // It was no easy history.
+    // The history had every kind of accident.
     assert!(raw_requests > REQUESTS + REQUESTS / 100, "no request is there twice");
     assert!(raw_scores > (REQUESTS + REQUESTS / 100) * MODELS.len(), "no score is there twice");
     let archive = &left.world.system.archive;
@@ -340,12 +330,11 @@ async fn a_hundred_thousand_requests_are_archived_exactly_once_whatever_happens(
     let happened = happened.map(|count| count.load(Ordering::Relaxed));
     assert!(happened.iter().all(|count| *count > 10), "too little has gone wrong: {happened:?}");
     let files = left.files();
-    let distinct = |table: &str, columns: &[&str]| -> HashSet<String> {
-        let row = |row: Vec<Field>| row.iter().map(ToString::to_string).collect();
-        rows(&files, table, columns).into_iter().map(row).collect()
-    };
-    assert!(distinct("scores", &["failure_kind"]).contains("\"expired\""), "nothing has expired");
-    assert!(distinct("decisions", &["kind", "reason"]).len() > 1, "all were decided alike");
+    let expired = |row: &ScoreRow<'_>| row.failure_kind == Some(FailureKind::Expired);
+    assert!(rows(&files).iter().any(expired), "nothing has expired");
+    let decided = |row: &DecisionRow<'_>| (row.kind.as_str(), row.reason.as_str());
+    let distinct: HashSet<_> = rows(&files).iter().map(decided).collect();
+    assert!(distinct.len() > 1, "all were decided alike");
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-"""A small archive with everything that can go wrong in one: written the same way every time."""
+"""A small archive with every kind of accident in it, written the same way every time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import queries
 
 ENDPOINT = "flight-delay"
 CHAMPION = "logistic@1"
@@ -19,31 +20,19 @@ MODELS = (CHAMPION, *STAND_INS, "gbt@1", "mlp@1")
 DAYS = [datetime(2025, month, day, tzinfo=UTC) for month, day in [(1, 30), (1, 31), (2, 1), (2, 2), (2, 27), (3, 1)]]
 REQUESTS_A_DAY = 160
 
-STRING, BIGINT, DOUBLE = pl.String, pl.Int64, pl.Float64
-SCHEMAS: dict[str, dict[str, Any]] = {
-    "requests": {
-        "request_id": STRING, "endpoint": STRING, "config": BIGINT, "arm": STRING, "key": STRING,
-        "received_us": BIGINT, "deadline_us": BIGINT, "traceparent": STRING, "payload": STRING,
-        "shard": STRING, "sequence_number": STRING, "arrived_us": BIGINT,
-    },
-    "scores": {
-        "request_id": STRING, "endpoint": STRING, "config": BIGINT, "arm": STRING, "key": STRING,
-        "received_us": BIGINT, "deadline_us": BIGINT, "traceparent": STRING, "model": STRING,
-        "started_us": BIGINT, "finished_us": BIGINT, "score": STRING, "value": DOUBLE,
-        "failure_kind": STRING, "failure_message": STRING,
-        "shard": STRING, "sequence_number": STRING, "arrived_us": BIGINT,
-    },
-    "decisions": {
-        "request_id": STRING, "endpoint": STRING, "config": BIGINT, "arm": STRING,
-        "received_us": BIGINT, "deadline_us": BIGINT, "decided_us": BIGINT, "kind": STRING, "reason": STRING,
-        "model": STRING, "champion": STRING, "seen": pl.List(STRING), "score": STRING, "value": DOUBLE,
-        "sequence_number": STRING, "arrived_us": BIGINT,
-    },
-    "outcomes": {
-        "request_id": STRING, "endpoint": STRING, "reported_us": BIGINT, "outcome": STRING, "value": DOUBLE,
-        "sequence_number": STRING, "arrived_us": BIGINT,
-    },
-}  # fmt: skip
+# The types of the template's columns.
+TYPES = {"string": pl.String, "bigint": pl.Int64, "double": pl.Float64, "array<string>": pl.List(pl.String)}
+
+
+def _schemas() -> dict[str, dict[str, Any]]:
+    """The columns of each table's files."""
+    return {
+        name.removeprefix("raw_"): {column: TYPES[kind] for column, kind in table.stored.items()}
+        for name, table in queries.load().tables.items()
+    }
+
+
+SCHEMAS = _schemas()
 
 Row = dict[str, Any]
 
@@ -143,7 +132,7 @@ def _decide(scores: dict[str, Row], received: int) -> Row:
 
 
 def _lose(tables: dict[str, list[Row]], random: np.random.Generator) -> None:
-    """Makes gaps: runs and single ones, in every table."""
+    """Removes rows: runs and single ones, in every table."""
     ids = [row["request_id"] for row in tables["requests"] if row["endpoint"] == ENDPOINT]
     nobody, silent, unasked, undecided = set(ids[50:60]), set(ids[300:330]), set(ids[100:103]), set(ids[200:202])
     single = set(map(str, random.choice(ids, 12, replace=False)))
@@ -160,7 +149,7 @@ def _lose(tables: dict[str, list[Row]], random: np.random.Generator) -> None:
 
 
 def _again(table: str, rows: list[Row], random: np.random.Generator, sequence: Iterator[int]) -> list[Row]:
-    """Rows that the archive holds once more: redelivered, or sent again, with other contents that must not count."""
+    """Rows that are in the archive again: redelivered, or sent again, with other contents that must not count."""
     again = [rows[index] for index in random.integers(0, len(rows), len(rows) // 10)]
     if table in ("requests", "scores"):
         for row in rows:

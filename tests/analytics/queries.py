@@ -26,13 +26,19 @@ PARAMETERS = {"ArchiveBucket": "archive", "Name": "rendezvous", "AWS::AccountId"
 class Table:
     """A raw table or a view: its columns with their Hive types, partition columns last."""
 
-    columns: dict[str, str]
+    # Those that are in the files.
+    stored: dict[str, str]
+    partitions: dict[str, str]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return self.stored | self.partitions
 
 
 @dataclass(frozen=True)
 class View(Table):
     sql: str
-    # As the engine sees them, in the JSON beside the SQL.
+    # The columns as the engine knows them, in the JSON beside the SQL.
     engine_columns: dict[str, str]
 
 
@@ -41,6 +47,11 @@ class Template:
     tables: dict[str, Table]
     views: dict[str, View]
     queries: dict[str, str]
+
+    def raw_table(self, view: str) -> str:
+        """The one raw table that a view reads."""
+        (table,) = {table.name for table in sqlglot.parse_one(self.views[view].sql, read="athena").find_all(exp.Table)}
+        return table
 
 
 def load() -> Template:
@@ -54,24 +65,27 @@ def load() -> Template:
             queries[properties["Name"]] = properties["QueryString"]
         elif resource["Type"] == "AWS::Glue::Table":
             table = properties["TableInput"]
-            columns = {
-                column["Name"]: column["Type"]
-                for column in table["StorageDescriptor"]["Columns"] + table["PartitionKeys"]
-            }
+            columns = [
+                {column["Name"]: column["Type"] for column in described}
+                for described in (table["StorageDescriptor"]["Columns"], table["PartitionKeys"])
+            ]
             if table["TableType"] == "VIRTUAL_VIEW":
                 text = _resolve(table["ViewOriginalText"])
                 encoded = re.fullmatch(r"/\* Presto View: (\S+) \*/", text)
                 assert encoded, text
                 view = json.loads(base64.b64decode(encoded[1]))
                 engine = {column["name"]: column["type"] for column in view["columns"]}
-                views[table["Name"]] = View(columns, view["originalSql"], engine)
+                views[table["Name"]] = View(*columns, view["originalSql"], engine)
             else:
-                tables[table["Name"]] = Table(columns)
+                tables[table["Name"]] = Table(*columns)
     return Template(tables, views, queries)
 
 
-def connect(archive: Path, template: Template) -> duckdb.DuckDBPyConnection:
-    """Opens an archive folder: its files as the raw tables, and the template's views over them."""
+def connect(archive: Path, template: Template, first_day: str = "") -> duckdb.DuckDBPyConnection:
+    """Opens an archive folder: its files as the raw tables, and the template's views over them.
+
+    With a first day, as if no file had arrived before it.
+    """
     connection = duckdb.connect()
     # Athena's sessions are in UTC.
     connection.execute("SET TimeZone = 'UTC'")
@@ -80,7 +94,8 @@ def connect(archive: Path, template: Template) -> duckdb.DuckDBPyConnection:
         if any(folder.glob("*/*/*.parquet")):
             source = (
                 f"SELECT {', '.join(table.columns)} FROM read_parquet('{folder}/*/*/*.parquet', "
-                "hive_partitioning = true, hive_types = {'date': VARCHAR, 'hour': INTEGER})"
+                "hive_partitioning = true, hive_types = {'date': VARCHAR, 'hour': INTEGER}) "
+                f"WHERE date >= '{first_day}'"
             )
             connection.execute(f"CREATE VIEW {name} AS {source}")
         else:

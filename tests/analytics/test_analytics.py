@@ -3,7 +3,9 @@
     python -m unittest discover --start-directory tests/analytics
 
 runs over a small archive full of accidents. `ARCHIVE=folder` before it runs the same tests over that archive, and `FLIGHTS=count`
-also those about the flights of 2013, of which it then must hold so many.
+also those about the flights of 2013, of which the archive must then hold so many.
+
+It is one file because all cases share the archive, its rows and the helpers that compute the expected lines.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ ENDPOINT = archive.ENDPOINT
 CANARY = "mlp@1"
 PERIODS = {"a day": 10, "a month": 7}
 TEMPLATE = queries.load()
+# The views of which a filter on the date reads only the days that it names, and those before.
+PRUNABLE = ("requests", "scores", "decisions", "outcomes_by_day")
 
 
 def setUpModule() -> None:
@@ -154,11 +158,11 @@ class TheTemplate(unittest.TestCase):
                 with self.subTest(file=str(file)):
                     schema = pl.read_parquet_schema(file)
                     columns = {column: hive[kind.base_type()] for column, kind in schema.items()}
-                    self.assertEqual({**columns, "date": "string", "hour": "int"}, table.columns)
+                    self.assertEqual(columns, table.stored)
 
     def test_a_filter_on_the_date_can_be_applied_before_copies_are_found(self) -> None:
         """A filter passes a window only by the columns that partition it, and a join only by those that are compared."""
-        for name in ("requests", "scores", "decisions"):
+        for name in PRUNABLE:
             with self.subTest(name):
                 view = sqlglot.parse_one(TEMPLATE.views[name].sql, read="athena")
                 for window in view.find_all(exp.Window):
@@ -166,9 +170,26 @@ class TheTemplate(unittest.TestCase):
                 for join in view.find_all(exp.Join):
                     self.assertIn("yesterday.date = today.date", join.args["on"].sql())
 
+    def test_every_query_reads_only_views_that_a_filter_on_the_date_prunes_and_has_one(self) -> None:
+        for name, sql in TEMPLATE.queries.items():
+            query = sqlglot.parse_one(sql, read="athena")
+            own = {cte.alias for cte in query.find_all(exp.CTE)}
+            tables = [table for table in query.find_all(exp.Table) if table.name not in own]
+            self.assertTrue(tables, name)
+            for table in tables:
+                with self.subTest(query=name, table=table.name):
+                    self.assertIn(table.name, PRUNABLE)
+                    where = table.find_ancestor(exp.Select).args["where"].this
+                    filters = [
+                        condition
+                        for condition in where.flatten() if isinstance(condition, exp.Between | exp.GTE)
+                        and condition.this.name == "date" and condition.this.table in ("", table.name)
+                    ]  # fmt: skip
+                    self.assertTrue(filters or _is_either_of_spans(where), where.sql())
+
 
 class TheViews(Case):
-    def test_each_entity_stands_there_once_as_it_first_arrived(self) -> None:
+    def test_each_entity_is_there_once_as_it_first_arrived(self) -> None:
         for table in ("requests", "scores", "decisions", "outcomes"):
             rows: pl.DataFrame = getattr(ROWS, table)
             with self.subTest(table):
@@ -192,14 +213,15 @@ class TheViews(Case):
 
     def test_a_filter_on_the_date_changes_no_row(self) -> None:
         """The view over the files of two days shows of the second what the view over everything does."""
-        days = sorted(set(ROWS.scores["date"]))
-        for name in ("requests", "scores", "decisions"):
+        for name in PRUNABLE:
+            raw = TEMPLATE.raw_table(name)
+            days = [day for (day,) in CONNECTION.execute(f"SELECT DISTINCT date FROM {raw} ORDER BY date").fetchall()]
             every = f"SELECT request_id FROM ({queries.translate(TEMPLATE.views[name].sql)}) WHERE date = ? ORDER BY ALL"
             for day in days[:: max(1, len(days) // 4)]:
                 before = _next_day(day, -1)
                 view = sqlglot.parse_one(TEMPLATE.views[name].sql, read="athena")
                 for table in list(view.find_all(exp.Table)):
-                    if table.name == f"raw_{name}":
+                    if table.name == raw:
                         kept = sqlglot.select("*").from_(table.name).where(f"date IN ('{before}', '{day}')")
                         table.replace(kept.subquery())
                 narrow = f"SELECT request_id FROM ({view.sql(dialect='duckdb')}) WHERE date = ? ORDER BY ALL"
@@ -207,8 +229,55 @@ class TheViews(Case):
                     expected = CONNECTION.execute(every, [day]).fetchall()
                     self.assertEqual(CONNECTION.execute(narrow, [day]).fetchall(), expected)
 
+    def test_outcomes_by_day_has_the_last_outcome_of_each_day(self) -> None:
+        last = (
+            pl.read_parquet(f"{ARCHIVE}/outcomes/*/*/*.parquet", hive_schema={"date": pl.String, "hour": pl.Int32})
+            .with_columns(number=pl.col("sequence_number").str.zfill(128))
+            .sort("arrived_us", "number", descending=True)
+            .unique(["date", "endpoint", "request_id"], keep="first", maintain_order=True)
+        )
+        columns = ["date", "hour", "endpoint", "request_id", "outcome", "value"]
+        found = CONNECTION.execute(f"SELECT {', '.join(columns)} FROM outcomes_by_day ORDER BY ALL").fetchall()
+        self.assertEqual(found, last.select(columns).sort(columns).rows())
+        # Over all days the newest of each request is the one that counts.
+        newest = "SELECT *, row_number() OVER (PARTITION BY endpoint, request_id ORDER BY date DESC) AS newest"
+        for one, other in (("outcomes", "newest"), ("newest", "outcomes")):
+            self.assertEqual(
+                CONNECTION.execute(
+                    f"WITH newest AS (SELECT * EXCLUDE newest FROM ({newest} FROM outcomes_by_day) WHERE newest = 1) "
+                    f"SELECT count(*) FROM (SELECT * FROM {one} EXCEPT SELECT * FROM {other})"
+                ).fetchone(),
+                (0,),
+            )
+
 
 class TheQueries(Case):
+    def test_files_that_arrived_before_the_first_day_change_no_answer(self) -> None:
+        """But those of the day before, in which copies are looked for."""
+        days = sorted(set(ROWS.scores["date"]))
+        first = days[len(days) // 2]
+        recent = queries.connect(ARCHIVE, TEMPLATE, _next_day(first, -1))
+        self.addCleanup(recent.close)
+        request = next(row["request_id"] for row in ROWS.of("requests", first, first) if row["request_id"] in ROWS.truths())
+        chosen = {"first_day": first, "endpoint": ENDPOINT, "last_day": LAST_DAY, "request_id": request, "canary": CANARY}
+        chosen |= {"reference_first_day": first, "reference_last_day": LAST_DAY}
+        for name in ("leaderboard", "disagreements", "champion-silence", "one-request", "calibration"):
+            with self.subTest(name):
+                sql = TEMPLATE.queries[name]
+                known = {key: value for key, value in chosen.items() if key in queries.settings(sql)}
+                whole, narrow = (
+                    queries.run(connection, queries.translate(sql, **known)) for connection in (CONNECTION, recent)
+                )
+                self.assertEqual(len(whole), len(narrow))
+                # In another archive the champion may have answered every request.
+                self.assertTrue(whole or not FOLDER)
+                for line, other in zip(whole, narrow, strict=True):
+                    for column, value in line.items():
+                        if isinstance(value, float):
+                            self.assertAlmostEqual(value, other[column], delta=1e-9 * max(1, abs(value)))
+                        elif "lowest_model" not in column and "highest_model" not in column:
+                            self.assertEqual(value, other[column], column)
+
     def test_leaderboard(self) -> None:
         truths = ROWS.truths()
         scores = ROWS.of("scores", FIRST_DAY, LAST_DAY)
@@ -508,6 +577,14 @@ def _groups(rows: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return list(groups.items())
+
+
+def _is_either_of_spans(where: exp.Expression) -> bool:
+    """Whether there is a condition of the form (date BETWEEN … OR date BETWEEN …)."""
+    return any(
+        all(isinstance(span, exp.Between) and span.this.name == "date" for span in either.flatten())
+        for either in where.find_all(exp.Or)
+    )
 
 
 def _next_day(day: str, days: int = 1) -> str:

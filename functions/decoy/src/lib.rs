@@ -1,11 +1,11 @@
-//! The decoy: looks like a model, produces no score, archives everything.
+//! The decoy: reads the streams like a model, produces no score, and archives everything.
 //!
 //! | source | table | a row |
 //! | --- | --- | --- |
 //! | stream `input` | `requests` | a request, exactly as the models saw it |
 //! | stream `scores` | `scores` | a model's score of a request, or its failure |
 //! | changes of the ledger | `decisions` | the decision of a request |
-//! | changes of the table `outcomes` | `outcomes` | what a client has reported to be true |
+//! | changes of the table `outcomes` | `outcomes` | an outcome that a client has reported |
 //!
 //! A batch becomes one Parquet file for each hour of arrival, nearly always one; see
 //! [`rendezvous_archive::files`] for their names. Records that are permanently unreadable, or
@@ -252,7 +252,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
                     report.files += 1;
                     report.bytes += body.len();
                 }
-                Ok(Stored::Already) => tracing::info!(name, "stored before"),
+                Ok(Stored::Already) => tracing::info!(name, "a file is already stored"),
                 Err(unavailable) => result = Err(unavailable),
             }
         }

@@ -1,5 +1,5 @@
-//! The decoy function on AWS: connects the library to the archive, and tells its four sources
-//! apart.
+//! The decoy function on AWS: connects the library to the archive, and determines from which of its
+//! four sources a batch comes.
 
 mod metrics;
 
@@ -51,7 +51,7 @@ enum Response {
     Table(DynamoDbEventResponse),
 }
 
-/// What the sources' ARNs hold, by the environment variables that name them.
+/// A part of the ARN of each source, from the environment variables that name the sources.
 fn sources(environment: &Environment) -> Result<[(String, Source); 4], lambda::Error> {
     let stream = |name| Ok::<_, lambda::Error>(format!(":stream/{}", environment.required(name)?));
     let table = |name| Ok::<_, lambda::Error>(format!(":table/{}/", environment.required(name)?));
@@ -63,7 +63,7 @@ fn sources(environment: &Environment) -> Result<[(String, Source); 4], lambda::E
     ])
 }
 
-/// Where a batch comes from; all of its records come from one source.
+/// The source of a batch: all of its records come from one.
 fn source(sources: &[(String, Source)], event: &str) -> Result<Source, lambda::Error> {
     #[derive(Deserialize)]
     struct Batch {
@@ -79,5 +79,7 @@ fn source(sources: &[(String, Source)], event: &str) -> Result<Source, lambda::E
     let arn = batch.records.first().map_or("", |record| record.arn.as_str());
     let is_it = |part: &str| arn.ends_with(part) || (part.ends_with('/') && arn.contains(part));
     let found = sources.iter().find(|(part, _)| is_it(part));
-    found.map(|(_, source)| *source).ok_or_else(|| format!("{arn:?} is no source of ours").into())
+    found
+        .map(|(_, source)| *source)
+        .ok_or_else(|| format!("{arn:?} is not a source of this function").into())
 }

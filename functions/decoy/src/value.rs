@@ -1,15 +1,15 @@
-//! The one number in an opaque JSON text that analysts compare by.
+//! The number in an opaque JSON text at which a configuration points.
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-/// The number at `pointer` (RFC 6901), if that is what stands there.
+/// The number at `pointer` (RFC 6901); none where there is no number.
 pub(crate) fn number(json: &str, pointer: &str) -> Option<f64> {
     parse(at(json, pointer)?)
 }
 
-/// The same where a truth may also be told by `true` and `false`, for 1 and 0.
+/// The same for a truth, which may also be `true` or `false`, for 1 and 0.
 pub(crate) fn truth(json: &str, pointer: &str) -> Option<f64> {
     match at(json, pointer)? {
         "true" => Some(1.0),
@@ -24,8 +24,8 @@ fn parse(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| is_number && number.is_finite())
 }
 
-/// The text at `pointer`. What stands elsewhere is only skipped, so that an odd neighbour (a number
-/// too large for any type, say) hides nothing. Of a key that stands twice the last counts.
+/// The text at `pointer`. All other values are skipped without being converted, so that one that no
+/// type can hold, such as 1e999, is no error. Of two members with the same key the last counts.
 fn at<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
     let mut text = json;
     for token in pointer.split('/').skip(1) {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointer_finds_its_number_in_whatever_surrounds_it() {
+    fn a_pointer_finds_its_number_whatever_surrounds_it() {
         for (json, pointer, expected) in [
             ("0.25", "", Some(0.25)),
             (r#"{"p":0.1187}"#, "/p", Some(0.1187)),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_or_no_number_is_null() {
+    fn an_absent_value_or_one_that_is_no_number_is_null() {
         for (json, pointer) in [
             (r#"{"p":"0.5"}"#, "/p"),
             (r#"{"p":null}"#, "/p"),

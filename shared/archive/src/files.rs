@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::layout::Row;
 
-/// Where a record stands on its stream, as the names of files say it.
+/// The place of a record on its stream, as far as the names of files depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// Empty where the event does not name the shard.

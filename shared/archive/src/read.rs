@@ -36,7 +36,7 @@ pub fn read<R: Row>(from: impl ChunkReader + 'static) -> Result<Vec<R>, Unreadab
     Ok(rows)
 }
 
-/// Rows that stand together in a file, column by column.
+/// A row group of a file: rows that are stored together, column by column.
 pub struct RowGroup<'f>(&'f dyn RowGroupReader);
 
 impl RowGroup<'_> {
@@ -85,7 +85,7 @@ impl RowGroup<'_> {
     }
 }
 
-/// A column as it stands in the file: values that are not null, and Dremel's levels.
+/// A column as it is stored: values that are not null, and Dremel's levels.
 struct Cells<T: DataType> {
     values: Vec<T::T>,
     definition: Vec<i16>,

@@ -4,6 +4,8 @@
 //! A table may hold a row more than once: a record that was delivered again has the same sequence
 //! number, one that its producer sent again has another.
 
+#![expect(clippy::doc_markdown, reason = "a field's documentation is also a catalog's comment")]
+
 use std::borrow::Cow;
 
 use rendezvous_core::{

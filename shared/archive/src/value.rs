@@ -1,4 +1,4 @@
-//! The types that a column can hold, and how their values stand in a Parquet column.
+//! The types that a column can hold, and how their values are stored in a Parquet column.
 
 use std::{borrow::Cow, io::Write, mem};
 
@@ -69,7 +69,7 @@ impl Type {
     }
 }
 
-/// A single value as it stands in a file.
+/// A single value as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell<'a> {
     Text(&'a str),
@@ -84,7 +84,7 @@ pub trait Scalar: Sized {
     #[doc(hidden)]
     fn append(&self, to: &mut Portion);
 
-    /// The value that stands in a file.
+    /// The value that is stored so.
     fn from_cell(cell: Cell<'_>) -> std::result::Result<Self, Invalid>;
 }
 
@@ -261,7 +261,7 @@ fn integer(cell: Cell<'_>) -> std::result::Result<i64, Invalid> {
     if let Cell::Integer(number) = cell { Ok(number) } else { Err(Invalid::new("not an integer")) }
 }
 
-/// Types that stand in a file as a text: how they are written, and how they are read.
+/// Types that are stored as a text: how they are written, and how they are read.
 macro_rules! texts {
     ($($type:ty: |$value:ident| $write:expr, $read:expr;)+) => { $(
         impl Scalar for $type {

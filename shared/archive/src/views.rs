@@ -170,8 +170,8 @@ impl View {
 }
 
 /// The partition columns by which the catalog knows a table's files: all of `date` and `hour` that
-/// their names have, but outcomes by the day alone. Whoever wants the last outcome of a request
-/// reads many days, and an outcome is small: there are fewer partitions to list.
+/// their names have, but outcomes by the day alone. A query
+/// for the last outcomes reads many days, and has fewer partitions to list.
 pub fn partitions(table: &str) -> &'static [&'static str] {
     if table == "outcomes" { &["date"] } else { &["date", "hour"] }
 }

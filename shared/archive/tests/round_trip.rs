@@ -46,7 +46,7 @@ fn request(n: usize) -> RequestRow<'static> {
         key: "ключ 7".parse().unwrap(),
         received_us: time(1_763_794_344_123_456),
         deadline_us: time(i64::MAX),
-        traceparent: (n % 3 == 0).then(|| "00-ab-01".to_owned()),
+        traceparent: n.is_multiple_of(3).then(|| "00-ab-01".to_owned()),
         payload: ODD[n % ODD.len()].into(),
         shard: "shardId-000000000003".into(),
         sequence_number: format!("{n}").into(),
@@ -57,7 +57,7 @@ fn request(n: usize) -> RequestRow<'static> {
 fn score(n: usize) -> ScoreRow<'static> {
     let kinds =
         [FailureKind::Failed, FailureKind::TimedOut, FailureKind::Expired, FailureKind::Invalid];
-    let failure = (n % 2 == 0).then(|| kinds[n / 2 % kinds.len()]);
+    let failure = n.is_multiple_of(2).then(|| kinds[n / 2 % kinds.len()]);
     let request = request(n);
     ScoreRow {
         request_id: request.request_id,
@@ -102,10 +102,10 @@ fn decision(n: usize) -> DecisionRow<'static> {
         decided_us: time(3),
         kind: kinds[n % kinds.len()],
         reason: reasons[n % reasons.len()],
-        model: (n % 2 == 0).then(|| model("b@1")),
+        model: n.is_multiple_of(2).then(|| model("b@1")),
         champion: model("a@1"),
         seen: (0..n % 4).map(|i| model(&format!("m@{i}"))).collect(),
-        score: (n % 5 > 0).then(|| json(ODD[n % ODD.len()])),
+        score: (!n.is_multiple_of(5)).then(|| json(ODD[n % ODD.len()])),
         value: None,
         sequence_number: request.sequence_number,
         arrived_us: request.arrived_us,
@@ -115,10 +115,10 @@ fn decision(n: usize) -> DecisionRow<'static> {
 fn outcome(n: usize) -> OutcomeRow<'static> {
     OutcomeRow {
         request_id: id(n),
-        endpoint: if n % 2 == 0 { "e" } else { "f" }.parse().unwrap(),
+        endpoint: if n.is_multiple_of(2) { "e" } else { "f" }.parse().unwrap(),
         reported_us: time(4),
         outcome: json(ODD[n % ODD.len()]),
-        value: (n % 2 == 0).then_some(1.0),
+        value: n.is_multiple_of(2).then_some(1.0),
         sequence_number: format!("{n}").into(),
         arrived_us: time(5),
     }

@@ -1,20 +1,18 @@
-//! The items of the ledger, of the table of outcomes and of the table of endpoints: each attribute is described here once,
-//! and everybody who writes or reads an item does it with these functions.
+//! The items of the ledger, of the table of outcomes and of the table of endpoints. Each attribute is described once, here:
+//! all code that writes or reads an item uses these functions.
 //!
-//! An item is [`serde_dynamo`]'s, as in the events of a table's change stream; it needs no SDK.
-//! `serde_dynamo` also converts it from and to an item of the SDK.
+//! Items are of the types of [`serde_dynamo`], as in the events of a table's change stream, and
+//! need no SDK; `serde_dynamo` converts them from and to those of the SDK.
 
-use std::{
-    collections::HashMap, fmt::Display, marker::PhantomData, str::FromStr, sync::Arc,
-    time::Duration,
-};
+pub mod endpoint;
+pub mod ledger;
+pub mod outcome;
 
-use rendezvous_core::{
-    Configuration, Decision, EndpointName, Envelope, Failure, Invalid, Json, Mailbox, ModelId,
-    Provenance, Publication, RequestId, Score, Timestamp, mailbox::Opening,
-};
+use std::{collections::HashMap, fmt::Display, marker::PhantomData, str::FromStr};
+
+use rendezvous_core::{Invalid, Json, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_dynamo::{AttributeValue, Item};
+use serde_dynamo::AttributeValue;
 
 /// The attributes of an item, or of a map within an item.
 pub type Attributes = HashMap<String, AttributeValue>;
@@ -71,272 +69,6 @@ impl<T> Attribute<T> {
     /// Whether there is an attribute of this name.
     pub fn is_in(&self, attributes: &Attributes) -> bool {
         attributes.contains_key(self.name)
-    }
-}
-
-/// The ledger: one item for each request.
-pub mod ledger {
-    use super::{
-        Arc, Attribute, AttributeValue, Attributes, Decision, Duration, Envelope, Failure, Invalid,
-        Item, Json, Mailbox, ModelId, Opening, RequestId, Score, Timestamp, binary, boolean, json,
-        opaque, text, time, whole,
-    };
-
-    /// The request's id: the key.
-    pub const ID: Attribute<RequestId> = text("id");
-    /// The envelope. Written once, by whoever creates the item.
-    pub const ENVELOPE: Attribute<Envelope> = json("envelope");
-    /// Seconds since the epoch, for DynamoDB's time to live. Written with the envelope.
-    pub const EXPIRES_AT: Attribute<i64> = whole("expires_at");
-    /// The decision. Written once; no attribute changes thereafter.
-    pub const DECISION: Attribute<Decision> = json("decision");
-
-    /// Opening: SHA-256 of the payload. Written by ingress, when it opens the mailbox.
-    pub const PAYLOAD_SHA256: Attribute<[u8; 32]> = binary("payload_sha256");
-    /// Opening: whether the stream has accepted the request. Written by ingress: false when it
-    /// opens the mailbox, true once the stream has accepted the request.
-    pub const ACCEPTED: Attribute<bool> = boolean("accepted");
-    /// Opening: identifies the caller. Written by ingress for requests with an idempotency key; absent
-    /// in items written before version 0.2.
-    pub const OWNER: Attribute<[u8; 16]> = binary("owner");
-    /// Opening: `received_us` of the envelope that the mailbox was last opened with. Written with the
-    /// envelope by ingress; absent in items written before version 0.2.
-    pub const OPENED: Attribute<Timestamp> = time("opened_us");
-
-    /// Before a model's id: the attribute (M) that holds the model's entry, that is, its score or
-    /// its failure. Written once for each model, by rendezvous, before the decision.
-    const MODEL: &str = "model:";
-
-    /// Entry: when the model began.
-    pub const STARTED: Attribute<Timestamp> = time("started_us");
-    /// Entry: when the model finished.
-    pub const FINISHED: Attribute<Timestamp> = time("finished_us");
-    /// Entry: the score, byte for byte. An entry has either this or `failure`.
-    pub const SCORE: Attribute<Json> = opaque("score");
-    /// Entry: the failure.
-    pub const FAILURE: Attribute<Failure> = json("failure");
-
-    /// The attributes of an opening, as ingress writes them. [`read_opening`] reads them.
-    pub fn opening(opening: &Opening) -> Attributes {
-        let Opening { payload_sha256, owner, opened, accepted } = opening;
-        let mut attributes = Attributes::new();
-        PAYLOAD_SHA256.put(payload_sha256, &mut attributes);
-        ACCEPTED.put(accepted, &mut attributes);
-        if let Some(owner) = owner {
-            OWNER.put(owner, &mut attributes);
-        }
-        if let Some(opened) = opened {
-            OPENED.put(opened, &mut attributes);
-        }
-        attributes
-    }
-
-    /// The opening; `None` where the mailbox was created by a score or a decision.
-    pub fn read_opening(item: &Attributes) -> Result<Option<Opening>, Invalid> {
-        let Some(payload_sha256) = PAYLOAD_SHA256.find(item)? else { return Ok(None) };
-        Ok(Some(Opening {
-            payload_sha256,
-            owner: OWNER.find(item)?,
-            opened: OPENED.find(item)?,
-            accepted: ACCEPTED.find(item)?.unwrap_or(false),
-        }))
-    }
-
-    /// The key of a request's item.
-    pub fn key(id: RequestId) -> Item {
-        let mut key = Item::default();
-        ID.put(&id, &mut key);
-        key
-    }
-
-    /// Name of the attribute that holds the model's entry.
-    pub fn entry_name(model: &ModelId) -> String {
-        [MODEL, model.as_str()].concat()
-    }
-
-    /// The entry of a score or a failure.
-    pub fn entry(score: &Score) -> AttributeValue {
-        let mut entry = Attributes::new();
-        STARTED.put(&score.started, &mut entry);
-        FINISHED.put(&score.finished, &mut entry);
-        match &score.result {
-            Ok(score) => SCORE.put(score, &mut entry),
-            Err(failure) => FAILURE.put(failure, &mut entry),
-        }
-        AttributeValue::M(entry)
-    }
-
-    fn read_entry(model: &str, entry: &AttributeValue) -> Result<Score, Invalid> {
-        let AttributeValue::M(entry) = entry else {
-            return Err(Invalid::new(format!("attribute {MODEL}{model} is not of type M")));
-        };
-        let result = match SCORE.find(entry)? {
-            Some(score) => Ok(score),
-            None => Err(FAILURE.get(entry)?),
-        };
-        let (started, finished) = (STARTED.get(entry)?, FINISHED.get(entry)?);
-        Ok(Score { model: model.parse()?, started, finished, result })
-    }
-
-    /// When an item may expire: `retention` after the request was received, in seconds since the
-    /// epoch, rounded up, so that the item exists at least as long as `retention` says.
-    pub fn expires_at(received: Timestamp, retention: Duration) -> i64 {
-        (received + retention).as_micros().div_euclid(1_000_000) + 1
-    }
-
-    /// The item of a mailbox, without its time to live: [`EXPIRES_AT`] is the table's matter.
-    pub fn item(mailbox: &Mailbox) -> Item {
-        let mut item = key(mailbox.envelope.id);
-        ENVELOPE.put(&mailbox.envelope, &mut item);
-        if let Some(opened) = &mailbox.opening {
-            item.extend(opening(opened));
-        }
-        for score in &mailbox.scores {
-            item.insert(entry_name(&score.model), entry(score));
-        }
-        if let Some(decision) = &mailbox.decision {
-            DECISION.put(decision, &mut item);
-        }
-        item
-    }
-
-    /// The mailbox that an item holds. Its scores are in order of their finish, because an item's
-    /// attributes have no order.
-    pub fn mailbox(item: &Attributes) -> Result<Mailbox, Invalid> {
-        let mut scores = Vec::new();
-        for (name, value) in item {
-            if let Some(model) = name.strip_prefix(MODEL) {
-                scores.push(read_entry(model, value)?);
-            }
-        }
-        scores.sort_by(|a, b| (a.finished, &a.model).cmp(&(b.finished, &b.model)));
-        Ok(Mailbox {
-            envelope: Arc::new(ENVELOPE.get(item)?),
-            opening: read_opening(item)?,
-            scores,
-            decision: DECISION.find(item)?.map(Arc::new),
-        })
-    }
-}
-
-/// The table of outcomes: one item for each request and endpoint, replaced as a whole by the next
-/// outcome that a client reports. Written by ingress.
-pub mod outcome {
-    use super::{
-        Attribute, Attributes, EndpointName, Invalid, Item, Json, RequestId, Timestamp, opaque,
-        text, time,
-    };
-
-    /// The request's id: the partition key.
-    pub const REQUEST: Attribute<RequestId> = text("request");
-    /// The endpoint's name: the sort key.
-    pub const ENDPOINT: Attribute<EndpointName> = text("endpoint");
-    /// The outcome, byte for byte.
-    pub const OUTCOME: Attribute<Json> = opaque("outcome");
-    /// When ingress received it.
-    pub const REPORTED: Attribute<Timestamp> = time("reported_us");
-
-    /// What an item holds.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Reported {
-        pub request: RequestId,
-        pub endpoint: EndpointName,
-        pub outcome: Json,
-        pub reported: Timestamp,
-    }
-
-    /// The key of an item.
-    pub fn key(request: RequestId, endpoint: &EndpointName) -> Item {
-        let mut key = Item::default();
-        REQUEST.put(&request, &mut key);
-        ENDPOINT.put(endpoint, &mut key);
-        key
-    }
-
-    /// The item of an outcome.
-    pub fn item(reported: &Reported) -> Item {
-        let mut item = key(reported.request, &reported.endpoint);
-        OUTCOME.put(&reported.outcome, &mut item);
-        REPORTED.put(&reported.reported, &mut item);
-        item
-    }
-
-    /// The outcome that an item holds.
-    pub fn read(item: &Attributes) -> Result<Reported, Invalid> {
-        Ok(Reported {
-            request: REQUEST.get(item)?,
-            endpoint: ENDPOINT.get(item)?,
-            outcome: OUTCOME.get(item)?,
-            reported: REPORTED.get(item)?,
-        })
-    }
-}
-
-/// The table of endpoints: one item for each published version, written once, and for each endpoint
-/// one pointer item that names the current version. Written by whoever publishes.
-pub mod endpoint {
-    use super::{
-        Attribute, Attributes, Configuration, EndpointName, Invalid, Provenance, Publication,
-        Timestamp, json, text, time, unsigned,
-    };
-
-    /// The `version` of the pointer item.
-    pub const POINTER: u64 = 0;
-
-    /// The endpoint's name: the partition key.
-    pub const NAME: Attribute<EndpointName> = text("name");
-    /// The version, 1, 2, …, or [`POINTER`]: the sort key.
-    pub const VERSION: Attribute<u64> = unsigned("version");
-    /// Pointer: the current version.
-    pub const CURRENT: Attribute<u64> = unsigned("current");
-    /// Version: the configuration.
-    pub const CONFIGURATION: Attribute<Configuration> = json("configuration");
-    /// Version: when it was published.
-    pub const PUBLISHED: Attribute<Timestamp> = time("published_us");
-    /// Version: who published it and why. Absent in items written before version 0.2.
-    pub const PROVENANCE: Attribute<Provenance> = json("provenance");
-    /// Version: the version that it replaced. Absent for the first, and in items written before
-    /// version 0.2.
-    pub const REPLACED: Attribute<u64> = unsigned("replaced");
-
-    /// The key of an item.
-    pub fn key(name: &EndpointName, version: u64) -> Attributes {
-        let mut key = Attributes::new();
-        NAME.put(name, &mut key);
-        VERSION.put(&version, &mut key);
-        key
-    }
-
-    /// The item of a version.
-    pub fn version(
-        name: &EndpointName,
-        configuration: &Configuration,
-        publication: &Publication,
-    ) -> Attributes {
-        let Publication { version, provenance, published, replaced } = publication;
-        let mut item = key(name, *version);
-        CONFIGURATION.put(configuration, &mut item);
-        PUBLISHED.put(published, &mut item);
-        if let Some(provenance) = provenance {
-            PROVENANCE.put(provenance, &mut item);
-        }
-        if let Some(replaced) = replaced {
-            REPLACED.put(replaced, &mut item);
-        }
-        item
-    }
-
-    /// The publication that the item of a version records.
-    pub fn publication(item: &Attributes) -> Result<Publication, Invalid> {
-        let version = VERSION.get(item)?;
-        // Before version 0.2 every version replaced the one before it.
-        let before = version.checked_sub(1).filter(|before| *before > 0);
-        Ok(Publication {
-            version,
-            provenance: PROVENANCE.find(item)?,
-            published: PUBLISHED.get(item)?,
-            replaced: REPLACED.find(item)?.or(before),
-        })
     }
 }
 
@@ -439,7 +171,12 @@ fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use rendezvous_core::{Arm, FailureKind, Kind, Reason};
+    use std::time::Duration;
+
+    use rendezvous_core::{
+        Arm, Decision, Envelope, Failure, FailureKind, Kind, Mailbox, Reason, RequestId, Score,
+        mailbox::Opening,
+    };
 
     use super::*;
 
@@ -480,12 +217,7 @@ mod tests {
         };
         Mailbox {
             envelope: envelope.into(),
-            opening: Some(Opening {
-                payload_sha256: [7; 32],
-                owner: Some([9; 16]),
-                opened: Some(time(1_763_794_344_123_456)),
-                accepted: true,
-            }),
+            opening: Some(Opening { payload_sha256: [7; 32], accepted: true }),
             scores: vec![
                 score("a@1", 100, Err(Failure::new(FailureKind::TimedOut, "after 5 s"))),
                 score("b@1", 200, Ok(json("{\"p\": 0.50,\"p\":1e400}"))),
@@ -515,8 +247,6 @@ mod tests {
             "expires_at": { "N": "1763797945" },
             "payload_sha256": { "B": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=" },
             "accepted": { "BOOL": true },
-            "owner": { "B": "CQkJCQkJCQkJCQkJCQkJCQ==" },
-            "opened_us": { "N": "1763794344123456" },
             "model:a@1": { "M": {
                 "started_us": { "N": "99" },
                 "finished_us": { "N": "100" },
