@@ -55,6 +55,13 @@ pub enum Asked {
     Accepted(Arc<Envelope>),
 }
 
+/// A refusal of a request, which it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub request: RequestId,
+    pub refusal: Refusal,
+}
+
 /// A decision as it is answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -108,7 +115,15 @@ enum Opened {
 
 impl<P: Ports> Ingress<P> {
     /// Asks the models and returns the decision, or for `respond_async` the envelope.
-    pub async fn ask(&self, ask: Ask) -> Result<Asked, Refusal> {
+    pub async fn ask(&self, ask: Ask) -> Result<Asked, Refused> {
+        let id = ask.id;
+        let refused = |refusal| Refused { request: id, refusal };
+        let call = self.understand(ask).await.map_err(refused)?;
+        let request = call.envelope.id;
+        self.answer(call).await.map_err(|refusal| Refused { request, refusal })
+    }
+
+    async fn understand(&self, ask: Ask) -> Result<Call, Refusal> {
         let Ask { endpoint: name, payload, options, id, caller, received } = ask;
         let endpoint = self.describe(&name).await?;
         check_deadline(&options)?;
@@ -117,8 +132,7 @@ impl<P: Ports> Ingress<P> {
             None => (id, None),
         };
         let envelope = Arc::new(envelope(id, &endpoint, &options, received));
-        let call = Call { options, payload, endpoint, envelope, received, owner, repeat: false };
-        self.answer(call).await
+        Ok(Call { options, payload, endpoint, envelope, received, owner, repeat: false })
     }
 
     /// The id and the owner's tag of a request with an idempotency key.
@@ -209,13 +223,16 @@ impl<P: Ports> Ingress<P> {
                 }
                 Written::Refused(mailbox) => mailbox,
             };
-            // A score made this mailbox, or the answer to this very write was lost and the client
-            // of the ledger tried it again.
-            let Some(opening) = mailbox.opening.filter(|_| mailbox.envelope != *envelope) else {
+            // Without an opening it was a score that made this mailbox.
+            let Some(opening) = mailbox.opening else {
                 return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
             };
             if opening.payload_sha256 != payload_sha256 {
                 return Err(Refusal::KeyReused);
+            }
+            // The answer to this very write was lost, and the client of the ledger tried it again.
+            if mailbox.envelope == *envelope {
+                return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
             }
             let unsent = mailbox.decision.is_none() && !opening.accepted;
             if unsent && now() >= mailbox.envelope.deadline {

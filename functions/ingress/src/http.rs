@@ -27,7 +27,7 @@ use self::{
     problem::Problem,
     route::Route,
 };
-use crate::{Answer, Answered, Ask, Asked, Ingress, IngressReport, Ports, Reading};
+use crate::{Answer, Answered, Ask, Asked, Ingress, IngressReport, Ports, Reading, Refused};
 
 /// The adapter around ingress.
 pub struct HttpV1<P: Ports>(Arc<Ingress<P>>);
@@ -113,7 +113,9 @@ impl<P: Ports> HttpV1<P> {
         let asked_for = options.deadline;
         let caller = call.caller().map(str::to_owned);
         let ask = Ask { endpoint, payload, options, id, caller, received };
-        let asked = self.0.ask(ask).await?;
+        let asked = self.0.ask(ask).await;
+        let asked =
+            asked.map_err(|Refused { request, refusal }| Problem::from(refusal).about(request))?;
         let (mut reply, envelope) = match asked {
             Asked::Accepted(envelope) => (accepted(&envelope).into(), envelope),
             Asked::Answered(answer) => {

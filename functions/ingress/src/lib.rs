@@ -22,7 +22,7 @@ use rendezvous_core::{
 };
 
 pub use crate::{
-    ask::{Answer, Ask, Asked, ChoiceFailure, ChoiceFailureKind, RequestOptions},
+    ask::{Answer, Ask, Asked, ChoiceFailure, ChoiceFailureKind, Refused, RequestOptions},
     read::Reading,
     refusal::Refusal,
     telemetry::{Answered, IngressReport},

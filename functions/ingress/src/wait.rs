@@ -34,7 +34,7 @@ impl Waited {
     }
 }
 
-/// How long to wait before a write that failed is tried again.
+/// How long to wait before a call that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits for the decision of a request that was sent, and settles it when its time has come.
@@ -50,10 +50,9 @@ pub(crate) async fn wait<L: Ledger>(
     let mut next = last;
     let mut seen: Option<Mailbox> = None;
     while now() < last {
-        // A call that is cut off here is followed by the last read, which counts.
-        let Ok(changed) = timeout(last.since(now()), watch.changed(next.min(last))).await else {
-            break;
-        };
+        // The read at `last` is that of `close`, so that the watch need not read then, too.
+        let until = if next < last { next } else { envelope.deadline };
+        let Ok(changed) = timeout(last.since(now()), watch.changed(until)).await else { break };
         match changed {
             Ok(mailbox) => match mailbox.map(Settled::of) {
                 Some(Ok(settled)) => return settled.into(),
@@ -62,6 +61,7 @@ pub(crate) async fn wait<L: Ledger>(
             },
             Err(cause) => {
                 warn(envelope, &cause);
+                sleep_until((now() + RETRY_PAUSE).min(last)).await;
                 continue;
             }
         }

@@ -81,8 +81,8 @@ pub trait Watch: Send {
     /// Waits until the mailbox has changed since this watch last returned it, at most until
     /// `until`, and returns it. The first call returns as soon as there is a mailbox.
     ///
-    /// As fresh as an eventual read: the latest writes may be missing, at `until`, too. After an
-    /// error the next call pauses before it asks again.
+    /// As fresh as an eventual read: the latest writes may be missing, at `until`, too. An error may
+    /// be returned at once, so that the caller pauses before it calls again.
     fn changed(
         &mut self,
         until: Timestamp,

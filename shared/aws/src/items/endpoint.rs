@@ -1,9 +1,7 @@
 //! The table of endpoints: one item for each published version, written once, and for each endpoint
 //! one pointer item that names the current version. Written by whoever publishes.
 
-use rendezvous_core::{
-    Configuration, EndpointName, Invalid, Provenance, Publication, Timestamp,
-};
+use rendezvous_core::{Configuration, EndpointName, Invalid, Provenance, Publication, Timestamp};
 
 use super::{Attribute, Attributes, json, text, time, unsigned};
 

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
-    clock::{Timestamp, now, sleep_until},
+    clock::{Timestamp, now},
     error::{Unavailable, within},
     mailbox::Mailbox,
     message::Envelope,
@@ -29,11 +29,9 @@ const PARTS: usize = 16;
 /// How many ids of deleted mailboxes are kept for each mailbox that fits, at some 60 bytes each.
 const FORGOTTEN_FACTOR: usize = 8;
 
-/// How long after its deadline a client may still wait for an undecided request.
+/// How long after its deadline a client may still wait for an undecided request, and after its end
+/// a watch for a read that hangs.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// How long a watch pauses after an error.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Mailboxes in memory, bounded by count; the oldest are deleted first.
 ///
@@ -250,7 +248,7 @@ impl Ledger for MemoryLedger {
         let part = &mut *lock(self.part(id));
         let (notify, watchers) = part.watched.entry(id).or_default();
         *watchers += 1;
-        MemoryWatch { ledger: self, id, notify: notify.clone(), seen: 0, failed: false }
+        MemoryWatch { ledger: self, id, notify: notify.clone(), seen: 0 }
     }
 }
 
@@ -261,7 +259,6 @@ struct MemoryWatch<'a> {
     notify: Arc<Notify>,
     /// The version that was last returned.
     seen: u64,
-    failed: bool,
 }
 
 impl MemoryWatch<'_> {
@@ -291,13 +288,8 @@ impl MemoryWatch<'_> {
 
 impl Watch for MemoryWatch<'_> {
     async fn changed(&mut self, until: Timestamp) -> Result<Option<Mailbox>, Unavailable> {
-        if self.failed {
-            sleep_until((now() + PAUSE).min(until)).await;
-        }
-        let limit = until.since(now()).max(PAUSE);
-        let result = within(LEDGER, limit + PAUSE, self.next(until)).await;
-        self.failed = result.is_err();
-        result
+        let limit = until.since(now()) + GRACE;
+        within(LEDGER, limit, self.next(until)).await
     }
 }
 
