@@ -24,8 +24,8 @@ use rendezvous_core::{
     now,
     ports::{Archive, Record, Stored, Stream},
 };
-use rendezvous_local::{Size, faults::Faults, mapping::Mapping};
 use rendezvous_model::{Model, Profile};
+use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
 use rendezvous_tests::{Reply, World, endpoint};
 use tokio::{runtime::Builder, time::sleep};
 
@@ -78,7 +78,7 @@ struct Shaky {
 
 impl Archive for Shaky {
     async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
-        let down = || Unavailable::Down("archive".into());
+        let down = || Unavailable::down("archive", "on purpose");
         let fate = self.random.lock().unwrap().u8(..16);
         let happened = |what: &AtomicUsize| what.fetch_add(1, Ordering::Relaxed);
         if fate == 0 {

@@ -15,7 +15,7 @@ use rendezvous_core::{
     now,
     ports::{Record, Stream},
 };
-use rendezvous_local::mapping::{self, Function, Mapping};
+use rendezvous_sim::mapping::{self, Function, Mapping};
 use serde_json::Value;
 use tokio::{
     sync::watch,
@@ -78,7 +78,7 @@ impl Bed {
         mapping: &Mapping,
         script: impl Fn(&[String]) -> Result<Vec<Option<String>>, String> + Send + Sync + 'static,
     ) -> Self {
-        clock::simulate(now());
+        let _clock = clock::simulate(now());
         let stream = Arc::new(stream);
         let spy = Arc::new(Spy {
             script: Box::new(script),

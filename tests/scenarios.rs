@@ -12,7 +12,7 @@ use rendezvous_core::{
     memory::{Position, StoredRecord, Subscription, Trouble},
     ports::{Consistency, Ledger},
 };
-use rendezvous_local::Size;
+use rendezvous_sim::Size;
 use rendezvous_tests::{CONFIGURATION, Does, MARGIN_MS, Told, World, rows};
 use tokio::time::sleep;
 

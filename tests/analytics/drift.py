@@ -1,9 +1,9 @@
-"""Draws the README's picture of a year: what the scores' distributions did, and what calibration did.
+"""Draws the picture of a year in this folder's README: the scores' distributions and their calibration, month by month.
 
     python tests/analytics/drift.py ARCHIVE PICTURE.svg
 
-The figures are those of the saved queries `drift` and `calibration`, by month. A model's distribution is held against its own of
-the months up to June, which it was trained on.
+The figures are those of the saved queries `drift` and `calibration`, by month. A model's distribution is compared with its own
+of January to June, on which it was trained.
 """
 
 from __future__ import annotations

@@ -1,25 +1,19 @@
-//! The template, deployed on an emulator of AWS and driven over HTTP.
+//! The system as its template deploys it on an emulator of AWS, called by HTTP.
 //!
-//! One test, since a deployment takes longest: it walks through the system's promises one by one.
+//! It is one test with many steps, because the deployment takes most of the time.
 
 #![allow(clippy::unwrap_used, clippy::large_futures, reason = "this is test code")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    time::Duration,
-};
+mod archive;
+
+use std::{fs, time::Duration};
 
 use aws_sdk_kinesis::{primitives::Blob, types::ShardIteratorType};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use parquet::{
-    file::reader::{FileReader, SerializedFileReader},
-    record::{Row, RowAccessor},
-};
-use rendezvous_aws::{Aws, DynamoLedger, S3Archive};
+use rendezvous_aws::{Aws, DynamoLedger};
 use rendezvous_core::{
-    Mailbox, ModelId, RequestId, Timestamp, contract,
+    Json, Mailbox, ModelId, RequestId, RequestMessage, Timestamp, conformance,
     ports::{Consistency, Ledger},
 };
 use rendezvous_tests::tools::root;
@@ -27,17 +21,19 @@ use rendezvous_tests_aws::{MARGIN_MS, Reply, Stack, flights};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// How many requests are asked at a time.
+/// How many requests are sent at the same time.
 const CLIENTS: usize = 4;
 
 #[tokio::test]
 async fn the_deployed_system_keeps_its_promises() {
     let stack = Stack::deploy().await;
     let aws = stack.ports();
-    every_port_keeps_its_contract(&stack, &aws).await;
+    every_port_conforms(&stack, &aws).await;
 
     let system = System::new(stack, &aws);
+    ingress_has_a_generated_secret(&system);
     an_unknown_endpoint_is_not_found(&system).await;
+    every_route_reaches_ingress(&system).await;
     system.configure(&["logistic@1", "timetable@1", "prior@1"]);
     let mut asked = requests_are_answered_by_the_champion(&system).await;
     a_dead_champions_stand_in_answers_in_time(&system, &mut asked).await;
@@ -45,9 +41,10 @@ async fn the_deployed_system_keeps_its_promises() {
     a_repeat_with_the_same_key_gets_the_same_answer(&system, &mut asked).await;
     a_configuration_change_takes_effect_without_a_deploy(&system, &mut asked).await;
     an_unreadable_record_passes_by_and_is_kept(&system, &mut asked).await;
+    no_model_is_invoked_for_the_request_of_another_endpoint(&system, &mut asked).await;
     what_was_told_is_what_the_ledger_holds(&system, &asked).await;
-    every_request_is_in_the_archive_byte_for_byte(&system, &asked).await;
-    decisions_scores_and_outcomes_are_in_the_archive(&system, &asked).await;
+    archive::every_request_is_in_the_archive_byte_for_byte(&system, &asked).await;
+    archive::decisions_scores_and_outcomes_are_in_the_archive(&system, &asked).await;
     logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
 }
 
@@ -57,11 +54,13 @@ struct System {
     flights: Vec<String>,
 }
 
-/// A request and what its client was told.
+/// A payload and the answer to its request.
 struct Asked {
     payload: String,
     reply: Reply,
 }
+
+const MODELS: [&str; 5] = ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"];
 
 const REQUESTS: &str = "/v1/endpoints/flight-delay/requests";
 
@@ -70,14 +69,15 @@ impl System {
         Self { stack, ledger: aws.ledger().unwrap(), flights: flights() }
     }
 
-    /// Applies a schedule of these models. An emulator on a busy machine takes its time.
+    /// Publishes a schedule of these models. Its times are long, because the emulator is slow on a
+    /// busy machine.
     fn configure(&self, models: &[&str]) -> String {
         let choices: Vec<Value> = models
             .iter()
             .enumerate()
             .map(|(i, model)| json!({ "model": model, "after_ms": 4_000 * i }))
             .collect();
-        let observers: Vec<Value> = ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"]
+        let observers: Vec<Value> = MODELS
             .iter()
             .filter(|model| !models.contains(model))
             .map(|model| json!({ "model": model, "role": "challenger" }))
@@ -97,20 +97,21 @@ impl System {
     }
 }
 
-async fn every_port_keeps_its_contract(stack: &Stack, aws: &Aws) {
-    println!("the contract of every port");
-    contract::ledger(&aws.ledger().unwrap()).await;
-    contract::endpoints(&aws.endpoints().unwrap()).await;
-    contract::outcomes(&aws.outcomes().unwrap(), async |table, endpoint, id| {
+async fn every_port_conforms(stack: &Stack, aws: &Aws) {
+    println!("the conformance of every port");
+    let ledger = aws.ledger().unwrap();
+    conformance::ledger(&ledger, ledger.retention()).await;
+    conformance::endpoints(&aws.endpoints().unwrap()).await;
+    conformance::outcomes(&aws.outcomes().unwrap(), async |table, endpoint, id| {
         table.get(endpoint, id).await.unwrap()
     })
     .await;
-    contract::archive(&aws.archive().unwrap(), async |archive, name| {
+    conformance::archive(&aws.archive().unwrap(), async |archive, name| {
         archive.get(name).await.unwrap()
     })
     .await;
     let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
-    contract::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
+    conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
         streamed(&kinesis, input).await
     })
     .await;
@@ -135,6 +136,10 @@ async fn streamed(kinesis: &aws_sdk_kinesis::Client, name: &str) -> Vec<Bytes> {
     data
 }
 
+fn ingress_has_a_generated_secret(system: &System) {
+    assert_eq!(system.stack.secret("IDEMPOTENCY_SECRET").chars().count(), 64);
+}
+
 async fn an_unknown_endpoint_is_not_found(system: &System) {
     let mut client = system.stack.client().await;
     let reply = client.post("/v1/endpoints/nobody/requests", &[], "{}").await;
@@ -142,10 +147,22 @@ async fn an_unknown_endpoint_is_not_found(system: &System) {
     assert_eq!(client.get("/health").await.status, 200);
 }
 
+/// API Gateway answers 404 by itself, with another body, where it has no route.
+async fn every_route_reaches_ingress(system: &System) {
+    let request = format!("{REQUESTS}/0199aa6d-1a5c-7cc8-9b06-4b1c8d0b6c4e");
+    for path in ["/health", "/v1/endpoints", "/v1/endpoints/flight-delay", &request] {
+        let mut client = system.stack.client().await;
+        let reply = client.get(path).await;
+        assert!(reply.body.get("message").is_none(), "{path}: {reply:?}");
+        let head = client.call("HEAD", path, &[], "").await;
+        assert!(head.body.get("message").is_none(), "{path}: {head:?}");
+    }
+}
+
 async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {
     println!("200 requests");
     let mut asked = Vec::new();
-    // The first starts the functions.
+    // The first one starts the functions.
     asked.push(system.ask(0, &[]).await);
     for first in (1..=200).step_by(CLIENTS) {
         let wave = (first..first + CLIENTS).map(|flight| system.ask(flight, &[]));
@@ -160,7 +177,7 @@ async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {
     asked
 }
 
-/// What a request took, and how much of it was waiting for the streams to be polled.
+/// Prints how long the requests took, and how much of that was waiting for the streams.
 async fn report_times(system: &System, asked: &[Asked]) {
     let ms = |from: Timestamp, to: Timestamp| to.since(from).as_secs_f64() * 1_000.0;
     let mut totals = Vec::new();
@@ -192,7 +209,7 @@ async fn report_times(system: &System, asked: &[Asked]) {
 }
 
 async fn a_dead_champions_stand_in_answers_in_time(system: &System, asked: &mut Vec<Asked>) {
-    println!("the champion is switched off, and on again");
+    println!("the champion's mapping is disabled, then enabled");
     system.stack.switch("Logistic", false);
     let dead = system.ask(201, &[]).await;
     assert_eq!(dead.reply.text("model"), "timetable@1", "{:?}", dead.reply);
@@ -214,7 +231,7 @@ async fn without_any_model_the_fallback_answers_at_the_deadline(
     system: &System,
     asked: &mut Vec<Asked>,
 ) {
-    println!("all models are switched off, and on again");
+    println!("the mappings of all models are disabled, then enabled");
     switch_all(system, false);
     let alone = system.ask(203, &[("rendezvous-deadline-ms", "1500")]).await;
     let reply = &alone.reply;
@@ -246,7 +263,7 @@ async fn a_configuration_change_takes_effect_without_a_deploy(
     assert_eq!(printed, "flight-delay: version 2 is current\n");
     let printed = system.configure(&["gbt@1", "logistic@1", "prior@1"]);
     assert_eq!(printed, "flight-delay: version 2 is current and the same\n");
-    // A pointer may be a second old.
+    // Ingress may use a pointer for one second.
     sleep(Duration::from_secs(2)).await;
     let promoted = system.ask(206, &[]).await;
     assert_eq!(promoted.reply.text("model"), "gbt@1", "{:?}", promoted.reply);
@@ -272,6 +289,38 @@ async fn an_unreadable_record_passes_by_and_is_kept(system: &System, asked: &mut
     }
 }
 
+async fn no_model_is_invoked_for_the_request_of_another_endpoint(
+    system: &System,
+    asked: &mut Vec<Asked>,
+) {
+    println!("a request of another endpoint");
+    let archived = || system.stack.archived("requests/").len();
+    let (before, files) = (invocations(system).await, archived());
+    let endpoint = contract::samples::endpoint();
+    let envelope = contract::samples::envelope(&endpoint);
+    let payload = Json::parse(&system.flights[211]).unwrap();
+    let data = RequestMessage::write(&envelope, &payload).unwrap();
+    let put = system.stack.kinesis().put_record().stream_name(system.stack.output("InputStream"));
+    put.partition_key("k").data(Blob::new(data)).send().await.unwrap();
+    eventually("the request in the archive", async || archived() > files).await;
+    assert_eq!(invocations(system).await, before, "of {MODELS:?}");
+    // A request of their own endpoint does change the counts.
+    asked.push(system.ask(211, &[]).await);
+    let once_more: Vec<usize> = before.iter().map(|count| count + 1).collect();
+    assert_eq!(invocations(system).await, once_more, "of {MODELS:?}");
+}
+
+/// How often each model's function has been invoked, once it no longer changes.
+async fn invocations(system: &System) -> Vec<usize> {
+    let mut counts = Vec::new();
+    eventually("the models at rest", async || {
+        let before = std::mem::replace(&mut counts, system.stack.invocations(&MODELS));
+        before == counts
+    })
+    .await;
+    counts
+}
+
 async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]) {
     println!("{} answers against the ledger", asked.len());
     let mut settled = 0;
@@ -294,84 +343,17 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
     assert_eq!(settled, asked.len(), "some answers were not settled");
 }
 
-async fn every_request_is_in_the_archive_byte_for_byte(system: &System, asked: &[Asked]) {
-    println!("the archive");
-    let mut requests = Table::new(system, "requests");
-    requests.read_until(|ids| ids.len() >= contract::STREAMED + asked.len()).await;
-    let payloads: BTreeMap<&str, &str> = requests
-        .rows
-        .iter()
-        .map(|row| (row.get_string(0).unwrap().as_str(), row.get_string(8).unwrap().as_str()))
-        .collect();
-    for Asked { payload, reply } in asked {
-        assert_eq!(payloads.get(reply.text("request")), Some(&payload.as_str()));
-    }
-}
-
-async fn decisions_scores_and_outcomes_are_in_the_archive(system: &System, asked: &[Asked]) {
-    let id = |asked: &Asked| asked.reply.text("request").to_owned();
-    let ids: BTreeSet<String> = asked.iter().map(id).collect();
-    for id in &ids {
-        let path = format!("{REQUESTS}/{id}/outcome");
-        let reported = system.stack.client().await.call("PUT", &path, &[], "{\"late\":true}").await;
-        assert_eq!(reported.status, 204, "{reported:?}");
-    }
-    for table in ["decisions", "scores", "outcomes"] {
-        Table::new(system, table).read_until(|found| ids.is_subset(found)).await;
-    }
-}
-
-/// The rows of a table of the archive, as far as they have been read.
-struct Table<'a> {
-    system: &'a System,
-    archive: S3Archive,
-    name: &'static str,
-    files: BTreeSet<String>,
-    rows: Vec<Row>,
-}
-
-impl<'a> Table<'a> {
-    fn new(system: &'a System, name: &'static str) -> Self {
-        let archive = system.stack.ports().archive().unwrap();
-        Self { system, archive, name, files: BTreeSet::new(), rows: Vec::new() }
-    }
-
-    /// Reads on until the ids of the requests that have been read are `enough`.
-    async fn read_until(&mut self, enough: impl Fn(&BTreeSet<String>) -> bool) {
-        let mut ids = BTreeSet::new();
-        let what = format!("the table {}", self.name);
-        eventually(&what, async || {
-            for file in self.system.stack.archived(&format!("{}/", self.name)) {
-                if !self.files.insert(file.clone()) {
-                    continue;
-                }
-                let body = self.archive.get(&file).await.unwrap().unwrap();
-                let file = SerializedFileReader::new(body).unwrap();
-                for row in file.get_row_iter(None).unwrap() {
-                    let row = row.unwrap();
-                    ids.insert(row.get_string(0).unwrap().clone());
-                    self.rows.push(row);
-                }
-            }
-            enough(&ids)
-        })
-        .await;
-        let (rows, files) = (self.rows.len(), self.files.len());
-        println!("{}: {rows} rows of {} requests in {files} files", self.name, ids.len());
-    }
-}
-
 fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked: &[Asked]) {
     let (mut answers, mut reads, mut writes) = (0.0, 0.0, 0.0);
     for function in ["IngressFunction", "RendezvousFunction", "DecoyFunction"] {
         for line in system.stack.logs(function) {
             assert!(!line.contains("\"weather\""), "a payload is in the log: {line}");
-            // Lambda's own lines.
+            // Lines that Lambda writes.
             if ["START ", "END ", "REPORT ", "INIT_"].iter().any(|word| line.starts_with(word)) {
                 continue;
             }
             let Ok(line) = serde_json::from_str::<Value>(&line) else {
-                panic!("{function} logs what is no JSON: {line}");
+                panic!("{function} logs a line that is not JSON: {line}");
             };
             if line.get("level").is_some() {
                 assert!(line["span"]["requestId"].is_string(), "no id: {line}");
@@ -395,7 +377,7 @@ async fn mailbox(system: &System, reply: &Reply) -> Mailbox {
     system.ledger.read(id, Consistency::Strong).await.unwrap().unwrap()
 }
 
-/// Waits until `so` holds, for a minute at most.
+/// Waits until `so` holds, for at most a minute.
 async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !so().await {

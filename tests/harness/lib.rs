@@ -6,7 +6,10 @@ pub mod tools;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,18 +25,18 @@ use parquet::{
     schema::types::Type,
 };
 use rendezvous_core::{
-    Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, RequestId, Timestamp,
-    clock,
+    Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, Provenance, RequestId,
+    Timestamp, clock,
     memory::{MemoryArchive, MemoryStream},
     now,
     ports::{Archive, EndpointTable, Record, Stream},
 };
-use rendezvous_local::{Size, System, faults::Faults};
 use rendezvous_model::{Model, Profile};
+use rendezvous_sim::{Size, System, faults::Faults};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-pub use rendezvous_core::contract::samples::CONFIGURATION;
+pub use rendezvous_core::conformance::samples::CONFIGURATION;
 
 /// What a model does with a request.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +105,7 @@ pub const MARGIN_MS: f64 = 5.0;
 /// A system, its models and its one endpoint, `e`.
 pub struct World<A = MemoryArchive> {
     pub system: Arc<System<A>>,
+    calls: AtomicU64,
 }
 
 /// What a client got, and after how long.
@@ -147,17 +151,21 @@ impl World {
 
 impl<A: Archive> World<A> {
     pub async fn on(archive: A, configuration: &str, size: Size) -> Self {
-        // Any day will do; all tests of a process share it.
-        clock::simulate(Timestamp::from_micros(1_763_794_344_123_456));
+        // Each test has a thread of its own, which keeps this clock until it ends.
+        std::mem::forget(clock::simulate(Timestamp::from_micros(1_763_794_344_123_456)));
         let system = Arc::new(System::start(Arc::new(archive), &size));
-        let world = Self { system };
+        let world = Self { system, calls: AtomicU64::new(0) };
         world.publish(configuration).await;
         world
     }
 
     pub async fn publish(&self, configuration: &str) -> u64 {
         let configuration = Configuration::parse(configuration).unwrap();
-        self.system.endpoints.publish(&endpoint(), configuration).await.unwrap()
+        let current = self.system.endpoints.current(&endpoint()).await.unwrap();
+        let provenance = Provenance::new("test", "").unwrap();
+        let published =
+            self.system.endpoints.publish(&endpoint(), configuration, provenance, current).await;
+        published.unwrap()
     }
 
     /// Brings a model up.
@@ -216,7 +224,9 @@ impl<A: Archive> World<A> {
         self.send(event).await
     }
 
-    pub async fn send(&self, event: ApiGatewayV2httpRequest) -> Reply {
+    pub async fn send(&self, mut event: ApiGatewayV2httpRequest) -> Reply {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        event.request_context.request_id = Some(format!("call {call}"));
         let start = Instant::now();
         let response = self.system.call(event).await;
         reply(response, start.elapsed())

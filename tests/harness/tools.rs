@@ -17,7 +17,7 @@ pub struct Python {
 }
 
 impl Python {
-    /// The environment `target/{name}` that has what the file `requirements` pins.
+    /// The environment `target/{name}`, with exactly the files that `requirements` pins by their hashes.
     pub fn new(name: &str, requirements: &str) -> Self {
         let requirements = root().join(requirements);
         let folder = root().join("target").join(name);
@@ -32,7 +32,9 @@ impl Python {
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment.folder));
         run(environment
             .command("pip")
-            .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            // The file is complete: it names every dependency.
+            .args(["--require-hashes", "--no-deps", "--requirement"])
             .arg(requirements));
         fs::write(installed, wanted).unwrap();
         environment
@@ -47,7 +49,7 @@ impl Python {
 fn python3() -> &'static str {
     let works = |python: &&str| {
         Command::new(python)
-            .args(["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"])
+            .args(["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
@@ -55,7 +57,7 @@ fn python3() -> &'static str {
     };
     ["python3", "python"].into_iter().find(works).unwrap_or_else(|| {
         panic!(
-            "these tests need Python 3.10 or newer with its module venv, as python3 on the PATH \
+            "these tests need Python 3.11 or newer with its module venv, as python3 on the PATH \
              (Debian: apt install python3-venv), for the emulator of AWS and the SAM CLI"
         )
     })

@@ -1,7 +1,7 @@
 """The decoy's files written again with pyarrow: the same rows, encodings and codec, on one core, in one run.
 
     python3 -m venv target/pyarrow
-    target/pyarrow/bin/pip install --requirement functions/decoy/benches/requirements.txt
+    target/pyarrow/bin/pip install --require-hashes --no-deps -r functions/decoy/benches/requirements.txt
     target/pyarrow/bin/python functions/decoy/benches/pyarrow_compare.py
 
 Runs the decoy's bench, built as for AWS, which prints its figures and leaves its files, and then pyarrow on each of them. The decoy's stage

@@ -37,17 +37,18 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch;
 use rendezvous_core::{
-    Endpoint, EndpointName, Endpoints, Invalid, Timestamp, Unavailable, now,
-    ports::{Archive, EndpointTable, Stored},
+    Endpoint, EndpointCache, EndpointName, Invalid, Timestamp, Unavailable, now,
+    ports::{Archive, EndpointTable, Stored, Telemetry},
 };
 
 use quarantine::Record;
 use rows::{Evaluate, Version};
 
 /// The Lambda function of the decoy.
-pub struct Decoy<A, E> {
+pub struct Decoy<A, E, T> {
     archive: Arc<A>,
-    endpoints: Endpoints<E>,
+    endpoints: EndpointCache<E>,
+    telemetry: Arc<T>,
 }
 
 /// A Kinesis stream that the decoy reads.
@@ -84,9 +85,11 @@ impl Table {
     }
 }
 
-/// What became of one batch, for metrics. Files that an earlier attempt has stored do not count.
+/// The report of one batch. Files that an earlier attempt has stored do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Archived {
+pub struct DecoyReport {
+    /// The stream or the table that the batch came from.
+    pub source: &'static str,
     /// Rows in the new files.
     pub rows: usize,
     /// Records that are permanently unreadable or unwritable, newly kept in quarantine.
@@ -113,25 +116,21 @@ type Indexed<R> = (usize, R);
 /// How many configurations are read at a time.
 const READS_AT_ONCE: usize = 16;
 
-impl<A: Archive, E: EndpointTable> Decoy<A, E> {
-    pub fn new(archive: Arc<A>, endpoints: Arc<E>) -> Self {
-        Self { archive, endpoints: Endpoints::new(endpoints) }
+impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
+    pub fn new(archive: Arc<A>, endpoints: Arc<E>, telemetry: Arc<T>) -> Self {
+        Self { archive, endpoints: EndpointCache::new(endpoints), telemetry }
     }
 
     /// Archives a batch of a stream. The batch is acknowledged when every record is in a file that
     /// is stored; else Lambda delivers all of it again.
-    pub async fn handle_stream(
-        &self,
-        stream: Stream,
-        event: KinesisEvent,
-    ) -> (KinesisEventResponse, Archived) {
+    pub async fn handle_stream(&self, stream: Stream, event: KinesisEvent) -> KinesisEventResponse {
         let (source, records) = (stream.as_str(), &event.records);
-        let (stored, archived) = match stream {
+        let stored = match stream {
             Stream::Input => self.archive(source, records, rows::request, write).await,
             Stream::Scores => self.archive(source, records, rows::score, write).await,
         };
         let failed = (!stored).then_some(0);
-        (batch::response(&event, failed.into_iter()), archived)
+        batch::response(&event, failed.into_iter())
     }
 
     /// The same for a batch of a table's changes.
@@ -139,33 +138,33 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
         &self,
         table: Table,
         event: dynamodb::Event,
-    ) -> (DynamoDbEventResponse, Archived) {
+    ) -> DynamoDbEventResponse {
         let (source, records) = (table.as_str(), &event.records);
-        let (stored, archived) = match table {
+        let stored = match table {
             Table::Ledger => self.archive(source, records, rows::decision, write).await,
             Table::Outcomes => self.archive(source, records, rows::outcome, write).await,
         };
         let failed = (!stored).then_some(0);
-        (batch::changes_response(&event, failed.into_iter()), archived)
+        batch::changes_response(&event, failed.into_iter())
     }
 
     /// Returns whether every record is in a file that is stored.
-    async fn archive<'a, T: Record, R: Evaluate>(
+    async fn archive<'a, C: Record, R: Evaluate>(
         &self,
-        source: &str,
-        records: &'a [T],
-        read: impl Fn(&'a T) -> Result<Option<R>, Invalid> + Send,
+        source: &'static str,
+        records: &'a [C],
+        read: impl Fn(&'a C) -> Result<Option<R>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
-    ) -> (bool, Archived) {
+    ) -> bool {
         let oldest = records.iter().map(|record| record.place().arrived).min();
         let lag = oldest.map_or(Duration::ZERO, |oldest| now().since(oldest));
-        let mut archived = Archived { lag, ..Archived::default() };
+        let mut report = DecoyReport { source, lag, ..DecoyReport::default() };
         let stored = match self.files(source, records, read, write).await {
-            Ok(files) => self.store(&files, &mut archived).await,
+            Ok(files) => self.store(&files, &mut report).await,
             Err(unavailable) => Err(unavailable),
         };
         match &stored {
-            Ok(()) => tracing::debug!(source, records = records.len(), ?archived, "archived"),
+            Ok(()) => tracing::debug!(source, records = records.len(), ?report, "archived"),
             Err(unavailable) => {
                 tracing::error!(
                     source,
@@ -175,15 +174,16 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
                 );
             }
         }
-        (stored.is_ok(), archived)
+        self.telemetry.record(&report);
+        stored.is_ok()
     }
 
     /// The files that a batch becomes.
-    async fn files<'a, T: Record, R: Evaluate>(
+    async fn files<'a, C: Record, R: Evaluate>(
         &self,
         source: &str,
-        records: &'a [T],
-        read: impl Fn(&'a T) -> Result<Option<R>, Invalid> + Send,
+        records: &'a [C],
+        read: impl Fn(&'a C) -> Result<Option<R>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> Result<Vec<File>, Unavailable> {
         let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), BTreeMap::new());
@@ -239,18 +239,18 @@ impl<A: Archive, E: EndpointTable> Decoy<A, E> {
         Ok(())
     }
 
-    /// Stores the files, all at once, and counts those in `archived` that are new.
-    async fn store(&self, files: &[File], archived: &mut Archived) -> Result<(), Unavailable> {
+    /// Stores the files, all at once, and counts those in `report` that are new.
+    async fn store(&self, files: &[File], report: &mut DecoyReport) -> Result<(), Unavailable> {
         let puts = files.iter().map(|file| self.archive.put(&file.name, file.body.clone()));
         let mut result = Ok(());
         for (file, stored) in files.iter().zip(join_all(puts).await) {
             let File { name, rows, quarantined, body } = file;
             match stored {
                 Ok(Stored::New) => {
-                    archived.rows += rows;
-                    archived.quarantined += quarantined;
-                    archived.files += 1;
-                    archived.bytes += body.len();
+                    report.rows += rows;
+                    report.quarantined += quarantined;
+                    report.files += 1;
+                    report.bytes += body.len();
                 }
                 Ok(Stored::Already) => tracing::info!(name, "a file is already stored"),
                 Err(unavailable) => result = Err(unavailable),
@@ -306,7 +306,7 @@ mod tests {
     use aws_lambda_events::kinesis::KinesisEventRecord;
     use chrono::DateTime;
     use rendezvous_archive::{RequestRow, read};
-    use rendezvous_core::memory::{MemoryArchive, MemoryEndpoints};
+    use rendezvous_core::memory::{MemoryArchive, MemoryEndpoints, MemoryTelemetry};
 
     use super::*;
 
@@ -325,6 +325,16 @@ mod tests {
         record
     }
 
+    type TestDecoy = Decoy<MemoryArchive, MemoryEndpoints, MemoryTelemetry<DecoyReport>>;
+
+    fn decoy(archive: &Arc<MemoryArchive>) -> TestDecoy {
+        Decoy::new(archive.clone(), Arc::default(), Arc::default())
+    }
+
+    fn last(decoy: &TestDecoy) -> DecoyReport {
+        decoy.telemetry.last().unwrap()
+    }
+
     /// Fails like the Parquet writer, of which no row is known that it refuses.
     fn refuse(bad: &[&str], rows: &[&RequestRow<'_>]) -> Result<Bytes, Unwritable> {
         if rows.iter().any(|row| bad.contains(&&*row.payload)) {
@@ -337,7 +347,7 @@ mod tests {
     #[tokio::test]
     async fn rows_that_cannot_be_written_are_kept_in_quarantine_and_all_others_are_archived() {
         let archive = Arc::new(MemoryArchive::default());
-        let decoy = Decoy::new(archive.clone(), Arc::new(MemoryEndpoints::default()));
+        let decoy = decoy(&archive);
         // Number 40 and later arrive in the next hour.
         let records: Vec<_> = (0..50).map(|n| record(n, n / 40 * 3_600_000_000)).collect();
         let bad = ["0", "17", "18", "49"];
@@ -345,7 +355,7 @@ mod tests {
             let write = |rows: &[&RequestRow<'_>]| refuse(&bad, rows);
             decoy.archive("input", &records, rows::request, write).await
         };
-        let (stored, archived) = attempt().await;
+        let (stored, archived) = (attempt().await, last(&decoy));
         assert!(stored, "the batch would be delivered again for ever");
         assert_eq!((archived.rows, archived.quarantined), (46, 4));
 
@@ -374,17 +384,18 @@ mod tests {
         assert!(lines[1]["reason"].as_str().unwrap().ends_with("too odd"), "{lines:?}");
 
         // Delivered again, the batch becomes the same files.
-        let (stored, archived) = attempt().await;
+        let (stored, archived) = (attempt().await, last(&decoy));
         assert!(stored && archived.files == 0, "{archived:?}");
     }
 
     #[tokio::test]
     async fn a_batch_of_nothing_but_unwritable_rows_is_acknowledged() {
         let archive = Arc::new(MemoryArchive::default());
-        let decoy = Decoy::new(archive.clone(), Arc::new(MemoryEndpoints::default()));
+        let decoy = decoy(&archive);
         let records = [record(1, 0), record(2, 0)];
         let write = |rows: &[&RequestRow<'_>]| refuse(&["1", "2"], rows);
-        let (stored, archived) = decoy.archive("input", &records, rows::request, write).await;
+        let stored = decoy.archive("input", &records, rows::request, write).await;
+        let archived = last(&decoy);
         assert!(stored);
         assert_eq!((archived.rows, archived.quarantined, archived.files), (0, 2, 1));
     }

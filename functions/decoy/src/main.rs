@@ -11,27 +11,27 @@ use rendezvous_decoy::{Decoy, Stream, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::metrics::Metrics;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     lambda::main(async |aws| {
         let stack = aws.environment().required("STACK")?;
         let sources = sources(aws.environment())?;
-        let decoy = Decoy::new(aws.archive()?.into(), aws.endpoints()?.into());
+        let metrics = Metrics::new(stack);
+        let decoy = Decoy::new(aws.archive()?.into(), aws.endpoints()?.into(), metrics.into());
         lambda::run(async |event: Box<RawValue>| {
             let source = source(&sources, event.get())?;
-            let (response, archived) = match source {
+            Ok(match source {
                 Source::Stream(stream) => {
                     let StreamBatch(event) = serde_json::from_str(event.get())?;
-                    let (response, archived) = decoy.handle_stream(stream, event).await;
-                    (Response::Stream(response), archived)
+                    Response::Stream(decoy.handle_stream(stream, event).await)
                 }
                 Source::Table(table) => {
                     let event = serde_json::from_str(event.get())?;
-                    let (response, archived) = decoy.handle_changes(table, event).await;
-                    (Response::Table(response), archived)
+                    Response::Table(decoy.handle_changes(table, event).await)
                 }
-            };
-            Ok((response, metrics::line(stack, source.name(), &archived)))
+            })
         })
         .await
     })
@@ -42,15 +42,6 @@ async fn main() -> ExitCode {
 enum Source {
     Stream(Stream),
     Table(Table),
-}
-
-impl Source {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stream(stream) => stream.as_str(),
-            Self::Table(table) => table.as_str(),
-        }
-    }
 }
 
 #[derive(Serialize)]

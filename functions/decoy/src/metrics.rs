@@ -6,7 +6,8 @@ use metrique::{
     unit::{Byte, Millisecond},
     unit_of_work::metrics,
 };
-use rendezvous_decoy::Archived;
+use rendezvous_core::ports::Telemetry;
+use rendezvous_decoy::DecoyReport;
 
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack", "Source"]])]
 struct Batch {
@@ -21,15 +22,29 @@ struct Batch {
     archive_lag: Duration,
 }
 
-/// The EMF line of one batch.
-pub(crate) fn line(stack: &str, source: &'static str, archived: &Archived) -> Vec<u8> {
-    rendezvous_aws::metrics::line(Batch {
-        stack: stack.to_owned(),
-        source,
-        archived: archived.rows,
-        quarantined: archived.quarantined,
-        files: archived.files,
-        archive_bytes: archived.bytes,
-        archive_lag: archived.lag,
-    })
+/// Prints a line of metrics for each batch.
+pub(crate) struct Metrics {
+    stack: String,
+}
+
+impl Metrics {
+    pub(crate) fn new(stack: &str) -> Self {
+        Self { stack: stack.to_owned() }
+    }
+}
+
+impl Telemetry<DecoyReport> for Metrics {
+    fn record(&self, report: &DecoyReport) {
+        let DecoyReport { source, rows, quarantined, files, bytes, lag } = *report;
+        let batch = Batch {
+            stack: self.stack.clone(),
+            source,
+            archived: rows,
+            quarantined,
+            files,
+            archive_bytes: bytes,
+            archive_lag: lag,
+        };
+        rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(batch));
+    }
 }

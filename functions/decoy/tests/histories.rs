@@ -13,7 +13,7 @@ use futures_util::future::join;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
 use rendezvous_core::Timestamp;
-use rendezvous_decoy::{Archived, Stream, Table};
+use rendezvous_decoy::{DecoyReport, Stream, Table};
 use tokio::runtime::{Builder, Runtime};
 
 const SHARDS: usize = 2;
@@ -60,7 +60,7 @@ async fn deliver<T: Clone>(
     bed: &Bed,
     shards: &[Vec<T>],
     history: &[(usize, usize, Fate)],
-    invoke: impl AsyncFn(&[T]) -> (bool, Archived),
+    invoke: impl AsyncFn(&[T]) -> (bool, DecoyReport),
 ) {
     let mut next = [0; SHARDS];
     for (shard, size, fate) in history {

@@ -1,32 +1,47 @@
-//! The ingress function on AWS: connects the library to its tables and its stream.
+//! The ingress function on AWS: connects the library to its tables, its stream and its secret.
 
 mod metrics;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use rendezvous_aws::lambda;
-use rendezvous_ingress::{Bounds, Ingress, Settings};
+use rendezvous_aws::{
+    DynamoEndpoints, DynamoLedger, DynamoOutcomes, KinesisStream, StackSecrets, lambda,
+};
+use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
 
-/// A look into a mailbox costs half a read unit.
-const LOOKS: Bounds =
-    Bounds { shortest: Duration::from_millis(5), longest: Duration::from_millis(50) };
+use crate::metrics::Metrics;
+
+struct Aws;
+
+impl Ports for Aws {
+    type Endpoints = DynamoEndpoints;
+    type Input = KinesisStream;
+    type Ledger = DynamoLedger;
+    type Outcomes = DynamoOutcomes;
+    type Secrets = StackSecrets;
+    type Telemetry = Metrics;
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     lambda::main(async |aws| {
-        let stack = aws.environment().required("STACK")?;
-        let (endpoints, input) = (aws.endpoints()?, aws.stream("INPUT_STREAM")?);
-        let (ledger, outcomes) = (Arc::new(aws.ledger()?), aws.outcomes()?);
-        let (ours, outcomes) = (ledger.clone(), outcomes.into());
-        let margin = Duration::from_millis(aws.environment().number("ANSWER_MARGIN_MS")?.into());
-        let settings = Settings { margin, looks: LOOKS };
-        let ingress = Ingress::new(endpoints.into(), input.into(), ours, outcomes, settings);
-        lambda::run(async |event| {
-            let before = ledger.calls();
-            let (response, handled) = Box::pin(ingress.handle(event)).await;
-            Ok((response, metrics::line(stack, handled, ledger.calls() - before)))
-        })
-        .await
+        let environment = aws.environment();
+        let stack = environment.required("STACK")?;
+        let endpoints = aws.endpoints()?.into();
+        let input = aws.stream("INPUT_STREAM")?.into();
+        let ledger = Arc::new(aws.ledger()?);
+        let outcomes = aws.outcomes()?.into();
+        let settings = Settings {
+            margin: Duration::from_millis(environment.number("ANSWER_MARGIN_MS")?.into()),
+            max_payload_bytes: environment.number("MAX_PAYLOAD_BYTES")?.try_into()?,
+            ledger_retention: ledger.retention(),
+        };
+        let secrets = aws.secrets()?.into();
+        let telemetry = Metrics::new(stack, ledger.clone()).into();
+        let dependencies: Dependencies<Aws> =
+            Dependencies { endpoints, input, ledger, outcomes, secrets, telemetry };
+        let adapter = HttpV1::new(Ingress::new(dependencies, settings).into());
+        lambda::run(async |event| Ok(Box::pin(adapter.handle(event)).await)).await
     })
     .await
 }

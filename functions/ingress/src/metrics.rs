@@ -1,17 +1,35 @@
-//! What is counted of a call.
+//! The metrics of a call.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrique::{
     unit::{Millisecond, Percent},
     unit_of_work::metrics,
 };
 use rendezvous_aws::{
-    Calls,
-    metrics::{line as plain, line_with},
+    Calls, CallsSince, DynamoLedger,
+    metrics::{line as plain, line_with, print},
 };
-use rendezvous_core::{Kind, Reason};
-use rendezvous_ingress::Handled;
+use rendezvous_core::{Kind, Reason, ports::Telemetry};
+use rendezvous_ingress::IngressReport;
+
+/// Prints a line of metrics for each call.
+pub(crate) struct Metrics {
+    stack: String,
+    calls: CallsSince,
+}
+
+impl Metrics {
+    pub(crate) fn new(stack: &str, ledger: Arc<DynamoLedger>) -> Self {
+        Self { stack: stack.to_owned(), calls: CallsSince::new(ledger) }
+    }
+}
+
+impl Telemetry<IngressReport> for Metrics {
+    fn record(&self, report: &IngressReport) {
+        print(&line(&self.stack, report.clone(), self.calls.take()));
+    }
+}
 
 /// A call that was answered with a decision, for the first time.
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"], ["Stack", "Endpoint"]])]
@@ -45,10 +63,10 @@ struct OtherCall {
     repeats: u64,
 }
 
-/// The line of one call. `calls` are those of the ledger meanwhile.
-pub(crate) fn line(stack: &str, handled: Handled, calls: Calls) -> Vec<u8> {
+/// The line of one call, in which the ledger was called so often.
+fn line(stack: &str, report: IngressReport, calls: Calls) -> Vec<u8> {
     let stack = stack.to_owned();
-    let Handled { status, answered } = handled;
+    let IngressReport { status, answered } = report;
     let unanswered = u64::from(status >= 500);
     let repeats = u64::from(answered.as_ref().is_some_and(|answered| answered.repeat));
     let Some(answered) = answered.filter(|answered| !answered.repeat) else {
@@ -86,9 +104,9 @@ mod tests {
 
     use super::*;
 
-    fn parsed(handled: Handled) -> Value {
+    fn parsed(report: IngressReport) -> Value {
         let calls = Calls { reads: 3, writes: 1 };
-        let mut line: Value = serde_json::from_slice(&line("s", handled, calls)).unwrap();
+        let mut line: Value = serde_json::from_slice(&line("s", report, calls)).unwrap();
         assert!(line["_aws"]["Timestamp"].as_i64() > Some(0));
         line["_aws"]["Timestamp"].take();
         line
@@ -106,7 +124,7 @@ mod tests {
             allowed: Duration::from_millis(200),
             margin: Duration::from_millis(20),
         };
-        let line = parsed(Handled { status: 200, answered: Some(answered.clone()) });
+        let line = parsed(IngressReport { status: 200, answered: Some(answered.clone()) });
         let counted = &line["_aws"]["CloudWatchMetrics"];
         assert_eq!(counted[0]["Dimensions"], json!([["Stack"], ["Stack", "Endpoint"]]));
         assert_eq!(counted[1]["Dimensions"], json!([["Stack", "Endpoint", "Kind", "Reason"]]));
@@ -131,14 +149,14 @@ mod tests {
             assert_eq!(line[name].as_str(), value.as_str(), "{name}");
         }
         let repeat = Answered { repeat: true, ..answered };
-        let line = parsed(Handled { status: 200, answered: Some(repeat) });
+        let line = parsed(IngressReport { status: 200, answered: Some(repeat) });
         assert_eq!((&line["Repeats"], &line["Answers"]), (&json!(1), &Value::Null));
     }
 
     #[test]
     fn any_other_call_counts_as_refused_or_unanswered_by_its_status() {
         for (status, refused, unanswered) in [(204, 0, 0), (404, 1, 0), (503, 0, 1)] {
-            let line = parsed(Handled { status, answered: None });
+            let line = parsed(IngressReport { status, answered: None });
             assert_eq!(
                 (&line["Refused"], &line["Unanswered"]),
                 (&refused.into(), &unanswered.into())

@@ -1,167 +1,137 @@
-//! Waiting for a decision: look into the mailbox from time to time, settle when the clock says so,
-//! and answer before the deadline whatever happens.
+//! Waiting for a decision: watch the mailbox, settle when the clock says so, and return before the
+//! deadline whatever happens.
 
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
-    Decision, Endpoint, Envelope, Mailbox, Reason, Timestamp, Unavailable, Verdict,
+    Decision, Endpoint, Envelope, Mailbox, Reason, Score, Timestamp, Unavailable,
     clock::sleep_until,
     now,
-    ports::{Consistency, Ledger, Proposal},
-    settle::{Standing, settle},
+    ports::{Consistency, Ledger, Watch},
+    settle::{RequestState, Settled, settle, verdict_in_hand},
+    within,
 };
 use tokio::time::timeout;
 
-use crate::pace::{Bounds, Pace};
-
-/// How ingress waits.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// How long before the deadline it settles, so that a read, a write and the reply still fit in.
-    pub margin: Duration,
-    /// Bounds of the interval between two looks into a mailbox.
-    pub looks: Bounds,
-}
-
-/// What is answered, and whether it is certain that nobody will read another decision.
-pub(crate) struct Answer {
+/// The decision that is answered.
+pub(crate) struct Waited {
     pub(crate) decision: Arc<Decision>,
+    /// Whether its commit on the ledger is confirmed.
     pub(crate) settled: bool,
-    /// How long a score took to settle it, if that could be seen.
-    pub(crate) taken: Option<Duration>,
+    /// The results that were filed before it, as far as they are known.
+    pub(crate) scores: Vec<Score>,
 }
 
-impl Answer {
-    pub(crate) fn settled(decision: Arc<Decision>) -> Self {
-        Self { decision, settled: true, taken: None }
-    }
-
-    /// The fallback, for want of a dependency, and not committed.
-    pub(crate) fn unavailable(endpoint: &Endpoint, envelope: &Envelope) -> Self {
-        let settlement = endpoint.configuration.schedule.give_up(Reason::Unavailable);
-        Self::unsettled(Decision::new(&settlement, endpoint, envelope, &[], now()))
-    }
-
-    fn unsettled(decision: Decision) -> Self {
-        Self { decision: Arc::new(decision), settled: false, taken: None }
+impl From<Settled> for Waited {
+    fn from(Settled { decision, scores }: Settled) -> Self {
+        Self { decision, settled: true, scores }
     }
 }
 
-/// Waits for the decision of a request that is on its way, and settles it when time does.
+impl Waited {
+    pub(crate) fn unsettled(decision: Decision, scores: Vec<Score>) -> Self {
+        Self { decision: Arc::new(decision), settled: false, scores }
+    }
+}
+
+/// How long to wait before a write that failed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits for the decision of a request that was sent, and settles it when its time has come.
 pub(crate) async fn wait<L: Ledger>(
     ledger: &L,
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
-    pace: Pace,
-    settings: Settings,
-) -> Answer {
-    let last_look = envelope.deadline - settings.margin;
-    // The instant that the schedule names for the next change; tried again at the usual pace when
-    // something fails then.
-    let mut named = envelope.deadline;
+    margin: Duration,
+) -> Waited {
+    let last = envelope.deadline - margin;
+    let mut watch = ledger.watch(envelope);
+    // The instant of the schedule's next change.
+    let mut next = last;
     let mut seen: Option<Mailbox> = None;
-    let mut looks = 0;
-    loop {
-        let pause = pace.next(now().since(envelope.received), looks, settings.looks);
-        sleep_until((now() + pause).min(named).min(last_look)).await;
-        looks += 1;
-        named = envelope.deadline;
-        let closing = now() >= last_look;
-        let (at, until, consistency) = if closing {
-            // Decided a little early, as of the deadline. Who comes back late gets a margin, too.
-            let at = now().max(envelope.deadline);
-            (at, envelope.deadline.max(now() + settings.margin), Consistency::Strong)
-        } else {
-            (now(), last_look, Consistency::Eventual)
+    while now() < last {
+        // A call that is cut off here is followed by the last read, which counts.
+        let Ok(changed) = timeout(last.since(now()), watch.changed(next.min(last))).await else {
+            break;
         };
-        match within(until, ledger.read(envelope.id, consistency)).await {
-            Ok(Some(Mailbox { decision: Some(decision), .. })) => {
-                let by_score = !matches!(decision.reason, Reason::Deadline | Reason::Unavailable);
-                let taken = decision.decided.since(envelope.received);
-                return Answer { taken: by_score.then_some(taken), ..Answer::settled(decision) };
+        match changed {
+            Ok(mailbox) => match mailbox.map(Settled::of) {
+                Some(Ok(settled)) => return settled.into(),
+                Some(Err(open)) => seen = Some(open),
+                None => {}
+            },
+            Err(cause) => {
+                warn(envelope, &cause);
+                continue;
             }
-            Ok(mailbox) => {
-                let mailbox = mailbox.unwrap_or_else(|| Mailbox::empty(envelope.clone()));
-                let known = Some(mailbox.clone());
-                seen = Some(mailbox);
-                match within(until, settle(ledger, endpoint, envelope, known, &[], at)).await {
-                    Ok(Standing::Settled(decision)) => return Answer::settled(decision),
-                    Ok(Standing::Open(instant)) => named = instant,
-                    // It was decided and forgotten before we looked: who decided is not to be had.
-                    Ok(Standing::Forgotten) => {
-                        return in_hand(endpoint, envelope, None, Reason::Unavailable, at);
-                    }
-                    Err(cause) => report(envelope, &cause, "settling"),
-                }
+        }
+        if now() >= last {
+            break;
+        }
+        let settled = settle(ledger, endpoint, envelope, seen.clone(), &[], now());
+        match within("ledger", last.since(now()), settled).await {
+            Ok(RequestState::Settled(settled)) => return settled.into(),
+            Ok(RequestState::Open(instant)) => next = instant,
+            Ok(RequestState::Reopened(_) | RequestState::Forgotten) => {
+                return in_hand(endpoint, envelope, seen, Reason::Unavailable, now());
             }
             Err(cause) => {
-                report(envelope, &cause, "reading");
-                if closing {
-                    return in_hand(endpoint, envelope, seen, Reason::Unavailable, at);
-                }
+                warn(envelope, &cause);
+                next = now() + RETRY_PAUSE;
             }
         }
-        if closing {
-            return in_hand(endpoint, envelope, seen, Reason::Deadline, at);
-        }
     }
+    drop(watch);
+    sleep_until(last).await;
+    close(ledger, endpoint, envelope, seen, margin).await
 }
 
-/// Settles on the fallback because the request could not be sent. Nothing when a model has scored
-/// it all the same: it was sent, though we were not told.
-pub(crate) async fn give_up<L: Ledger>(
+/// The last read: decides a margin before the deadline, as of the deadline.
+async fn close<L: Ledger>(
     ledger: &L,
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
-    settings: Settings,
-) -> Option<Answer> {
-    let schedule = &endpoint.configuration.schedule;
-    let settlement = schedule.give_up(Reason::Unavailable);
-    let decision = Decision::new(&settlement, endpoint, envelope, &[], now());
-    let rivals = schedule.choices().iter().map(|choice| choice.model.clone()).collect();
-    let proposal = Proposal { decision: decision.clone(), rivals };
-    let until = envelope.deadline.max(now() + settings.margin).min(now() + settings.margin * 4);
-    match within(until, ledger.settle(envelope, &[], proposal)).await {
-        Ok(Some(Mailbox { decision: Some(decision), .. })) => Some(Answer::settled(decision)),
-        Ok(Some(_)) => None,
-        Ok(None) => Some(Answer::unsettled(decision)),
+    seen: Option<Mailbox>,
+    margin: Duration,
+) -> Waited {
+    let at = now().max(envelope.deadline);
+    // A caller that comes after the deadline gets a margin, too.
+    let until = envelope.deadline.max(now() + margin);
+    let left = || until.since(now());
+    let read = ledger.read(envelope.id, Consistency::Strong);
+    let mailbox = match within("ledger", left(), read).await {
+        Ok(mailbox) => mailbox,
         Err(cause) => {
-            report(envelope, &cause, "settling");
-            Some(Answer::unsettled(decision))
+            warn(envelope, &cause);
+            return in_hand(endpoint, envelope, seen, Reason::Unavailable, at);
         }
-    }
+    };
+    let settled = settle(ledger, endpoint, envelope, mailbox.clone(), &[], at);
+    let reason = match within("ledger", left(), settled).await {
+        Ok(RequestState::Settled(settled)) => return settled.into(),
+        // Decided and forgotten, or opened again by a repeat: the decision cannot be known here.
+        Ok(RequestState::Forgotten | RequestState::Reopened(_)) => Reason::Unavailable,
+        Ok(RequestState::Open(_)) => Reason::Deadline,
+        Err(cause) => {
+            warn(envelope, &cause);
+            Reason::Deadline
+        }
+    };
+    in_hand(endpoint, envelope, mailbox, reason, at)
 }
 
-/// The verdict on what was last seen, when it cannot be committed in time.
+/// The verdict on the mailbox as last seen, when it cannot be committed in time.
 fn in_hand(
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
     seen: Option<Mailbox>,
-    without_score: Reason,
+    otherwise: Reason,
     at: Timestamp,
-) -> Answer {
+) -> Waited {
     let seen = seen.unwrap_or_else(|| Mailbox::empty(envelope.clone()));
-    let schedule = &endpoint.configuration.schedule;
-    let settlement = match schedule.decide(envelope.received, envelope.deadline, at, &seen) {
-        Verdict::Settle(settlement)
-            if settlement.choice.is_some() || settlement.reason == Reason::Exhausted =>
-        {
-            settlement
-        }
-        _ => schedule.give_up(without_score),
-    };
-    Answer::unsettled(Decision::new(&settlement, endpoint, envelope, &seen.scores, at))
+    Waited::unsettled(verdict_in_hand(endpoint, envelope, &seen, otherwise, at), seen.scores)
 }
 
-/// The result of `call`, or its failure when it does not come in time.
-pub(crate) async fn within<T>(
-    until: Timestamp,
-    call: impl Future<Output = Result<T, Unavailable>>,
-) -> Result<T, Unavailable> {
-    let slow = || Unavailable::Down("ledger (no answer in time)".into());
-    timeout(until.since(now()), call).await.map_err(|_| slow())?
-}
-
-fn report(envelope: &Envelope, cause: &Unavailable, doing: &str) {
-    tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %cause, doing, "the ledger fails");
+fn warn(envelope: &Envelope, cause: &Unavailable) {
+    tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %cause, "a ledger call failed while a client waits");
 }

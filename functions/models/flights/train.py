@@ -6,7 +6,7 @@ diverted)? The models learn from January to June 2013 and are judged on July to 
 Run it from the root of the repository:
 
     python3 -m venv target/flights
-    target/flights/bin/pip install -r functions/models/flights/requirements.txt
+    target/flights/bin/pip install --require-hashes --no-deps -r functions/models/flights/requirements.txt
     target/flights/bin/python functions/models/flights/train.py
 
 It takes a minute or two and writes, beside this file:

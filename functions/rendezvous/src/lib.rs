@@ -1,10 +1,12 @@
 //! The rendezvous function: reads the stream `scores`, files each score in its request's mailbox,
 //! and settles the request when the schedule says so. It reacts to scores; ingress reacts to time.
 
+mod remembered;
+
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -14,38 +16,44 @@ use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEv
 use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch;
 use rendezvous_core::{
-    Endpoints, Envelope, Invalid, RequestId, Score, ScoreMessage, Unavailable, now,
-    ports::{EndpointTable, Ledger},
-    settle::{Standing, settle},
+    Endpoint, EndpointCache, Envelope, RequestId, Score, ScoreMessage, Unavailable, now,
+    ports::{EndpointTable, Ledger, Telemetry},
+    settle::{RequestState, settle},
+    within,
 };
-use tokio::time::timeout;
 
-/// How many requests of a batch are looked after at a time.
+use crate::remembered::Remembered;
+
+/// How many requests of a batch are processed at a time.
 const CONCURRENCY: usize = 32;
 
 /// How long the ledger may take for one request. The rest of the batch waits for it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LEDGER_LIMIT: Duration = Duration::from_secs(1);
 
-/// How many settled requests are remembered, at some 32 bytes each.
-const REMEMBERED: usize = 8_192;
+/// A score whose request's deadline passed longer ago than this is not filed: no client waits for
+/// it, and after a restart at the trim horizon it would delay the scores that clients do wait for.
+const EXPIRED_AFTER: Duration = Duration::from_mins(1);
 
 /// The Lambda function of the rendezvous.
-pub struct Rendezvous<E, L> {
-    endpoints: Endpoints<E>,
+pub struct Rendezvous<E, L, T> {
+    endpoints: EndpointCache<E>,
     ledger: Arc<L>,
+    telemetry: Arc<T>,
     settled: Mutex<Remembered>,
 }
 
-/// What came of one batch, for whoever counts.
+/// The report of one batch.
 #[derive(Clone, Debug, Default)]
-pub struct Filed {
+pub struct RendezvousReport {
     /// Scores and failures that could be read, and the requests that they are of.
     pub scores: usize,
     pub requests: usize,
     pub unreadable: usize,
+    /// Scores that came more than a minute after the deadline and were not filed.
+    pub expired: usize,
     /// Requests that are settled now, by this batch or by ingress meanwhile.
     pub settled: usize,
-    /// Scores that could not be filed and come again.
+    /// Scores that could not be filed and are handed over again.
     pub again: usize,
     /// How far behind the stream the batch was.
     pub lag: Duration,
@@ -55,29 +63,31 @@ pub struct Filed {
 struct Arrivals {
     envelope: Arc<Envelope>,
     scores: Vec<Score>,
-    /// Its records' places in the batch.
+    /// The positions of its records in the batch.
     records: Vec<usize>,
 }
 
-impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
-    pub fn new(endpoints: Arc<E>, ledger: Arc<L>) -> Self {
-        Self { endpoints: Endpoints::new(endpoints), ledger, settled: Mutex::default() }
+impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, L, T> {
+    pub fn new(endpoints: Arc<E>, ledger: Arc<L>, telemetry: Arc<T>) -> Self {
+        let endpoints = EndpointCache::new(endpoints);
+        Self { endpoints, ledger, telemetry, settled: Mutex::default() }
     }
 
-    /// Files the scores of a batch of the stream `scores`. What could not be filed comes again.
-    pub async fn handle(&self, event: KinesisEvent) -> (KinesisEventResponse, Filed) {
+    /// Files the scores of a batch of the stream `scores`. Scores that could not be filed are named
+    /// in the response, so that Lambda hands them over again.
+    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
         let messages = batch::messages(&event, ScoreMessage::parse);
-        let mut filed = Filed {
+        let mut report = RendezvousReport {
             scores: messages.len(),
             unreadable: event.records.len() - messages.len(),
             lag: batch::lag(&event),
-            ..Filed::default()
+            ..RendezvousReport::default()
         };
-        let arrivals = by_request(messages);
-        filed.requests = arrivals.len();
+        let (arrivals, expired) = by_request(messages);
+        report.requests = arrivals.len();
+        report.expired = expired;
         let mut again: Vec<usize> = Vec::new();
-        // Where one waits in vain the rest would, too, until Lambda ends the function: once something
-        // fails no more are begun, and they come again.
+        // Fail fast: after the first failure no request is begun; Lambda redelivers the rest.
         let failing = AtomicBool::new(false);
         let failing = &failing;
         let mut results = stream::iter(arrivals)
@@ -86,8 +96,8 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
                     return (None, records);
                 }
                 let result = self.file(&envelope, scores).await;
-                if let Err(unavailable) = &result {
-                    tracing::warn!(request = %envelope.id, %unavailable, "scores come again");
+                if let Err(cause) = &result {
+                    tracing::warn!(request = %envelope.id, %cause, "scores are not filed and will be redelivered");
                     failing.store(true, Ordering::Relaxed);
                 }
                 (result.ok(), records)
@@ -95,90 +105,90 @@ impl<E: EndpointTable, L: Ledger> Rendezvous<E, L> {
             .buffer_unordered(CONCURRENCY);
         while let Some((settled, records)) = results.next().await {
             match settled {
-                Some(settled) => filed.settled += usize::from(settled),
+                Some(settled) => report.settled += usize::from(settled),
                 None => again.extend(records),
             }
         }
-        filed.again = again.len();
-        (batch::response(&event, again.into_iter()), filed)
+        report.again = again.len();
+        self.telemetry.record(&report);
+        batch::response(&event, again.into_iter())
     }
 
-    /// Files scores of one request; says whether it is known to be settled now, and was not before.
+    /// Files scores of one request; returns whether it is known to be settled now, and was not before.
     async fn file(
         &self,
         envelope: &Arc<Envelope>,
         scores: Vec<Score>,
     ) -> Result<bool, Unavailable> {
-        if self.remembered().contains(envelope.id) {
+        if self.settled().contains(envelope) {
             return Ok(false);
         }
-        let Some(endpoint) = self.endpoints.version(&envelope.endpoint, envelope.config).await?
-        else {
-            let invalid = Invalid::new(format!("there is no version {}", envelope.config));
-            tracing::warn!(request = %envelope.id, endpoint = %envelope.endpoint, %invalid, "scores are passed by");
-            return Ok(false);
-        };
-        // A model that the configuration does not list is only archived: it keeps mailboxes small.
-        // So does using the configuration's own copy of a model's name.
-        let listed = |score: Score| {
-            let model = endpoint.configuration.models().find(|model| **model == score.model)?;
-            Some(Score { model: model.clone(), ..score })
-        };
-        let scores: Vec<Score> = scores.into_iter().filter_map(listed).collect();
-        if scores.is_empty() {
-            return Ok(false);
+        let mut envelope = envelope.clone();
+        // A request that was opened again has other times and perhaps another configuration.
+        loop {
+            let Some(endpoint) = self.endpoint(&envelope).await? else { return Ok(false) };
+            let listed = listed(&endpoint, &scores);
+            if listed.is_empty() {
+                return Ok(false);
+            }
+            let settled = settle(&*self.ledger, &endpoint, &envelope, None, &listed, now());
+            match within("ledger", LEDGER_LIMIT, settled).await? {
+                RequestState::Open(_) => return Ok(false),
+                RequestState::Reopened(newer) => envelope = newer,
+                RequestState::Forgotten => {
+                    self.settled().insert(&envelope);
+                    return Ok(false);
+                }
+                RequestState::Settled(_) => {
+                    self.settled().insert(&envelope);
+                    return Ok(true);
+                }
+            }
         }
-        let settled = settle(&*self.ledger, &endpoint, envelope, None, &scores, now());
-        let slow = |_| Unavailable::Down("ledger (no answer in time)".into());
-        let standing = timeout(PATIENCE, settled).await.map_err(slow)??;
-        if !matches!(standing, Standing::Open(_)) {
-            self.remembered().insert(envelope.id);
-        }
-        Ok(matches!(standing, Standing::Settled(_)))
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
+    async fn endpoint(&self, envelope: &Envelope) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        let Envelope { id, endpoint: name, config, .. } = envelope;
+        let endpoint = self.endpoints.version(name, *config).await?;
+        if endpoint.is_none() {
+            tracing::warn!(request = %id, endpoint = %name, config, "scores are not filed: there is no such version of the endpoint");
+        }
+        Ok(endpoint)
+    }
+
+    fn settled(&self) -> MutexGuard<'_, Remembered> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Groups the scores of a batch by request, keeping their order.
-fn by_request(messages: Vec<(usize, ScoreMessage)>) -> Vec<Arrivals> {
-    let mut places: HashMap<RequestId, usize> = HashMap::with_capacity(messages.len());
+/// The scores of models that the configuration lists. Others are only archived: that keeps
+/// mailboxes small. So does using the configuration's own copy of a model's id.
+fn listed(endpoint: &Endpoint, scores: &[Score]) -> Vec<Score> {
+    let listed = |score: &Score| {
+        let model = endpoint.configuration.models().find(|model| **model == score.model)?;
+        Some(Score { model: model.clone(), ..score.clone() })
+    };
+    scores.iter().filter_map(listed).collect()
+}
+
+/// Groups the scores of a batch by request, keeping their order, and counts those that are left out
+/// because they came too late.
+fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
+    let mut positions: HashMap<RequestId, usize> = HashMap::with_capacity(messages.len());
     let mut arrivals: Vec<Arrivals> = Vec::with_capacity(messages.len());
+    let (start, mut expired) = (now(), 0);
     for (record, ScoreMessage { envelope, score }) in messages {
-        let place = *places.entry(envelope.id).or_insert(arrivals.len());
-        if place == arrivals.len() {
+        if start.since(envelope.deadline) > EXPIRED_AFTER {
+            expired += 1;
+            continue;
+        }
+        let position = *positions.entry(envelope.id).or_insert(arrivals.len());
+        if position == arrivals.len() {
             let envelope = Arc::new(envelope);
             arrivals.push(Arrivals { envelope, scores: Vec::new(), records: Vec::new() });
         }
-        arrivals[place].scores.push(score);
-        arrivals[place].records.push(record);
+        arrivals[position].scores.push(score);
+        arrivals[position].records.push(record);
     }
-    arrivals
-}
-
-/// The requests known to be settled, so that their later scores cost no write.
-#[derive(Default)]
-struct Remembered {
-    ids: HashSet<RequestId>,
-    by_age: VecDeque<RequestId>,
-}
-
-impl Remembered {
-    fn contains(&self, id: RequestId) -> bool {
-        self.ids.contains(&id)
-    }
-
-    fn insert(&mut self, id: RequestId) {
-        if !self.ids.insert(id) {
-            return;
-        }
-        self.by_age.push_back(id);
-        if self.by_age.len() > REMEMBERED
-            && let Some(oldest) = self.by_age.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-    }
+    (arrivals, expired)
 }

@@ -1,16 +1,18 @@
-//! What is counted of a batch.
+//! The metrics of a batch.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrique::{unit::Millisecond, unit_of_work::metrics};
-use rendezvous::Filed;
-use rendezvous_aws::Calls;
+use rendezvous::RendezvousReport;
+use rendezvous_aws::{CallsSince, DynamoLedger};
+use rendezvous_core::ports::Telemetry;
 
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack"]])]
 struct Batch {
     stack: String,
     scores_read: usize,
     scores_unreadable: usize,
+    scores_expired: usize,
     requests: usize,
     settled: usize,
     scores_retried: usize,
@@ -20,18 +22,33 @@ struct Batch {
     rendezvous_lag: Duration,
 }
 
-/// The line of one batch. `calls` are those of the ledger meanwhile.
-pub(crate) fn line(stack: &str, filed: &Filed, calls: Calls) -> Vec<u8> {
-    let batch = Batch {
-        stack: stack.to_owned(),
-        scores_read: filed.scores,
-        scores_unreadable: filed.unreadable,
-        requests: filed.requests,
-        settled: filed.settled,
-        scores_retried: filed.again,
-        rendezvous_ledger_reads: calls.reads,
-        rendezvous_ledger_writes: calls.writes,
-        rendezvous_lag: filed.lag,
-    };
-    rendezvous_aws::metrics::line(batch)
+/// Prints a line of metrics for each batch.
+pub(crate) struct Metrics {
+    stack: String,
+    calls: CallsSince,
+}
+
+impl Metrics {
+    pub(crate) fn new(stack: &str, ledger: Arc<DynamoLedger>) -> Self {
+        Self { stack: stack.to_owned(), calls: CallsSince::new(ledger) }
+    }
+}
+
+impl Telemetry<RendezvousReport> for Metrics {
+    fn record(&self, report: &RendezvousReport) {
+        let calls = self.calls.take();
+        let batch = Batch {
+            stack: self.stack.clone(),
+            scores_read: report.scores,
+            scores_unreadable: report.unreadable,
+            scores_expired: report.expired,
+            requests: report.requests,
+            settled: report.settled,
+            scores_retried: report.again,
+            rendezvous_ledger_reads: calls.reads,
+            rendezvous_ledger_writes: calls.writes,
+            rendezvous_lag: report.lag,
+        };
+        rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(batch));
+    }
 }

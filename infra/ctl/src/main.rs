@@ -11,7 +11,10 @@ use aws_sdk_cloudformation::types::Stack;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use clap::{Parser, Subcommand};
 use rendezvous_aws::DynamoEndpoints;
-use rendezvous_core::{Configuration, EndpointName, ports::EndpointTable};
+use rendezvous_core::{
+    Configuration, EndpointName, Provenance,
+    ports::{EndpointTable, PublishError},
+};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Operates a Rendezvous stack. Region and credentials are found as by the AWS CLI.
@@ -33,6 +36,12 @@ enum Command {
         /// `{endpoint}.json`: the file's name is the endpoint's. All are checked before any is written.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Why the configuration changes; kept with the version.
+        #[arg(short, long, default_value = "")]
+        message: String,
+        /// Who changes it; kept with the version.
+        #[arg(long, env = "USER", default_value = "unknown")]
+        author: String,
     },
 }
 
@@ -43,8 +52,8 @@ async fn main() -> ExitCode {
         .with_max_level(LevelFilter::WARN)
         .without_time()
         .init();
-    let Options { stack, command: Command::Apply { files } } = Options::parse();
-    match apply(&stack, &files).await {
+    let Options { stack, command: Command::Apply { files, message, author } } = Options::parse();
+    match apply(&stack, &files, author, message).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -53,7 +62,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn apply(stack: &str, files: &[PathBuf]) -> Result<(), String> {
+async fn apply(
+    stack: &str,
+    files: &[PathBuf],
+    author: String,
+    message: String,
+) -> Result<(), String> {
+    let provenance = Provenance::new(author, message).map_err(|invalid| invalid.to_string())?;
     let read = |file: &PathBuf| read(file).map_err(|what| format!("{}: {what}", file.display()));
     let read = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     for (i, (endpoint, _)) in read.iter().enumerate() {
@@ -71,7 +86,7 @@ async fn apply(stack: &str, files: &[PathBuf]) -> Result<(), String> {
     let name = endpoints_table(&config, stack).await?;
     let table = DynamoEndpoints::new(aws_sdk_dynamodb::Client::new(&config), &name);
     for (endpoint, configuration) in read {
-        let applied = apply_one(&table, &endpoint, configuration).await;
+        let applied = apply_one(&table, &endpoint, configuration, provenance.clone()).await;
         let applied = applied.map_err(|cause| format!("{endpoint}: {cause} (table {name})"))?;
         println!("{endpoint}: {applied}");
     }
@@ -96,14 +111,16 @@ async fn apply_one(
     table: &impl EndpointTable,
     endpoint: &EndpointName,
     configuration: Configuration,
-) -> Result<String, rendezvous_core::Unavailable> {
-    if let Some(current) = table.current(endpoint).await?
+    provenance: Provenance,
+) -> Result<String, PublishError> {
+    let current = table.current(endpoint).await?;
+    if let Some(current) = current
         && let Some(former) = table.version(endpoint, current).await?
         && former.configuration == configuration
     {
         return Ok(format!("version {current} is current and the same"));
     }
-    let version = table.publish(endpoint, configuration).await?;
+    let version = table.publish(endpoint, configuration, provenance, current).await?;
     Ok(format!("version {version} is current"))
 }
 

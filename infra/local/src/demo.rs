@@ -12,10 +12,11 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::{
-    Endpoint, ModelId, RequestId, ScoreMessage,
+    Arm, Endpoint, ModelId, RequestId, ScoreMessage,
     memory::{Position, Subscription},
     ports::EndpointTable,
 };
+use rendezvous_sim::{System, faults::Faults};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
@@ -27,12 +28,10 @@ use tokio::{
 
 use crate::{
     client::Client,
-    faults::Faults,
     flights::{Flight, Flights},
     http,
     options::{Error, SystemOptions, known, shown},
     report::{Answered, Heard, Report, Round},
-    system::System,
     tables, year,
 };
 
@@ -128,7 +127,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let rate = u32::try_from(options.rate)?;
     let length = Duration::from_secs(1) * u32::try_from(count)? / rate;
     let kills = if options.kill.is_empty() {
-        let model = endpoint.configuration.schedule.champion().clone();
+        let model = endpoint.configuration.schedule(&Arm::main()).champion().clone();
         vec![Kill { model, from: length * 2 / 5, to: length * 7 / 10 }]
     } else {
         options.kill

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rendezvous_core::{Configuration, EndpointName, memory::MemoryEndpoints, ports::EndpointTable};
+use rendezvous_core::{
+    Configuration, EndpointName, Provenance, memory::MemoryEndpoints, ports::EndpointTable,
+};
 use tokio::time::sleep;
 
 use crate::options::Error;
@@ -104,7 +106,10 @@ impl Folder {
         if self.published.get(&endpoint) == Some(&configuration) {
             return Ok(None);
         }
-        let version = table.publish(&endpoint, configuration.clone()).await;
+        let provenance = Provenance::new("rendezvous-local", file.display().to_string());
+        let provenance = provenance.map_err(|invalid| invalid.to_string())?;
+        let current = table.current(&endpoint).await.map_err(|error| error.to_string())?;
+        let version = table.publish(&endpoint, configuration.clone(), provenance, current).await;
         let version = version.map_err(|error| error.to_string())?;
         self.published.insert(endpoint.clone(), configuration);
         Ok(Some(Change::Published { endpoint, version }))

@@ -69,7 +69,7 @@ impl Archive for FolderArchive {
         // A disk may take long to confirm a write; the threads that answer must not wait for it.
         let stored = spawn_blocking(move || store(&path, &unfinished, &body)).await;
         stored.map_err(io::Error::other).flatten().map_err(|error| {
-            Unavailable::Down(format!("archive {} ({error})", self.root.display()).into())
+            Unavailable::down("archive", format!("{}: {error}", self.root.display()))
         })
     }
 }
@@ -82,7 +82,7 @@ mod tests {
     async fn a_folder_keeps_the_contract_of_an_archive() {
         let folder = tempfile::tempdir().unwrap();
         let archive = FolderArchive::new(folder.path()).unwrap();
-        rendezvous_core::contract::archive(&archive, async |archive, name| {
+        rendezvous_core::conformance::archive(&archive, async |archive, name| {
             fs::read(archive.root().join(name)).ok().map(Bytes::from)
         })
         .await;

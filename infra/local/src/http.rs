@@ -22,13 +22,12 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use rendezvous_core::{RequestId, now, ports::Archive};
+use rendezvous_sim::System;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     time::timeout,
 };
-
-use crate::system::System;
 
 /// The most bytes of a body that are read: what Lambda accepts of a request.
 const MAX_BODY: usize = 6 * 1024 * 1024;

@@ -12,13 +12,8 @@ mod year;
 
 pub mod bench;
 pub mod demo;
-pub mod events;
-pub mod faults;
 pub mod http;
-pub mod mapping;
 pub mod options;
 pub mod serve;
-pub mod system;
 
 pub use folder::FolderArchive;
-pub use system::{Size, System};

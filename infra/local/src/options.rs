@@ -11,14 +11,9 @@ use clap::Args;
 use rendezvous_core::ModelId;
 use rendezvous_model::Model;
 use rendezvous_onnx::{OnnxModel, cards};
+use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
-use crate::{
-    endpoints::Folder,
-    faults::Faults,
-    folder::FolderArchive,
-    mapping::Mapping,
-    system::{Size, System},
-};
+use crate::{endpoints::Folder, folder::FolderArchive};
 
 /// An error as people read it: one line, what and why.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

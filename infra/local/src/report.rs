@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{Endpoint, Kind, ModelId, Reason, RequestId, Role, ScoreMessage};
+use rendezvous_core::{Arm, Endpoint, Kind, ModelId, Reason, RequestId, Role, ScoreMessage};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -154,7 +154,7 @@ struct Slice {
 
 /// Every model that is expected to score, and what it is there for.
 pub(crate) fn roles(endpoint: &Endpoint) -> Vec<(ModelId, &'static str)> {
-    let choices = endpoint.configuration.schedule.choices();
+    let choices = endpoint.configuration.schedule(&Arm::main()).choices();
     let choices = choices.iter().enumerate().map(|(i, choice)| {
         let role = match i {
             0 => "champion",
@@ -182,7 +182,7 @@ impl Report {
         (reads, writes): (u64, u64),
         archive: &Path,
     ) -> Self {
-        let schedule = &endpoint.configuration.schedule;
+        let schedule = endpoint.configuration.schedule(&Arm::main());
         let deadline =
             round.own_deadline.map_or(schedule.deadline(), |own| own.min(schedule.deadline()));
         let answers = || answered.iter().filter_map(|a| a.answer.as_ref().ok());

@@ -17,15 +17,14 @@ use rendezvous_core::{
     now,
 };
 use rendezvous_model::{Model, Profile};
+use rendezvous_sim::{Size, System, mapping::Mapping};
 use serde::Deserialize;
 
 use crate::{
     demo::ENDPOINT,
     flights::{Flight, Flights},
     folder::FolderArchive,
-    mapping::Mapping,
     options::{Error, SystemOptions},
-    system::{Size, System},
     tables,
 };
 
@@ -44,7 +43,7 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         return Err(format!("{}: there is something in it", archive.root().display()).into());
     }
     let first = flights.first().map_or_else(now, Flight::departure);
-    clock::simulate(midnight(first));
+    let _clock = clock::simulate(midnight(first));
     let size = Size {
         // An hour has few requests: one shard, and windows so long that each hour is one file.
         shards: 1,

@@ -13,7 +13,7 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::{
     BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, Environment, KinesisStream,
-    S3Archive,
+    S3Archive, StackSecrets,
 };
 
 /// Time-outs of calls that a client waits for. An answer takes single milliseconds; one that has
@@ -142,6 +142,12 @@ impl Aws {
             .build();
         let bucket = self.environment.required("ARCHIVE_BUCKET")?;
         Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), bucket))
+    }
+
+    /// The secret of the stack: `IDEMPOTENCY_SECRET`, its ARN.
+    pub fn secrets(&self) -> Result<StackSecrets, BadVariable> {
+        let arn = self.environment.required("IDEMPOTENCY_SECRET")?;
+        Ok(StackSecrets::new(aws_sdk_secretsmanager::Client::new(&self.config), arn))
     }
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

@@ -1,9 +1,10 @@
-//! The items of the ledger and of the table of outcomes. Each attribute is described once, here:
-//! all code that writes or reads an item uses these functions.
+//! The items of the ledger, of the table of outcomes and of the table of endpoints. Each attribute
+//! is described once, here: all code that writes or reads an item uses these functions.
 //!
 //! Items are of the types of [`serde_dynamo`], as in the events of a table's change stream, and
 //! need no SDK; `serde_dynamo` converts them from and to those of the SDK.
 
+pub mod endpoint;
 pub mod ledger;
 pub mod outcome;
 
@@ -107,6 +108,20 @@ const fn whole(name: &'static str) -> Attribute<i64> {
     Attribute::new(name, "N", |value| AttributeValue::N(value.to_string()), n)
 }
 
+/// A whole number that is not negative (N).
+const fn unsigned(name: &'static str) -> Attribute<u64> {
+    Attribute::new(
+        name,
+        "N",
+        |value| AttributeValue::N(value.to_string()),
+        |value| {
+            let number = n(value)?;
+            let negative = |_| Invalid::new("a negative number");
+            Some(number.and_then(|number| u64::try_from(number).map_err(negative)))
+        },
+    )
+}
+
 /// An instant (N), in microseconds since the epoch.
 const fn time(name: &'static str) -> Attribute<Timestamp> {
     Attribute::new(
@@ -202,7 +217,12 @@ mod tests {
         };
         Mailbox {
             envelope: envelope.into(),
-            opening: Some(Opening { payload_sha256: [7; 32], accepted: true }),
+            opening: Some(Opening {
+                payload_sha256: [7; 32],
+                owner: Some([9; 16]),
+                opened: Some(time(1_763_794_344_123_456)),
+                accepted: true,
+            }),
             scores: vec![
                 score("a@1", 100, Err(Failure::new(FailureKind::TimedOut, "after 5 s"))),
                 score("b@1", 200, Ok(json("{\"p\": 0.50,\"p\":1e400}"))),
@@ -232,6 +252,8 @@ mod tests {
             "expires_at": { "N": "1763797945" },
             "payload_sha256": { "B": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=" },
             "accepted": { "BOOL": true },
+            "owner": { "B": "CQkJCQkJCQkJCQkJCQkJCQ==" },
+            "opened_us": { "N": "1763794344123456" },
             "model:a@1": { "M": {
                 "started_us": { "N": "99" },
                 "finished_us": { "N": "100" },

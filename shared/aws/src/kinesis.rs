@@ -10,6 +10,7 @@ use aws_sdk_kinesis::{
 use rendezvous_core::{
     Timestamp, Unavailable, now,
     ports::{Record, Rejected, Stream},
+    random,
 };
 use tokio::time::{sleep, timeout};
 
@@ -23,6 +24,9 @@ const MAX_BYTES: usize = 10 * 1024 * 1024;
 /// and never more than half a second. Throttling is counted by the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The name of the dependency in errors.
+const STREAM: &str = "stream";
 
 /// A Kinesis stream, by name.
 #[derive(Clone, Debug)]
@@ -49,19 +53,19 @@ impl KinesisStream {
             |cause, for_good| Refused { indexes: (0..records.len()).collect(), cause, for_good };
         let entries = records.iter().map(entry).collect::<Result<_, _>>().map_err(|error| {
             tracing::error!(%error, "an entry cannot be built");
-            all(Unavailable::Down("stream".into()), true)
+            all(Unavailable::down(STREAM, "an entry cannot be built"), true)
         })?;
         let call = self.client.put_records().stream_name(&self.name).set_records(Some(entries));
         match timeout(until.since(now()), call.send()).await {
             Ok(Ok(output)) => rejected(output.records()),
             Ok(Err(error)) => {
-                let cause = unavailable("stream", &error);
-                // No stream, no permission, no such key: asking again only costs the time that is left.
-                let for_good = matches!(cause, Unavailable::Down(_))
+                let cause = unavailable(STREAM, &error);
+                // No stream, no permission, no such key: permanent, so fail at once.
+                let for_good = !cause.is_throttled()
                     && error.raw_response().is_some_and(|raw| raw.status().is_client_error());
                 Err(all(cause, for_good))
             }
-            Err(_) => Err(all(Unavailable::Down("stream (no answer in time)".into()), false)),
+            Err(_) => Err(all(Unavailable::timed_out(STREAM, ""), false)),
         }
     }
 }
@@ -72,7 +76,7 @@ struct Refused {
     /// Positions in the records of the call.
     indexes: Vec<usize>,
     cause: Unavailable,
-    /// Nothing will be otherwise the next time.
+    /// A retry cannot succeed.
     for_good: bool,
 }
 
@@ -86,7 +90,7 @@ impl Stream for KinesisStream {
 }
 
 /// Puts `records` by as few calls of `put` as the limits allow, and again those that are rejected,
-/// for as long as `until` allows.
+/// until `until`.
 async fn put_all<'a, F: Future<Output = Result<(), Refused>>>(
     records: &'a [Record],
     until: Timestamp,
@@ -106,7 +110,7 @@ async fn put_all<'a, F: Future<Output = Result<(), Refused>>>(
             }
         }
         let Some((cause, for_good)) = last else { return Ok(()) };
-        let jittered = pause.mul_f64(fastrand::f64());
+        let jittered = pause.mul_f64(random::fraction("retry of PutRecords", ""));
         if for_good || now() + jittered >= until {
             return Err(Rejected { indexes: again, cause });
         }
@@ -143,9 +147,9 @@ fn rejected(entries: &[PutRecordsResultEntry]) -> Result<(), Refused> {
     // The other code is InternalFailure.
     let throttled = failures.iter().all(|(_, code)| code.contains("ThroughputExceeded"));
     let cause = if throttled {
-        Unavailable::Throttled("stream".into())
+        Unavailable::throttled(STREAM, "PutRecords: ProvisionedThroughputExceeded")
     } else {
-        Unavailable::Down("stream".into())
+        Unavailable::down(STREAM, "PutRecords: InternalFailure")
     };
     let indexes = failures.into_iter().map(|(i, _)| i).collect();
     Err(Refused { indexes, cause, for_good: false })
@@ -176,9 +180,9 @@ mod tests {
         let entries = [entry(None), throttled.clone(), throttled.clone()];
         let refused = rejected(&entries).unwrap_err();
         assert_eq!(refused.indexes, [1, 2]);
-        assert!(matches!(refused.cause, Unavailable::Throttled(_)));
+        assert!(refused.cause.is_throttled());
         let refused = rejected(&[throttled, entry(Some("InternalFailure"))]).unwrap_err();
-        assert!(matches!(refused.cause, Unavailable::Down(_)));
+        assert!(!refused.cause.is_throttled());
     }
 
     /// A thousand records whose data is their number, and by which numbers each call was made.
@@ -186,7 +190,7 @@ mod tests {
         until: Duration,
         answer: impl Fn(usize) -> Result<(), Refused>,
     ) -> (Result<(), Rejected>, Vec<Vec<usize>>) {
-        rendezvous_core::clock::simulate(now());
+        let _clock = rendezvous_core::clock::simulate(now());
         let record = |i: usize| Record {
             key: "k".parse().unwrap(),
             data: i.to_string().into_bytes().into(),
@@ -204,7 +208,7 @@ mod tests {
     }
 
     fn refused(indexes: &[usize], for_good: bool) -> Result<(), Refused> {
-        let cause = Unavailable::Throttled("stream".into());
+        let cause = Unavailable::throttled(STREAM, "");
         Err(Refused { indexes: indexes.to_vec(), cause, for_good })
     }
 

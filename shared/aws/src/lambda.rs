@@ -1,6 +1,6 @@
-//! A Lambda function around a handler: logs, events in, responses and a line of metrics out.
+//! A Lambda function around a handler: logs, events in, responses out.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
@@ -66,10 +66,9 @@ fn filter(level: Level) -> Targets {
         .with_target("lambda_runtime", LevelFilter::INFO)
 }
 
-/// Serves invocations until Lambda ends the process. `handle` answers an event and says what has
-/// happened meanwhile, as a line of metrics, which is printed. An error fails the invocation.
+/// Serves invocations until Lambda ends the process. An error of `handle` fails the invocation.
 pub async fn run<Event, Response>(
-    handle: impl AsyncFn(Event) -> Result<(Response, Vec<u8>), Error>,
+    handle: impl AsyncFn(Event) -> Result<Response, Error>,
 ) -> Result<(), Error>
 where
     Event: DeserializeOwned,
@@ -77,22 +76,14 @@ where
 {
     let handle = &handle;
     // Boxed, because the compiler gives up on types that nest as deep as these futures do.
-    let service = service_fn(|event: LambdaEvent<Event>| {
-        Box::pin(async move {
-            let (response, metrics) = handle(event.payload).await?;
-            if let Err(error) = std::io::stdout().lock().write_all(&metrics) {
-                tracing::error!(%error, "metrics cannot be printed");
-            }
-            Ok::<_, Error>(response)
-        })
-    });
+    let service = service_fn(|event: LambdaEvent<Event>| Box::pin(handle(event.payload)));
     Box::pin(lambda_runtime::run(service)).await
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        io,
+        io::{self, Write},
         sync::{Arc, Mutex},
     };
 

@@ -20,6 +20,8 @@ pub mod lambda;
 pub mod metrics;
 #[cfg(feature = "sdk")]
 mod s3;
+#[cfg(feature = "sdk")]
+mod secrets;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -28,18 +30,19 @@ pub use {
     clients::{Aws, http_client},
     dynamodb::{
         endpoints::DynamoEndpoints,
-        ledger::{Calls, DynamoLedger},
+        ledger::{Calls, CallsSince, DynamoLedger},
         outcomes::DynamoOutcomes,
     },
     environment::{BadVariable, Environment},
     kinesis::KinesisStream,
     s3::S3Archive,
+    secrets::StackSecrets,
 };
 
-/// Which unavailability an error of an SDK is.
+/// An error of an SDK as the error of the port.
 #[cfg(feature = "sdk")]
 fn unavailable<E, R>(
-    what: &'static str,
+    dependency: &'static str,
     error: &aws_smithy_runtime_api::client::result::SdkError<E, R>,
 ) -> rendezvous_core::Unavailable
 where
@@ -49,15 +52,15 @@ where
     use aws_smithy_types::error::display::DisplayErrorContext;
     use rendezvous_core::Unavailable;
 
-    // The whole chain is for the operator; a client may read what is returned.
-    tracing::warn!(what, error = %DisplayErrorContext(error), "a call to AWS failed");
+    // The chain of causes is for the operator.
+    tracing::warn!(dependency, error = %DisplayErrorContext(error), "a call to AWS failed");
     let throttled = |code: &str| {
         ["Throttl", "LimitExceeded", "ThroughputExceeded", "SlowDown", "TooManyRequests"]
             .iter()
             .any(|sign| code.contains(sign))
     };
     match error.as_service_error().and_then(|error| error.code()) {
-        Some(code) if throttled(code) => Unavailable::Throttled(what.into()),
-        _ => Unavailable::Down(what.into()),
+        Some(code) if throttled(code) => Unavailable::throttled(dependency, code.to_owned()),
+        code => Unavailable::down(dependency, code.unwrap_or_default().to_owned()),
     }
 }

@@ -1,7 +1,7 @@
-//! Metrics as lines of CloudWatch's embedded metric format: what a function prints, CloudWatch
-//! counts. Nothing is called, nothing waits.
+//! Metrics as lines of CloudWatch's embedded metric format: a function prints them, CloudWatch
+//! extracts them from the log. No call is made.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use metrique::{
     CloseValue, InflectableEntry, RootEntry,
@@ -25,7 +25,7 @@ pub fn line<E: InflectableEntry>(entry: impl CloseValue<Closed = E>) -> Vec<u8> 
 }
 
 /// The same, with one of its counts under further `dimensions`. Each combination of dimensions is
-/// a metric of its own, and paid for as such, so that only what is looked at gets them.
+/// billed as a metric of its own, so that only metrics that are used get them.
 pub fn line_with<E: InflectableEntry>(
     entry: impl CloseValue<Closed = E>,
     count: &str,
@@ -38,6 +38,13 @@ pub fn line_with<E: InflectableEntry>(
         namespace: NAMESPACE,
     };
     write(Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).directive(directive), entry)
+}
+
+/// Prints a line of metrics to standard output, from where Lambda sends it to CloudWatch.
+pub fn print(line: &[u8]) {
+    if let Err(error) = std::io::stdout().lock().write_all(line) {
+        tracing::error!(%error, "metrics cannot be printed");
+    }
 }
 
 fn write<E: InflectableEntry>(format: EmfBuilder, entry: impl CloseValue<Closed = E>) -> Vec<u8> {

@@ -29,7 +29,7 @@ impl S3Archive {
         match got {
             Ok(output) => match output.body.collect().await {
                 Ok(body) => Ok(Some(body.into_bytes())),
-                Err(_) => Err(Unavailable::Down("archive (a file ended early)".into())),
+                Err(_) => Err(Unavailable::down("archive", "a file ended early")),
             },
             Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
             Err(error) => Err(unavailable("archive", &error)),

@@ -8,7 +8,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use divan::{Bencher, counter::ItemsCount};
 use rendezvous_core::{
     Choice, Configuration, Endpoint, Envelope, Json, Mailbox, RequestMessage, Schedule, Score,
-    ScoreMessage, contract::samples, memory::MemoryLedger, now, settle::settle,
+    ScoreMessage, conformance::samples, memory::MemoryLedger, now, settle::settle,
 };
 use serde_json::value::{RawValue, to_raw_value};
 

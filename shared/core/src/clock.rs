@@ -1,9 +1,10 @@
 //! Time: microseconds since the epoch, UTC, and the one place that reads the wall clock.
 
 use std::{
+    cell::Cell,
     fmt,
+    marker::PhantomData,
     ops::{Add, Sub},
-    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -26,7 +27,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The time from `earlier` to this instant; zero when `earlier` is in truth later.
+    /// The time from `earlier` to this instant; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -58,30 +59,68 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Where simulated time began, and tokio's clock at that moment. Unset in production.
-static SIMULATION: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+thread_local! {
+    static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
+}
+
+/// Where simulated time began, tokio's clock at that moment, and how far the current actor's clock
+/// is ahead.
+#[derive(Clone, Copy)]
+struct Simulated {
+    start: Timestamp,
+    anchor: Instant,
+    ahead_us: i64,
+}
 
 /// The current time.
 ///
-/// In production this is the wall clock, read afresh at every call: a frozen and thawed sandbox
-/// must not carry on from where it stopped.
+/// In production this is the wall clock, read afresh at every call: a sandbox that was frozen and
+/// thawed must not continue from where it stopped.
 pub fn now() -> Timestamp {
-    match SIMULATION.get() {
-        Some((start, anchor)) => {
+    match SIMULATED.get() {
+        Some(Simulated { start, anchor, ahead_us }) => {
             // A runtime that began before the simulation is behind its anchor.
             let now = Instant::now();
-            *start + now.saturating_duration_since(*anchor) - anchor.saturating_duration_since(now)
+            let true_time = start + now.saturating_duration_since(anchor)
+                - anchor.saturating_duration_since(now);
+            Timestamp(true_time.0.saturating_add(ahead_us))
         }
         None => wall(),
     }
 }
 
-/// From here on [`now`] follows tokio's clock, so that time can be paused and skipped.
-///
-/// For simulations and tests; the first call in a process counts, later ones do nothing. Every
-/// runtime of the process sees its own tokio clock, so parallel tests do not disturb each other.
-pub fn simulate(start: Timestamp) {
-    SIMULATION.get_or_init(|| (start, Instant::now()));
+/// Until the returned guard is dropped, [`now`] follows tokio's clock on this thread, so that time
+/// can be paused and skipped. For simulations and tests only.
+#[must_use]
+pub fn simulate(start: Timestamp) -> SimulatedClock {
+    SIMULATED.set(Some(Simulated { start, anchor: Instant::now(), ahead_us: 0 }));
+    SimulatedClock(PhantomData)
+}
+
+/// Ends the simulation of its thread's clock when it is dropped.
+#[derive(Debug)]
+pub struct SimulatedClock(PhantomData<*const ()>);
+
+impl Drop for SimulatedClock {
+    fn drop(&mut self) {
+        SIMULATED.set(None);
+    }
+}
+
+/// Runs `section` with a simulated clock that is `ahead_us` microseconds ahead (negative: behind).
+/// Without a simulation it changes nothing.
+pub fn with_clock_ahead<T>(ahead_us: i64, section: impl FnOnce() -> T) -> T {
+    let set = |ahead_us: i64| {
+        let former = SIMULATED.get()?;
+        SIMULATED.set(Some(Simulated { ahead_us, ..former }));
+        Some(former.ahead_us)
+    };
+    let former = set(ahead_us);
+    let result = section();
+    if let Some(former) = former {
+        set(former);
+    }
+    result
 }
 
 /// Waits until [`now`] has reached `instant`; returns at once when it has.
@@ -97,7 +136,7 @@ pub async fn sleep_until(instant: Timestamp) {
 
 #[expect(clippy::disallowed_methods, reason = "the one function that reads the wall clock")]
 fn wall() -> Timestamp {
-    // A machine whose clock stands before 1970 is answered with the epoch, not with a crash.
+    // A clock before 1970 reads as the epoch.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(micros(since_epoch))
 }

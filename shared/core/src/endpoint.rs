@@ -1,31 +1,21 @@
 //! An endpoint and its versioned configuration: data, not code.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
-pub use crate::schedule::MAX_DEADLINE;
 use crate::{
-    clock::{Timestamp, now},
-    names::{EndpointName, ModelId},
-    ports::{EndpointTable, Invalid, Unavailable},
+    clock::Timestamp,
+    error::Invalid,
+    limits::{MAX_AUTHOR_CHARS, MAX_MESSAGE_CHARS, MAX_OBSERVERS},
+    names::{Arm, EndpointName, Key, ModelId},
     schedule::Schedule,
 };
 
-/// The most observers of one endpoint. Theirs and the choices' scores fit one ledger item of
-/// 400 KB, at 16 KiB each.
-pub const MAX_OBSERVERS: usize = 12;
-
-/// What people write about an endpoint: who may answer, who looks on, and what matters in a score.
+/// What people write about an endpoint: which models may answer, which only observe, and where the
+/// value of a score is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigurationFields", into = "ConfigurationFields")]
 pub struct Configuration {
-    pub schedule: Schedule,
+    schedule: Schedule,
     observers: Vec<Observer>,
     value: Option<String>,
     outcome: Option<String>,
@@ -93,8 +83,8 @@ impl Configuration {
         Ok(Self { schedule, observers, value, outcome })
     }
 
-    /// Reads what people have written: a field that nobody knows is a slip of the pen. (Reading what has
-    /// been stored, by `Deserialize`, leaves such a field alone: a newer version may have written it.)
+    /// Reads what a person has written and refuses unknown fields. (`Deserialize`, which reads stored
+    /// configurations, ignores them: a newer version may have written them.)
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let mut unknown = None;
         let mut json = serde_json::Deserializer::from_str(text);
@@ -110,17 +100,32 @@ impl Configuration {
         }
     }
 
+    /// The arm of a request with this key that is received at `at`. So far there is `main` only.
+    pub fn assign(&self, _key: &Key, _at: Timestamp) -> Arm {
+        Arm::main()
+    }
+
+    /// The schedule of `arm`. An arm that this version does not name has the schedule of `main`.
+    pub fn schedule(&self, _arm: &Arm) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The arms, `main` first, with their schedules.
+    pub fn arms(&self) -> impl Iterator<Item = (Arm, &Schedule)> {
+        std::iter::once((Arm::main(), &self.schedule))
+    }
+
     pub fn observers(&self) -> &[Observer] {
         &self.observers
     }
 
-    /// Where in a score the number stands that models are compared by (RFC 6901).
+    /// Where in a score the number is that models are compared by (RFC 6901).
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
     }
 
-    /// Where in a reported outcome the truth stands that this number predicts (RFC 6901): a number,
-    /// or true and false for 1 and 0.
+    /// Where in a reported outcome the truth is that this number predicts (RFC 6901): a number, or
+    /// true and false for 1 and 0.
     pub fn outcome(&self) -> Option<&str> {
         self.outcome.as_deref()
     }
@@ -147,122 +152,54 @@ impl From<Configuration> for ConfigurationFields {
     }
 }
 
+/// Who publishes a configuration, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    author: String,
+    message: String,
+}
+
+impl Provenance {
+    /// `author` has 1 to 200 characters, `message` at most 2,000.
+    pub fn new(author: impl Into<String>, message: impl Into<String>) -> Result<Self, Invalid> {
+        let (author, message) = (author.into(), message.into());
+        if author.is_empty() || author.chars().count() > MAX_AUTHOR_CHARS {
+            return Err(Invalid::new(format!("author must be 1 to {MAX_AUTHOR_CHARS} characters")));
+        }
+        if message.chars().count() > MAX_MESSAGE_CHARS {
+            return Err(Invalid::new(format!(
+                "message must be at most {MAX_MESSAGE_CHARS} characters"
+            )));
+        }
+        Ok(Self { author, message })
+    }
+
+    pub fn author(&self) -> &str {
+        &self.author
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// The record of one publication of an endpoint's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    pub version: u64,
+    /// Absent for versions published before version 0.2.
+    pub provenance: Option<Provenance>,
+    pub published: Timestamp,
+    /// The version that it replaced; none for the first.
+    pub replaced: Option<u64>,
+}
+
 /// One version of an endpoint's configuration; it never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     pub name: EndpointName,
     pub version: u64,
     pub configuration: Configuration,
-}
-
-/// How long a pointer to the current version may be used without asking again.
-pub const POINTER_AGE: Duration = Duration::from_secs(1);
-
-/// The longest that a refresh of a known pointer may take; a request is waiting behind it.
-const REFRESH_PATIENCE: Duration = Duration::from_millis(100);
-
-/// How long any other read may take.
-const READ_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How many versions are kept. Far more than are in flight; old ones are read again when needed.
-const VERSIONS_KEPT: usize = 1_000;
-
-/// The endpoints as a function sees them: versions are kept for ever, pointers for
-/// [`POINTER_AGE`].
-pub struct Endpoints<T> {
-    table: Arc<T>,
-    current: Mutex<HashMap<EndpointName, Current>>,
-    versions: Mutex<HashMap<(EndpointName, u64), Arc<Endpoint>>>,
-}
-
-#[derive(Clone)]
-struct Current {
-    endpoint: Arc<Endpoint>,
-    /// When the pointer to it was last read, or tried to be.
-    asked: Timestamp,
-}
-
-impl<T: EndpointTable> Endpoints<T> {
-    pub fn new(table: Arc<T>) -> Self {
-        Self { table, current: Mutex::default(), versions: Mutex::default() }
-    }
-
-    /// The current version. A pointer older than [`POINTER_AGE`] is refreshed before use, and used
-    /// stale only while the table cannot be read; that is then tried again once a second.
-    pub async fn current(&self, name: &EndpointName) -> Result<Option<Arc<Endpoint>>, Unavailable> {
-        let known = lock(&self.current).get(name).cloned();
-        let patience = match &known {
-            Some(known) if now().since(known.asked) < POINTER_AGE => {
-                return Ok(Some(known.endpoint.clone()));
-            }
-            // Most of the time that the request has is not ours to wait.
-            Some(known) => {
-                (known.endpoint.configuration.schedule.deadline() / 4).min(REFRESH_PATIENCE)
-            }
-            None => READ_PATIENCE,
-        };
-        let endpoint = match (in_time(patience, self.read_current(name)).await, known) {
-            (Ok(endpoint), _) => endpoint,
-            (Err(cause), Some(known)) => {
-                tracing::warn!(endpoint = %name, %cause, "the last known version is used");
-                Some(known.endpoint)
-            }
-            (Err(cause), None) => return Err(cause),
-        };
-        let mut current = lock(&self.current);
-        match &endpoint {
-            Some(endpoint) => {
-                let endpoint = endpoint.clone();
-                current.insert(name.clone(), Current { endpoint, asked: now() });
-            }
-            None => drop(current.remove(name)),
-        }
-        Ok(endpoint)
-    }
-
-    async fn read_current(
-        &self,
-        name: &EndpointName,
-    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
-        match self.table.current(name).await? {
-            Some(version) => self.version(name, version).await,
-            None => Ok(None),
-        }
-    }
-
-    /// One version, from the table only the first time.
-    pub async fn version(
-        &self,
-        name: &EndpointName,
-        version: u64,
-    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
-        let key = (name.clone(), version);
-        if let Some(endpoint) = lock(&self.versions).get(&key) {
-            return Ok(Some(endpoint.clone()));
-        }
-        let endpoint = in_time(READ_PATIENCE, self.table.version(name, version)).await?;
-        if let Some(endpoint) = &endpoint {
-            let mut versions = lock(&self.versions);
-            if versions.len() >= VERSIONS_KEPT {
-                versions.clear();
-            }
-            versions.insert(key, endpoint.clone());
-        }
-        Ok(endpoint)
-    }
-}
-
-async fn in_time<T>(
-    patience: Duration,
-    read: impl Future<Output = Result<T, Unavailable>>,
-) -> Result<T, Unavailable> {
-    let slow = || Unavailable::Down("endpoints table (no answer in time)".into());
-    timeout(patience, read).await.map_err(|_| slow())?
-}
-
-/// What a panicking holder left behind is whole: every section under these locks is one insertion.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,17 +5,13 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::ports::Invalid;
+use crate::{error::Invalid, limits::MAX_DEPTH};
 
 /// JSON text that nobody on the way parses and writes again: the bytes that came are the bytes
 /// that leave. White space around the value is not part of it. Cloning costs nothing.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Json(Arc<RawValue>);
-
-/// The deepest nesting of arrays and objects that a payload may have. Every common parser reads
-/// this deep; many stop at 100 (`PyYAML`, Jackson's default is 1000, `serde_json` 128).
-pub const MAX_DEPTH: usize = 64;
 
 impl Json {
     /// Takes `text` as one JSON value of at most [`MAX_DEPTH`] levels.

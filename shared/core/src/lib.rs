@@ -1,29 +1,53 @@
-//! The rendezvous architecture without a cloud: what is said ([`message`]), what is kept
-//! ([`mailbox`], [`endpoint`]), what is decided ([`schedule`], [`settle`](mod@settle)), and what the
-//! outside must provide ([`ports`]), with a reference implementation in [`memory`].
+//! The rendezvous architecture without a cloud: messages ([`message`], [`score`]), state
+//! ([`mailbox`], [`endpoint`]), decisions ([`schedule`], [`settle`](mod@settle)), what the outside
+//! must provide ([`ports`]), and a reference implementation of that in [`memory`].
 //!
 //! Everything here is pure or in memory. `now` is an argument of whatever decides; whoever waits
-//! uses tokio's clock; [`clock::now`] alone reads the wall.
+//! uses tokio's clock; only [`clock::now`] reads the wall clock, only [`random`] the operating
+//! system's entropy.
+//!
+//! Modules import only from modules before them in this list, which goes from the ground up.
 
 pub mod clock;
-pub mod endpoint;
+pub mod error;
+pub mod limits;
+pub mod random;
+
 pub mod json;
-pub mod mailbox;
-pub mod memory;
-pub mod message;
 pub mod names;
-pub mod ports;
+
+pub mod decision;
+pub mod score;
+
+pub mod message;
+
+pub mod mailbox;
+pub mod write;
+
 pub mod schedule;
+
+pub mod endpoint;
+
+pub mod ports;
+
+pub mod endpoint_cache;
+
 pub mod settle;
 
-#[cfg(feature = "contract")]
-pub mod contract;
+pub mod memory;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 pub use clock::{Timestamp, now};
-pub use endpoint::{Configuration, Endpoint, Endpoints, Observer, Role};
+pub use decision::{Decision, Kind, Reason};
+pub use endpoint::{Configuration, Endpoint, Observer, Provenance, Publication, Role};
+pub use endpoint_cache::EndpointCache;
+pub use error::{Invalid, Unavailable, UnavailableKind, within};
 pub use json::Json;
-pub use mailbox::{Decision, Kind, Mailbox, Reason, Score};
-pub use message::{Envelope, Failure, FailureKind, RequestMessage, ScoreMessage};
-pub use names::{Arm, EndpointName, Key, ModelId, RequestId};
-pub use ports::{Invalid, Unavailable};
+pub use mailbox::{Mailbox, Opening};
+pub use message::{Envelope, RequestMessage, ScoreMessage};
+pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
+pub use score::{Failure, FailureKind, Score};
+pub use write::{Write, Written};

@@ -1,23 +1,27 @@
-//! The ports in memory: the reference that other implementations are held to, what the local
-//! system runs on, and what tests break on purpose.
+//! The ports in memory: the reference for other implementations, the base of the local system, and
+//! the place where tests inject faults.
 
 mod archive;
 mod changes;
 mod ledger;
 mod outage;
+mod secrets;
 mod stream;
 mod tables;
+mod telemetry;
 
 pub use archive::MemoryArchive;
 pub use changes::Change;
 pub use ledger::MemoryLedger;
 pub use outage::{Outage, Trouble};
+pub use secrets::MemorySecrets;
 pub use stream::{MemoryStream, Position, StoredRecord, Subscription};
-pub use tables::{MemoryEndpoints, MemoryOutcomes, Outcome};
+pub use tables::{MemoryEndpoints, MemoryOutcomes, StoredOutcome};
+pub use telemetry::MemoryTelemetry;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a panicking holder left behind is whole: no section under these locks can panic half-way.
+/// A poisoned lock is used all the same: no section under these locks can panic half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,32 +4,21 @@
 //! poison. The payload and the score are never parsed, and a score's envelope is the very bytes
 //! of its request's.
 
-use std::fmt::{self, Write};
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     clock::Timestamp,
-    endpoint::MAX_DEADLINE,
+    error::Invalid,
     json::Json,
-    mailbox::Score,
+    limits::MAX_ASYNC_DEADLINE,
     names::{Arm, EndpointName, Key, ModelId, RequestId},
-    ports::Invalid,
+    score::{Failure, Score, checked_score},
 };
 
 /// The version of the messages that this code writes and reads.
 pub const VERSION: u32 = 1;
-
-/// The largest payload, in bytes. With its envelope it stays below the 1 MiB of a Kinesis record.
-pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;
-
-/// The largest score, in bytes; a larger one is a failure of kind `invalid`.
-pub const MAX_SCORE_BYTES: usize = 16 * 1024;
-
-/// The longest failure message, in characters; the rest is cut.
-pub const MAX_FAILURE_CHARS: usize = 500;
 
 /// Everything about a request but its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,10 +44,10 @@ impl Envelope {
         let envelope: Self = serde_json::from_str(raw.get())
             .map_err(|error| Invalid::new(format!("envelope: {error}")))?;
         let allowed = envelope.deadline.since(envelope.received);
-        if allowed.is_zero() || allowed > MAX_DEADLINE {
+        if allowed.is_zero() || allowed > MAX_ASYNC_DEADLINE {
             return Err(Invalid::new(format!(
                 "envelope: deadline_us must be 1 us to {} s after received_us",
-                MAX_DEADLINE.as_secs()
+                MAX_ASYNC_DEADLINE.as_secs()
             )));
         }
         Ok(envelope)
@@ -107,40 +96,6 @@ impl<'a> RequestMessage<'a> {
     }
 }
 
-/// Why a model gave no score.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub kind: FailureKind,
-    /// For whoever runs the model. Never a part of the payload.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure whose message is cut to [`MAX_FAILURE_CHARS`].
-    pub fn new(kind: FailureKind, message: impl fmt::Display) -> Self {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{message}");
-        if let Some((end, _)) = text.char_indices().nth(MAX_FAILURE_CHARS) {
-            text.truncate(end);
-        }
-        Self { kind, message: text }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// The model said so, or crashed.
-    Failed,
-    /// The model took longer than its card allows.
-    TimedOut,
-    /// The request's deadline had passed before the model began.
-    Expired,
-    /// The payload does not fit the model, or its score does not fit the contract.
-    Invalid,
-}
-
 /// A model's score, or its failure, as it stands on the stream `scores`.
 #[derive(Clone, Debug)]
 pub struct ScoreMessage {
@@ -162,7 +117,8 @@ struct ScoreFields<'a> {
 }
 
 impl ScoreMessage {
-    /// Reads a record of the stream `scores`. A score above [`MAX_SCORE_BYTES`] becomes a failure.
+    /// Reads a record of the stream `scores`. A score that breaks a bound becomes a failure, see
+    /// [`checked_score`].
     pub fn parse(record: &[u8]) -> Result<Self, Invalid> {
         let fields: ScoreFields = parse_message("score", record, |fields: &ScoreFields| fields.v)?;
         let result = match (fields.score, fields.failure) {
@@ -207,22 +163,6 @@ impl ScoreMessage {
         let answer = score.result.as_ref().map_or(600, |json| json.as_str().len());
         write_message(&fields, raw_envelope.get().len() + answer + 200)
     }
-}
-
-/// A model's output as its result: too large a score is a failure, and so is `null`, which in a
-/// message reads as no score at all.
-pub fn checked_score(score: Json) -> Result<Json, Failure> {
-    if score.as_str() == "null" {
-        return Err(Failure::new(FailureKind::Invalid, "null is no score"));
-    }
-    let bytes = score.as_str().len();
-    if bytes > MAX_SCORE_BYTES {
-        return Err(Failure::new(
-            FailureKind::Invalid,
-            format_args!("a score of {bytes} bytes; at most {MAX_SCORE_BYTES} are allowed"),
-        ));
-    }
-    Ok(score)
 }
 
 fn parse_message<'a, T: Deserialize<'a>>(

@@ -1,11 +1,18 @@
 //! Names from outside, valid by construction: who holds one need not check it again.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{
+    borrow::Borrow,
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use uuid::{NoContext, Uuid};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use crate::{clock::now, ports::Invalid};
+use crate::{clock::now, error::Invalid, limits::MAX_KEY_CHARS, random};
 
 /// Declares a cheaply cloned text type whose every value has passed `$check`.
 macro_rules! name {
@@ -88,21 +95,20 @@ name! {
 }
 
 name! {
-    /// The branch of an experiment that a request belongs to; `main` where there is none.
+    /// One of several schedules of an endpoint, e.g. `main`.
     ///
     /// Same alphabet as an endpoint's name.
     Arm, check_arm
 }
 
 impl Arm {
-    /// The arm of every request that takes part in no experiment.
+    /// The arm that every endpoint has.
     pub fn main() -> Self {
-        Self("main".into())
+        static MAIN: LazyLock<Arm> = LazyLock::new(|| Arm("main".into()));
+        MAIN.clone()
     }
 }
 
-/// The longest [`Key`], in characters.
-pub const MAX_KEY_CHARS: usize = 256;
 const MAX_NAME: usize = 64;
 const MAX_VERSION: usize = 32;
 
@@ -167,7 +173,7 @@ fn check_key(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A rejected text as it may stand in a message: quoted, escaped and short.
+/// A rejected text for an error message: quoted, escaped and cut.
 pub fn shown(text: &str) -> String {
     const SHOWN: usize = 80;
     let short: String = text.chars().take(SHOWN).collect();
@@ -175,7 +181,7 @@ pub fn shown(text: &str) -> String {
     format!("{short:?}{dots}")
 }
 
-/// A request's id: a UUID, version 7 by default, name-based for an idempotency key.
+/// A request's id: a UUID of version 7, or of version 8 for a request with an idempotency key.
 ///
 /// Nobody takes a time from it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,21 +189,40 @@ pub fn shown(text: &str) -> String {
 pub struct RequestId(Uuid);
 
 impl RequestId {
-    /// A new id that no other request has.
+    /// A new id that no other request has (UUID version 7).
     pub fn random() -> Self {
-        // The uuid crate's own `now_v7` would read the wall clock, which may be simulated.
-        let micros = u64::try_from(now().as_micros()).unwrap_or(0);
-        let (seconds, micros) =
-            (micros / 1_000_000, u32::try_from(micros % 1_000_000).unwrap_or(0));
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, micros * 1_000)))
+        Self::new("")
     }
 
-    /// The id that `caller` always gets for `key` on `endpoint` (UUID version 5, RFC 9562).
-    pub fn from_idempotency_key(caller: &str, endpoint: &EndpointName, key: &str) -> Self {
-        // Any fixed UUID will do as a name space; this one is ours alone.
+    /// A new id (UUID version 7). A simulation keys its random bits by `subject`, which names the
+    /// call that the id is for; empty: the next one.
+    pub fn new(subject: &str) -> Self {
+        let millis = u64::try_from(now().as_micros() / 1_000).unwrap_or(0);
+        let random = random::bytes("request id", subject);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// The id that `caller` always gets for `key` on `endpoint`: an HMAC-SHA-256 under `secret`, so
+    /// that no other caller can compute it, as a UUID of version 8 (RFC 9562).
+    pub fn from_idempotency_key(
+        secret: &IdempotencySecret,
+        caller: &str,
+        endpoint: &EndpointName,
+        key: &str,
+    ) -> Self {
+        let name = unambiguous(caller, endpoint, key);
+        Self(uuid::Builder::from_custom_bytes(secret.tag("request id", &name)).into_uuid())
+    }
+
+    /// The id that versions before 0.2 gave to an idempotency key (UUID version 5). Whoever knows
+    /// caller, endpoint and key can compute it, so that it is only read, never written.
+    pub fn from_idempotency_key_before_0_2(
+        caller: &str,
+        endpoint: &EndpointName,
+        key: &str,
+    ) -> Self {
         const NAMESPACE: Uuid = Uuid::from_u128(0x5b0d_6f2e_91c4_4c1b_8a3e_2f6d_7e55_a001);
-        // Lengths in front keep ("ab", "c") apart from ("a", "bc").
-        let name = format!("{}:{caller}{}:{endpoint}{key}", caller.len(), endpoint.as_str().len());
+        let name = unambiguous(caller, endpoint, key);
         Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
 
@@ -209,6 +234,55 @@ impl RequestId {
     pub fn to_key(self) -> Key {
         let mut buffer = Uuid::encode_buffer();
         Key((&*self.0.hyphenated().encode_lower(&mut buffer)).into())
+    }
+}
+
+/// Lengths in front keep ("ab", "c") apart from ("a", "bc").
+fn unambiguous(caller: &str, endpoint: &EndpointName, key: &str) -> String {
+    format!("{}:{caller}{}:{endpoint}{key}", caller.len(), endpoint.as_str().len())
+}
+
+/// The secret of a stack from which the ids of requests with an idempotency key are derived.
+#[derive(Clone)]
+pub struct IdempotencySecret(Hmac<Sha256>);
+
+impl IdempotencySecret {
+    /// The shortest secret that is taken, in bytes: the output size of SHA-256 (RFC 2104, section 3).
+    pub const MIN_BYTES: usize = 32;
+
+    pub fn new(secret: &[u8]) -> Result<Self, Invalid> {
+        if secret.len() < Self::MIN_BYTES {
+            return Err(Invalid::new("the idempotency secret must have at least 32 bytes"));
+        }
+        // Hashed, so that a secret of any length makes a key of one length.
+        Ok(Self::of(Sha256::digest(secret).into()))
+    }
+
+    pub(crate) fn of(key: [u8; 32]) -> Self {
+        let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+        block[..key.len()].copy_from_slice(&key);
+        Self(Hmac::new(&block))
+    }
+
+    /// Identifies `caller` in a mailbox without naming it.
+    pub fn owner(&self, caller: &str) -> [u8; 16] {
+        self.tag("owner", caller)
+    }
+
+    fn tag(&self, purpose: &str, text: &str) -> [u8; 16] {
+        let mut mac = self.0.clone();
+        mac.update(purpose.as_bytes());
+        mac.update(b":");
+        mac.update(text.as_bytes());
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        tag
+    }
+}
+
+impl fmt::Debug for IdempotencySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdempotencySecret")
     }
 }
 
@@ -297,10 +371,22 @@ mod tests {
     fn one_caller_endpoint_and_key_make_one_id_and_any_other_makes_another() {
         let endpoint: EndpointName = "flight-delay".parse().unwrap();
         let other: EndpointName = "flight-delays".parse().unwrap();
-        let id = RequestId::from_idempotency_key("ann", &endpoint, "k");
-        assert_eq!(id, RequestId::from_idempotency_key("ann", &endpoint, "k"));
-        assert_ne!(id, RequestId::from_idempotency_key("annf", &endpoint, "k"));
-        assert_ne!(id, RequestId::from_idempotency_key("ann", &other, "k"));
-        assert_ne!(id, RequestId::from_idempotency_key("ann", &endpoint, "k2"));
+        let secret = IdempotencySecret::new(&[1; 32]).unwrap();
+        let another = IdempotencySecret::new(&[2; 32]).unwrap();
+        let id = |secret, caller, endpoint, key| {
+            RequestId::from_idempotency_key(secret, caller, endpoint, key)
+        };
+        let first = id(&secret, "ann", &endpoint, "k");
+        assert_eq!(first, id(&secret, "ann", &endpoint, "k"));
+        assert_ne!(first, id(&secret, "annf", &endpoint, "k"));
+        assert_ne!(first, id(&secret, "ann", &other, "k"));
+        assert_ne!(first, id(&secret, "ann", &endpoint, "k2"));
+        assert_ne!(
+            first,
+            id(&another, "ann", &endpoint, "k"),
+            "nobody computes it without the secret"
+        );
+        assert_ne!(secret.owner("ann"), secret.owner("bob"));
+        assert!(IdempotencySecret::new(&[1; 31]).is_err());
     }
 }

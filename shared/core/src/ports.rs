@@ -1,42 +1,22 @@
 //! What the system needs of the outside, each as narrow as its callers allow.
 //!
 //! Every port has a reference implementation in [`crate::memory`], and one suite,
-//! [`crate::contract`], that every implementation must pass.
+//! [`crate::conformance`], that every implementation must pass.
 
-use std::{borrow::Cow, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
     clock::Timestamp,
-    endpoint::{Configuration, Endpoint},
+    endpoint::{Configuration, Endpoint, Provenance, Publication},
+    error::{Invalid, Unavailable},
     json::Json,
-    mailbox::{Decision, Mailbox, Score},
+    mailbox::Mailbox,
     message::Envelope,
-    names::{EndpointName, Key, ModelId, RequestId},
+    names::{EndpointName, IdempotencySecret, Key, RequestId},
+    write::{Write, Written},
 };
-
-/// It is wrong, and will be as wrong the next time: log it, keep it aside, go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(Cow<'static, str>);
-
-impl Invalid {
-    pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
-        Self(what.into())
-    }
-}
-
-/// It may be right the next time: try again later, or hand it back to whoever can.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
-    /// We ask for more than we are given.
-    #[error("{0} throttles us")]
-    Throttled(Cow<'static, str>),
-    /// It does not answer, or not as it should.
-    #[error("{0} is unavailable")]
-    Down(Cow<'static, str>),
-}
 
 /// One record for a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,18 +56,11 @@ pub enum Consistency {
     Strong,
 }
 
-/// A decision, and what must still be true for it to stand.
-#[derive(Clone, Debug)]
-pub struct Proposal {
-    pub decision: Decision,
-    /// Choices preferred to the decided one of which the proposer knows nothing from the ledger.
-    /// The proposal holds only while none of them has a score there.
-    pub rivals: Vec<ModelId>,
-}
-
 /// The table of mailboxes, one item a request.
 ///
-/// A ledger forgets old requests, see [`Ledger::file`]; but none that may still be waited for.
+/// A mailbox is deleted some time after its retention has passed. From the moment at which it has
+/// passed, reads find no mailbox and writes return [`Written::Forgotten`], except that a request
+/// of the same id can be opened anew.
 pub trait Ledger: Send + Sync + 'static {
     /// The mailbox of `id`, if there is one.
     fn read(
@@ -96,44 +69,48 @@ pub trait Ledger: Send + Sync + 'static {
         consistency: Consistency,
     ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
 
-    /// Opens a mailbox for a request that must not be sent twice. `None`: opened, by this call.
-    /// `Some`: there was one, and this is it; nothing changed.
-    fn open(
-        &self,
-        envelope: &Arc<Envelope>,
-        payload_sha256: [u8; 32],
-    ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
+    /// Applies the write if all that it requires is true, else changes nothing.
+    fn write(&self, write: &Write) -> impl Future<Output = Result<Written, Unavailable>> + Send;
 
-    /// Marks an opened mailbox: the stream has accepted its request.
-    fn mark_accepted(&self, id: RequestId) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Starts to watch the mailbox of a request that somebody waits for.
+    fn watch(&self, envelope: &Arc<Envelope>) -> impl Watch + '_;
+}
 
-    /// Files `scores`, unless a decision stands, and returns the mailbox as it is thereafter. The
-    /// first score or failure of a model counts; the mailbox is made where there is none.
+/// One caller's view of one mailbox that changes.
+pub trait Watch: Send {
+    /// Waits until the mailbox has changed since this watch last returned it, at most until
+    /// `until`, and returns it. The first call returns as soon as there is a mailbox.
     ///
-    /// `None`: the request may have been here and be forgotten. Nothing is filed, lest it is decided
-    /// a second time.
-    fn file(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
+    /// As fresh as an eventual read: the latest writes may be missing, at `until`, too. After an
+    /// error the next call pauses before it asks again.
+    fn changed(
+        &mut self,
+        until: Timestamp,
     ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
+}
 
-    /// Files `scores` and commits the proposal in one write, or writes nothing. Returns the
-    /// mailbox as it is thereafter: its decision is the one that stands.
-    ///
-    /// Nothing is written, and there may be no decision, when what the proposal rests on is not
-    /// so: a rival has a score, or the decided model is among `scores` and has been filed before.
-    /// `None` as for [`Ledger::file`].
-    fn settle(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
-        proposal: Proposal,
-    ) -> impl Future<Output = Result<Option<Mailbox>, Unavailable>> + Send;
+/// Why a configuration was not published. Nothing was written, except that after
+/// [`Self::Unavailable`] it may have been.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Another version than the expected one is current: read it, compare, and try again.
+    #[error("version {} is current, not {}", shown(*.current), shown(*.expected))]
+    Conflict { expected: Option<u64>, current: Option<u64> },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+fn shown(version: Option<u64>) -> String {
+    version.map_or_else(|| "none".to_owned(), |version| version.to_string())
 }
 
 /// Every version of every endpoint's configuration, and which one is current.
 pub trait EndpointTable: Send + Sync + 'static {
+    /// The names of all endpoints, ascending.
+    fn list(&self) -> impl Future<Output = Result<Vec<EndpointName>, Unavailable>> + Send;
+
     /// The current version's number.
     fn current(
         &self,
@@ -147,12 +124,21 @@ pub trait EndpointTable: Send + Sync + 'static {
         version: u64,
     ) -> impl Future<Output = Result<Option<Arc<Endpoint>>, Unavailable>> + Send;
 
-    /// Writes a new version, one above the current, and makes it current, in one transaction.
+    /// Every published version, oldest first.
+    fn history(
+        &self,
+        name: &EndpointName,
+    ) -> impl Future<Output = Result<Vec<Publication>, Unavailable>> + Send;
+
+    /// Writes a new version, one above `expected`, and makes it current, in one transaction; fails
+    /// with a conflict when another version than `expected` is current (`None`: there is none).
     fn publish(
         &self,
         name: &EndpointName,
         configuration: Configuration,
-    ) -> impl Future<Output = Result<u64, Unavailable>> + Send;
+        provenance: Provenance,
+        expected: Option<u64>,
+    ) -> impl Future<Output = Result<u64, PublishError>> + Send;
 }
 
 /// What clients later report to have been true.
@@ -183,4 +169,32 @@ pub trait Archive: Send + Sync + 'static {
         name: &str,
         body: Bytes,
     ) -> impl Future<Output = Result<Stored, Unavailable>> + Send;
+}
+
+/// The stack's secret for idempotency keys.
+#[derive(Clone, Debug)]
+pub struct StackSecret {
+    pub secret: IdempotencySecret,
+    /// When it was generated. Requests that were opened before have ids of another kind.
+    pub created: Timestamp,
+}
+
+/// Where the secret of the stack is kept.
+pub trait Secrets: Send + Sync + 'static {
+    /// Reads the secret; an implementation may keep it in memory.
+    fn idempotency(&self) -> impl Future<Output = Result<StackSecret, Unavailable>> + Send;
+}
+
+/// Where functions report what they have done: embedded metrics on AWS, counters locally.
+pub trait Telemetry<Report>: Send + Sync + 'static {
+    /// Takes the report of one batch or one call. Never fails and never waits.
+    fn record(&self, report: &Report);
+}
+
+/// Discards every report.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTelemetry;
+
+impl<Report> Telemetry<Report> for NoTelemetry {
+    fn record(&self, _: &Report) {}
 }

@@ -9,18 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
+    decision::{Decision, Kind, Reason},
+    error::Invalid,
     json::Json,
-    mailbox::{Decision, Kind, Mailbox, Reason},
-    message::{MAX_SCORE_BYTES, checked_score},
+    limits::{MAX_CHOICES, MAX_DEADLINE, MAX_SCORE_BYTES},
+    mailbox::Mailbox,
     names::ModelId,
-    ports::Invalid,
+    score::checked_score,
 };
-
-/// The most choices of one schedule. With the observers' their scores fit one ledger item.
-pub const MAX_CHOICES: usize = 8;
-
-/// The longest deadline. API Gateway ends an integration after 30 s; the reply must fit in too.
-pub const MAX_DEADLINE: Duration = Duration::from_secs(29);
 
 /// One model that may answer, and how long after the request was received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +136,7 @@ impl Schedule {
     }
 
     /// What is to be done at `now` about a request that was received at `received` and must be
-    /// answered by `deadline`, or earlier if the schedule says so.
+    /// answered by `deadline`.
     ///
     /// A choice is *open* when its time has come, when every choice before it has failed, or at
     /// the deadline. The most preferred open choice with a score wins at once; when all have
@@ -155,7 +151,6 @@ impl Schedule {
         if let Some(decision) = &mailbox.decision {
             return Verdict::Stands(decision);
         }
-        let deadline = deadline.min(received + self.deadline);
         let elapsed = now.since(received);
         let closing = now >= deadline;
         let mut all_failed = true;

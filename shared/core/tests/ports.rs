@@ -1,4 +1,4 @@
-//! The ports in memory keep the contract; settling needs as few calls as the rules allow.
+//! The ports in memory conform; settling needs as few calls as the rules allow.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -12,45 +12,46 @@ use std::{
 
 use bytes::Bytes;
 use rendezvous_core::{
-    Configuration, Decision, Endpoint, EndpointName, Endpoints, Envelope, Kind, Mailbox, Reason,
-    Score, Timestamp, Unavailable, clock, contract,
-    contract::samples,
+    Configuration, Decision, Endpoint, EndpointCache, EndpointName, Envelope, Kind, Mailbox,
+    Provenance, Publication, Reason, Score, Timestamp, Unavailable, UnavailableKind, clock,
+    conformance,
+    conformance::samples,
     memory::{
         MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position,
         Trouble,
     },
     now,
-    ports::{EndpointTable, Ledger},
-    settle::{Standing, settle},
+    ports::{Consistency, EndpointTable, Ledger, PublishError},
+    settle::{RequestState, Settled, settle},
 };
 
 #[tokio::test]
-async fn the_memory_ledger_keeps_the_contract() {
-    contract::ledger(&MemoryLedger::default()).await;
+async fn the_memory_ledger_conforms() {
+    conformance::ledger(&MemoryLedger::default(), MemoryLedger::RETENTION).await;
 }
 
 #[tokio::test]
-async fn the_memory_endpoints_keep_the_contract() {
-    contract::endpoints(&MemoryEndpoints::default()).await;
+async fn the_memory_endpoints_conform() {
+    conformance::endpoints(&MemoryEndpoints::default()).await;
 }
 
 #[tokio::test]
-async fn the_memory_outcomes_keep_the_contract() {
+async fn the_memory_outcomes_conform() {
     let look = async |table: &MemoryOutcomes, endpoint: &_, id| {
         table.get(endpoint, id).map(|outcome| outcome.outcome)
     };
-    contract::outcomes(&MemoryOutcomes::default(), look).await;
+    conformance::outcomes(&MemoryOutcomes::default(), look).await;
 }
 
 #[tokio::test]
-async fn the_memory_stream_keeps_the_contract() {
+async fn the_memory_stream_conforms() {
     let stream = MemoryStream::new("s", 2);
     let lanes = stream.subscribe(Position::TrimHorizon, 1);
-    contract::stream(&stream, async |_| {
+    conformance::stream(&stream, async |_| {
         let mut data = Vec::new();
         // A thousand keys: none of the shards is empty.
         for lane in &lanes {
-            let records = lane.next(contract::STREAMED, usize::MAX, Duration::ZERO).await;
+            let records = lane.next(conformance::STREAMED, usize::MAX, Duration::ZERO).await;
             data.extend(records.iter().map(|record| record.data.clone()));
         }
         data
@@ -59,11 +60,11 @@ async fn the_memory_stream_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn the_memory_archive_keeps_the_contract() {
+async fn the_memory_archive_conforms() {
     let look = async |archive: &MemoryArchive, name: &str| -> Option<Bytes> {
         archive.files().into_iter().find(|(file, _)| file == name).map(|(_, body)| body)
     };
-    contract::archive(&MemoryArchive::default(), look).await;
+    conformance::archive(&MemoryArchive::default(), look).await;
 }
 
 /// A ledger and one request, received now.
@@ -80,14 +81,14 @@ impl Case {
         Self { ledger: MemoryLedger::default(), endpoint, envelope }
     }
 
-    async fn settle(&self, scores: &[Score], after_ms: u64) -> Standing {
+    async fn settle(&self, scores: &[Score], after_ms: u64) -> RequestState {
         let at = self.envelope.received + Duration::from_millis(after_ms);
         settle(&self.ledger, &self.endpoint, &self.envelope, None, scores, at).await.unwrap()
     }
 
     async fn decision(&self, scores: &[Score], after_ms: u64) -> Arc<Decision> {
         match self.settle(scores, after_ms).await {
-            Standing::Settled(decision) => decision,
+            RequestState::Settled(settled) => settled.decision,
             other => panic!("not settled: {other:?}"),
         }
     }
@@ -112,7 +113,7 @@ async fn a_champions_score_is_filed_and_settled_in_one_write_and_no_read() {
 #[tokio::test]
 async fn a_stand_in_whose_time_has_come_is_settled_in_one_write() {
     let case = Case::new();
-    assert_eq!(case.settle(&[samples::failure("a@1")], 3).await, Standing::Open(case.at(1000)));
+    assert_eq!(case.settle(&[samples::failure("a@1")], 3).await, RequestState::Open(case.at(1000)));
     let decision = case.decision(&[samples::score("b@1", "1")], 150).await;
     assert_eq!(who(&decision), ("b@1", Reason::Opened));
     assert_eq!(case.ledger.calls(), (0, 2), "one for the failure, one for the answer");
@@ -122,7 +123,10 @@ async fn a_stand_in_whose_time_has_come_is_settled_in_one_write() {
 async fn what_was_filed_before_is_not_overlooked() {
     let case = Case::new();
     // b@1 comes early, is filed, and nobody is there when its time comes.
-    assert_eq!(case.settle(&[samples::score("b@1", "2")], 3).await, Standing::Open(case.at(100)));
+    assert_eq!(
+        case.settle(&[samples::score("b@1", "2")], 3).await,
+        RequestState::Open(case.at(100))
+    );
     let decision = case.decision(&[samples::score("c@1", "3")], 300).await;
     assert_eq!(who(&decision), ("b@1", Reason::Opened));
     assert_eq!(decision.seen.len(), 2);
@@ -141,7 +145,7 @@ async fn a_score_that_comes_again_after_its_failure_was_filed_changes_nothing() 
     let case = Case::new();
     case.settle(&[samples::failure("a@1"), samples::failure("b@1")], 1).await;
     let again = [samples::score("a@1", "1")];
-    assert_eq!(case.settle(&again, 2).await, Standing::Open(case.at(1000)));
+    assert_eq!(case.settle(&again, 2).await, RequestState::Open(case.at(1000)));
     let decision = case.decision(&[samples::failure("c@1")], 3).await;
     assert_eq!((decision.kind, decision.reason), (Kind::Fallback, Reason::Exhausted));
 }
@@ -152,7 +156,7 @@ async fn racing_settlers_return_one_decision() {
     let scores = [samples::score("a@1", "1")];
     let (one, two) = tokio::join!(case.decision(&scores, 1000), case.decision(&[], 1000));
     assert_eq!(one, two);
-    let mailbox = case.ledger.file(&case.envelope, &[]).await.unwrap();
+    let mailbox = case.ledger.read(case.envelope.id, Consistency::Strong).await.unwrap();
     assert_eq!(mailbox.unwrap().decision, Some(one));
 }
 
@@ -164,8 +168,9 @@ async fn a_known_mailbox_that_is_decided_costs_no_call() {
         Mailbox { decision: Some(decision.clone()), ..Mailbox::empty(case.envelope.clone()) };
     let calls = case.ledger.calls();
     let (score, at) = ([samples::score("a@1", "1")], case.at(1));
-    let standing = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, at);
-    assert_eq!(standing.await.unwrap(), Standing::Settled(decision));
+    let state = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, at);
+    let settled = Settled { decision, scores: Vec::new() };
+    assert_eq!(state.await.unwrap(), RequestState::Settled(settled));
     assert_eq!(case.ledger.calls(), calls);
 }
 
@@ -175,24 +180,23 @@ async fn a_score_of_a_forgotten_request_settles_nothing() {
     case.decision(&[samples::score("a@1", "1")], 1).await;
     for _ in 0..100 {
         let envelope = samples::envelope(&case.endpoint);
-        let proposal = samples::fallback(&case.endpoint, &envelope);
-        case.ledger.settle(&envelope, &[], proposal).await.unwrap();
+        case.ledger.write(&samples::fallback(&case.endpoint, &envelope)).await.unwrap();
     }
-    assert_eq!(case.settle(&[samples::score("a@1", "1")], 2).await, Standing::Forgotten);
-    assert_eq!(case.settle(&[samples::score("b@1", "1")], 2).await, Standing::Forgotten);
+    assert_eq!(case.settle(&[samples::score("a@1", "1")], 2).await, RequestState::Forgotten);
+    assert_eq!(case.settle(&[samples::score("b@1", "1")], 2).await, RequestState::Forgotten);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_version_that_cannot_be_read_yet_leaves_the_old_one_in_use() {
-    clock::simulate(now());
+    let _clock = clock::simulate(now());
     let table =
         Arc::new(Halting { inner: MemoryEndpoints::default(), halted: AtomicBool::new(false) });
     let configuration = samples::endpoint().configuration;
     let name = "sample".parse().unwrap();
-    let endpoints = Endpoints::new(table.clone());
-    table.publish(&name, configuration.clone()).await.unwrap();
+    let endpoints = EndpointCache::new(table.clone());
+    publish(&*table, &name, &configuration).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
-    table.publish(&name, configuration).await.unwrap();
+    publish(&*table, &name, &configuration).await;
     table.halted.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let before = tokio::time::Instant::now();
@@ -225,27 +229,44 @@ impl EndpointTable for Halting {
         self.inner.version(name, version).await
     }
 
+    async fn list(&self) -> Result<Vec<EndpointName>, Unavailable> {
+        self.inner.list().await
+    }
+
+    async fn history(&self, name: &EndpointName) -> Result<Vec<Publication>, Unavailable> {
+        self.inner.history(name).await
+    }
+
     async fn publish(
         &self,
         name: &EndpointName,
         configuration: Configuration,
-    ) -> Result<u64, Unavailable> {
-        self.inner.publish(name, configuration).await
+        provenance: Provenance,
+        expected: Option<u64>,
+    ) -> Result<u64, PublishError> {
+        self.inner.publish(name, configuration, provenance, expected).await
     }
+}
+
+/// Publishes the configuration as the next version.
+async fn publish(table: &impl EndpointTable, name: &EndpointName, configuration: &Configuration) {
+    let provenance = Provenance::new("test", "").unwrap();
+    let current = table.current(name).await.unwrap();
+    table.publish(name, configuration.clone(), provenance, current).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_missed() {
-    clock::simulate(now());
+    let _clock = clock::simulate(now());
     let table = Arc::new(MemoryEndpoints::default());
     let configuration = samples::endpoint().configuration;
     let name = "sample".parse().unwrap();
-    let endpoints = Endpoints::new(table.clone());
+    let endpoints = EndpointCache::new(table.clone());
     assert!(endpoints.current(&name).await.unwrap().is_none());
-    table.publish(&name, configuration.clone()).await.unwrap();
+    publish(&*table, &name, &configuration).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
 
-    table.publish(&name, configuration).await.unwrap();
+    publish(&*table, &name, &configuration).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
@@ -254,5 +275,6 @@ async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_mis
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2, "stale, but known");
     let unknown = "unknown".parse().unwrap();
-    assert!(matches!(endpoints.current(&unknown).await, Err(Unavailable::Down(_))));
+    let down = endpoints.current(&unknown).await.unwrap_err();
+    assert_eq!((down.dependency, down.kind), ("endpoints table", UnavailableKind::Down));
 }

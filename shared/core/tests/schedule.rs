@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use rendezvous_core::{
-    Choice, Decision, Failure, FailureKind, Json, Kind, Mailbox, ModelId, Reason, Schedule, Score,
-    Timestamp, Verdict, contract::samples, schedule::MAX_CHOICES,
+    Arm, Choice, Failure, FailureKind, Json, Kind, Mailbox, ModelId, Reason, Schedule, Score,
+    Timestamp, Verdict, conformance::samples, limits::MAX_CHOICES, settle,
 };
 
 const RECEIVED: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -18,7 +18,7 @@ fn at(ms: u64) -> Timestamp {
 
 /// `a@1` at once, `b@1` after 100 ms, `c@1` after 200 ms, deadline 1000 ms, a fallback.
 fn schedule() -> Schedule {
-    samples::endpoint().configuration.schedule
+    samples::endpoint().configuration.schedule(&Arm::main()).clone()
 }
 
 /// `a` has scored, `-a` has failed.
@@ -104,9 +104,10 @@ fn at_the_deadline_the_best_score_there_is_wins_or_the_fallback() {
 }
 
 #[test]
-fn a_callers_deadline_is_never_later_than_the_schedules() {
-    assert_eq!(verdict_by(&schedule(), 9_000, 999, ""), "wait 1000");
-    assert_eq!(verdict_by(&schedule(), 9_000, 1000, ""), "fallback deadline");
+fn an_asynchronous_request_may_have_a_later_deadline_than_the_schedule() {
+    assert_eq!(verdict_by(&schedule(), 9_000, 1_000, ""), "wait 9000");
+    assert_eq!(verdict_by(&schedule(), 9_000, 1_000, "b"), "b opened");
+    assert_eq!(verdict_by(&schedule(), 9_000, 9_000, ""), "fallback deadline");
 }
 
 #[test]
@@ -127,10 +128,12 @@ fn without_a_fallback_there_is_no_answer() {
 fn a_decision_stands_whatever_comes_after() {
     let endpoint = samples::endpoint();
     let mut mailbox = mailbox("b");
-    let decision = samples::fallback(&endpoint, &mailbox.envelope).decision;
+    let envelope = mailbox.envelope.clone();
+    let decision = settle::unavailable(&endpoint, &envelope, at(1));
     mailbox.decision = Some(Arc::new(decision.clone()));
     mailbox.file(&[samples::score("a@1", "1")]);
-    let verdict = endpoint.configuration.schedule.decide(RECEIVED, at(1000), at(9_999), &mailbox);
+    let schedule = endpoint.configuration.schedule(&Arm::main());
+    let verdict = schedule.decide(RECEIVED, at(1000), at(9_999), &mailbox);
     assert_eq!(verdict, Verdict::Stands(&decision));
     assert_eq!(mailbox.scores.len(), 1);
 }
@@ -219,8 +222,7 @@ proptest! {
     fn it_always_settles_at_the_deadline(
         schedule in schedules(), results in results(), own in 1_u64..3_000, beyond in 0_u64..3_000,
     ) {
-        let deadline = at(own).min(RECEIVED + schedule.deadline());
-        let now = deadline + Duration::from_millis(beyond);
+        let now = at(own) + Duration::from_millis(beyond);
         let mailbox = filed(&results);
         prop_assert!(matches!(
             schedule.decide(RECEIVED, at(own), now, &mailbox),
@@ -294,10 +296,10 @@ proptest! {
         let mut endpoint = samples::endpoint();
         endpoint.configuration =
             rendezvous_core::Configuration::new(schedule, Vec::new(), None, None).unwrap();
-        let schedule = &endpoint.configuration.schedule;
+        let schedule = endpoint.configuration.schedule(&Arm::main());
         let envelope = &mailbox.envelope;
         if let Verdict::Settle(settled) = schedule.decide(RECEIVED, at(9_000), at(now), &mailbox) {
-            let decision = Decision::new(&settled, &endpoint, envelope, &mailbox.scores, at(now));
+            let decision = settle::decision(&settled, &endpoint, envelope, &mailbox.scores, at(now));
             let seen: Vec<Score> = results
                 .iter()
                 .filter(|score| decision.seen.contains(&score.model))

@@ -1,10 +1,12 @@
-"""The calls to AWS for which the tests need no SDK of their own in Rust; each prints JSON.
+"""Calls to AWS that the tests make by boto3 instead of a Rust SDK; each prints JSON.
 
-    aws.py outputs STACK            the stack's outputs, by key
-    aws.py mapping UUID on|off      switches an event source mapping, and waits until it is so
-    aws.py keys BUCKET PREFIX       the names of the files in a bucket
-    aws.py logs FUNCTION            what a function has logged, line by line
-    aws.py delete STACK             deletes a stack
+    aws.py outputs STACK                the outputs of a stack, by key
+    aws.py mapping UUID on|off          enables or disables an event source mapping, and waits for the new state
+    aws.py keys BUCKET PREFIX           the keys of the objects in a bucket
+    aws.py logs FUNCTION                the lines that a function has logged
+    aws.py invocations FUNCTION...      how often each function has been invoked, by its log
+    aws.py secret FUNCTION VARIABLE     the value of the secret that an environment variable of a function names
+    aws.py delete STACK                 deletes a stack, and the tables and buckets that it retains
 """
 
 import json
@@ -41,8 +43,16 @@ def logs(function):
     return [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
 
 
+def invocations(*functions):
+    return [sum(line.startswith("START ") for line in logs(function)) for function in functions]
+
+
+def secret(function, variable):
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    return boto3.client("secretsmanager").get_secret_value(SecretId=variables[variable])["SecretString"]
+
+
 def delete(stack):
-    """With what it would retain: its tables and, emptied, its buckets."""
     kept = outputs(stack)
     client = boto3.client("cloudformation")
     client.delete_stack(StackName=stack)
@@ -58,5 +68,5 @@ def delete(stack):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    commands = {"outputs": outputs, "mapping": mapping, "keys": keys, "logs": logs, "delete": delete}
-    print(json.dumps(commands[command](*arguments)))
+    commands = (outputs, mapping, keys, logs, invocations, secret, delete)
+    print(json.dumps({c.__name__: c for c in commands}[command](*arguments)))

@@ -1,4 +1,4 @@
-"""Runs the emulator until standard input ends, that is, at the latest when whoever started it is gone."""
+"""Runs the emulator until its standard input is closed, which also happens when the process that started it ends."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ import threading
 
 from ministack.app import main
 
-# Without this, Nagle's algorithm holds each answer to a function back for some 40 ms.
+# Without this, Nagle's algorithm delays each response to a function by about 40 ms.
 socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 
 def end_with_standard_input():
     sys.stdin.buffer.read()
-    # The functions, too: they are processes of this group.
+    # This also ends the functions, which are processes of the same group.
     os.killpg(0, signal.SIGKILL)
 
 

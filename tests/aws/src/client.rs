@@ -9,14 +9,14 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::Instant};
 
-/// A connection that asks one thing at a time.
+/// A connection, for one call at a time.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     base: String,
 }
 
-/// What came back, and after how long.
+/// A response, and how long it took.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
@@ -36,7 +36,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        // It ends with the sender.
+        // The task ends when the sender is dropped.
         tokio::spawn(connection);
         Self { sender, host: host.to_owned(), base }
     }

@@ -1,5 +1,5 @@
-//! The system as its template deploys it: makes the tools ready, starts an emulator of AWS unless
-//! `AWS_ENDPOINT_URL` names one, builds and deploys, and talks to what has been deployed.
+//! Deploys the system by its template and talks to it: installs the tools, starts an emulator of
+//! AWS unless `AWS_ENDPOINT_URL` names one, builds, and deploys.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this is test code")]
 
@@ -21,12 +21,35 @@ use tokio::{net::TcpStream, time::sleep};
 
 pub use client::{Client, Reply};
 
-/// Holds `templates` to the rules of cfn-lint, and the first also to SAM's; panics with what is wrong.
+/// Checks the templates by the rules of cfn-lint, and the first also by SAM's. Panics with the
+/// messages if there are any.
 pub fn lint(templates: &[&str]) {
-    let sam = Python::new("python-sam", "tests/aws/python/sam.txt");
+    let sam = sam();
     run(sam.command("cfn-lint").current_dir(root()).args(templates));
     let validate = ["validate", "--lint", "--template", templates[0], "--region", REGION];
     run(sam.command("sam").current_dir(root()).args(validate).env("SAM_CLI_TELEMETRY", "0"));
+}
+
+/// A template, with the short forms (`!Ref`, `!Sub`, …) written as functions.
+pub fn template(file: &str) -> Value {
+    templates(&["parse", file])
+}
+
+/// By file and logical id, what an update must leave as it is, because a change replaces the
+/// resource.
+pub fn immutable(files: &[&str]) -> Value {
+    templates(&[&["immutable"], files].concat())
+}
+
+fn templates(arguments: &[&str]) -> Value {
+    let script = "tests/aws/python/templates.py";
+    let printed = run(sam().command("python").current_dir(root()).arg(script).args(arguments));
+    serde_json::from_str(&printed).unwrap()
+}
+
+/// The SAM CLI, cfn-lint and boto3.
+fn sam() -> Python {
+    Python::new("python-sam", "tests/aws/python/sam.txt")
 }
 
 /// Payloads of real flights.
@@ -40,7 +63,8 @@ pub fn flights() -> Vec<String> {
     text.lines().map(payload).collect()
 }
 
-/// A deployed stack. When it goes, so does an emulator that was started for it.
+/// A deployed stack. Dropping it ends the emulator that was started for it, or deletes the stack on
+/// another one.
 pub struct Stack {
     pub name: String,
     pub outputs: HashMap<String, String>,
@@ -48,17 +72,17 @@ pub struct Stack {
     sam: Python,
 }
 
-/// Where AWS is.
+/// Where the calls to AWS go.
 struct Endpoint {
     url: String,
-    /// The emulator that was started for this stack; it ends with its standard input.
+    /// The emulator that was started for this stack. It ends when its standard input is closed.
     emulator: Option<Child>,
 }
 
 impl Stack {
     /// Builds and deploys the template of this repository.
     pub async fn deploy() -> Self {
-        let sam = Python::new("python-sam", "tests/aws/python/sam.txt");
+        let sam = sam();
         let endpoint = Endpoint::find().await;
         build_binaries();
         let name = format!("rendezvous-{}", std::process::id());
@@ -70,20 +94,20 @@ impl Stack {
             .arg("build")
             .arg("--build-dir")
             .arg(&built)
-            // The binaries are there already, as the tests' build made them.
+            // `build_binaries` has built the binaries already.
             .envs([("CARGO_BUILD", "true"), ("BUILT", &binary("%").to_string_lossy())])
             .env("INSTALL", "install -s")
             .env("SAM_CLI_TELEMETRY", "0"));
         allow_slow_calls(&built);
         println!("sam deploy");
-        // Whatever happens from here on, it goes again.
+        // From here on, a panic drops the stack, which deletes it.
         let mut stack = Self { name, outputs: HashMap::new(), endpoint, sam };
         run(aws(&mut stack.sam.command("sam"), &stack.endpoint.url)
             .current_dir(&built)
             .args(["deploy", "--template-file", "template.yaml", "--config-file"])
             .arg(root().join("samconfig.toml"))
             .args(["--stack-name", &stack.name, "--region", REGION, "--no-progressbar"])
-            // The emulator knows neither pushed streams, nor alarms on metric math, nor Athena's queries.
+            // The emulator has no enhanced fan-out, no alarms on metric math, and no queries of Athena.
             .args([
                 "--parameter-overrides",
                 "Authorization=NONE",
@@ -91,7 +115,7 @@ impl Stack {
                 "Analytics=no",
             ])
             .args(["Observability=no", "ArchiveWindowSeconds=0", "Tracing=PassThrough"])
-            // On a busy machine it may take a moment.
+            // On a busy machine the last read and write before a deadline take longer.
             .arg(format!("AnswerMarginMs={MARGIN_MS}"))
             .env("SAM_CLI_TELEMETRY", "0"));
         let outputs = stack.aws(&["outputs", &stack.name]);
@@ -111,7 +135,7 @@ impl Stack {
         Client::connect(host, format!("/_aws/execute-api/{api}/$default")).await
     }
 
-    /// The ports, as a function with all of the functions' environment would have them.
+    /// The ports, as a function with the environment variables of all functions has them.
     pub fn ports(&self) -> Aws {
         let variables = [
             ("AWS_REGION", REGION),
@@ -130,18 +154,18 @@ impl Stack {
         Aws::new(owned.into_iter().collect::<Environment>()).unwrap()
     }
 
-    /// A client of Kinesis, to put what no function would.
+    /// A client of Kinesis, for records that ingress and the models do not send.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(self.ports().config())
     }
 
-    /// Makes an endpoint configuration current, as an operator would; returns what was printed.
+    /// Publishes an endpoint's configuration by rendezvousctl; returns what it printed.
     pub fn apply(&self, file: &Path) -> String {
         let mut command = Command::new(binary("rendezvousctl"));
         run(aws(&mut command, &self.endpoint.url).args(["--stack", &self.name, "apply"]).arg(file))
     }
 
-    /// Switches the event source mapping of a flights model on or off.
+    /// Enables or disables the event source mapping of a flights model.
     pub fn switch(&self, model: &str, on: bool) {
         let uuid = self.output(&format!("{model}Mapping"));
         self.aws(&["mapping", uuid, if on { "on" } else { "off" }]);
@@ -152,9 +176,26 @@ impl Stack {
         serde_json::from_value(self.aws(&["keys", self.output("ArchiveBucket"), prefix])).unwrap()
     }
 
-    /// What a function has logged, line by line.
+    /// The lines that a function has logged.
     pub fn logs(&self, function: &str) -> Vec<String> {
         serde_json::from_value(self.aws(&["logs", self.output(function)])).unwrap()
+    }
+
+    /// How often the function of each of these models has been invoked.
+    pub fn invocations(&self, models: &[&str]) -> Vec<usize> {
+        let functions: Vec<String> = models
+            .iter()
+            .map(|model| format!("{}-{}", self.name, model.replace('@', "-")))
+            .collect();
+        let functions = functions.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["invocations"].into_iter().chain(functions).collect();
+        serde_json::from_value(self.aws(&arguments)).unwrap()
+    }
+
+    /// The secret that an environment variable of ingress names.
+    pub fn secret(&self, variable: &str) -> String {
+        let ingress = self.output("IngressFunction");
+        serde_json::from_value(self.aws(&["secret", ingress, variable])).unwrap()
     }
 
     fn aws(&self, arguments: &[&str]) -> Value {
@@ -169,11 +210,11 @@ impl Drop for Stack {
     fn drop(&mut self) {
         if let Some(emulator) = &mut self.endpoint.emulator {
             drop(emulator.stdin.take());
-            // Whether it was killed or had ended before makes no difference.
+            // Its exit status says nothing: it kills its own process group.
             let _ = emulator.wait();
             return;
         }
-        // A panic here, while another is under way, would hide that one.
+        // No panic here: during another panic it would abort the process and hide the first one.
         let mut command = self.sam.command("python");
         let script = root().join("tests/aws/python/aws.py");
         let deleting =
@@ -190,7 +231,7 @@ const REGION: &str = "us-east-1";
 /// How long before its deadline the deployed ingress settles a request.
 pub const MARGIN_MS: u64 = 400;
 
-/// Any credentials will do for an emulator.
+/// Sets the environment variables of an AWS client. The emulator accepts any credentials.
 fn aws<'a>(command: &'a mut Command, url: &str) -> &'a mut Command {
     command
         .env("AWS_ENDPOINT_URL", url)
@@ -208,7 +249,7 @@ impl Endpoint {
             return Self { url, emulator: None };
         }
         let python = Python::new("python-emulator", "tests/aws/python/emulator.txt");
-        // Free now; nobody else takes a random port within the next second.
+        // The port is free now. That another process takes it before the emulator does is unlikely.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         let log = fs::File::create(root().join("target/emulator.log")).unwrap();
@@ -216,7 +257,7 @@ impl Endpoint {
         let emulator = python
             .command("python")
             .arg(root().join("tests/aws/python/emulator.py"))
-            // The functions inherit all of this.
+            // The functions inherit these variables.
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .env("HOME", root().join("target"))
@@ -241,9 +282,9 @@ impl Endpoint {
     }
 }
 
-/// Builds the binaries as the workspace's tests do, with the same features: `cargo build` has others
-/// and would compile the SDKs once more. (Cargo builds the binaries of packages that have integration
-/// tests.)
+/// Builds the binaries by the command that builds the workspace's tests, so that crates have the same
+/// features and the SDKs are not compiled once more. (Cargo builds the binaries of packages that have
+/// integration tests.)
 fn build_binaries() {
     println!("building the functions");
     let mut command = Command::new(env!("CARGO"));
@@ -254,8 +295,8 @@ fn build_binaries() {
     run(&mut command);
 }
 
-/// Lets the models' calls take seconds, in the built packages: a busy machine that runs an emulator
-/// may not give a process 50 ms of its time at once, and a time-out would be a right answer.
+/// Raises the time-outs in the cards of the built packages to seconds. On a busy machine a model may
+/// need more than the 50 ms of its card, and the tests expect scores, not time-outs.
 fn allow_slow_calls(built: &Path) {
     for stack in fs::read_dir(built).unwrap() {
         let Ok(cards) = fs::read_dir(stack.unwrap().path().join("ModelFunction/flights")) else {
@@ -274,7 +315,7 @@ fn allow_slow_calls(built: &Path) {
 
 const TIMEOUT: &str = "\"timeout_ms\": 50,";
 
-/// Where cargo leaves a binary; this very test lies two folders deeper.
+/// The path of a binary, in cargo's target folder: this test's own binary is in `deps` beside it.
 fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join(name)

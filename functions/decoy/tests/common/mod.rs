@@ -15,12 +15,12 @@ use bytes::Bytes;
 use chrono::DateTime;
 use rendezvous_archive::{Row, read};
 use rendezvous_core::{
-    Configuration, Timestamp, Unavailable,
-    contract::samples::CONFIGURATION,
-    memory::{MemoryArchive, MemoryEndpoints},
+    Configuration, Provenance, Timestamp, Unavailable,
+    conformance::samples::CONFIGURATION,
+    memory::{MemoryArchive, MemoryEndpoints, MemoryTelemetry},
     ports::{Archive, EndpointTable, Stored},
 };
-use rendezvous_decoy::{Archived, Decoy, Stream, Table};
+use rendezvous_decoy::{Decoy, DecoyReport, Stream, Table};
 use serde_dynamo::{AttributeValue, Item};
 
 /// 2025-11-22T07:59:04.123456Z: an hour ends within the minute.
@@ -44,7 +44,7 @@ pub(crate) enum Fault {
 
 impl Archive for FaultyArchive {
     async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
-        let lost = || Unavailable::Down("archive".into());
+        let lost = || Unavailable::down("archive", "on purpose");
         let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
         // Other tasks may run in between, as on a network.
         tokio::task::yield_now().await;
@@ -61,7 +61,8 @@ impl Archive for FaultyArchive {
 
 /// A decoy, its archive, and its endpoint `e`, of two versions.
 pub(crate) struct Bed {
-    pub(crate) decoy: Decoy<FaultyArchive, MemoryEndpoints>,
+    pub(crate) decoy: Decoy<FaultyArchive, MemoryEndpoints, MemoryTelemetry<DecoyReport>>,
+    pub(crate) telemetry: Arc<MemoryTelemetry<DecoyReport>>,
     pub(crate) archive: Arc<FaultyArchive>,
     pub(crate) endpoints: Arc<MemoryEndpoints>,
 }
@@ -70,12 +71,16 @@ impl Bed {
     pub(crate) async fn new() -> Self {
         let endpoints = Arc::new(MemoryEndpoints::default());
         let second = CONFIGURATION.replace("\"/p\"", "\"/q/0\", \"outcome\": \"/late\"");
-        for configuration in [CONFIGURATION, &second] {
+        for (configuration, current) in [(CONFIGURATION, None), (&second, Some(1))] {
             let configuration = Configuration::parse(configuration).unwrap();
-            endpoints.publish(&"e".parse().unwrap(), configuration).await.unwrap();
+            let provenance = Provenance::new("test", "").unwrap();
+            let name = "e".parse().unwrap();
+            endpoints.publish(&name, configuration, provenance, current).await.unwrap();
         }
         let archive = Arc::new(FaultyArchive::default());
-        Self { decoy: Decoy::new(archive.clone(), endpoints.clone()), archive, endpoints }
+        let telemetry = Arc::new(MemoryTelemetry::default());
+        let decoy = Decoy::new(archive.clone(), endpoints.clone(), telemetry.clone());
+        Self { decoy, telemetry, archive, endpoints }
     }
 
     /// Hands a batch over; says whether it was acknowledged.
@@ -83,27 +88,31 @@ impl Bed {
         &self,
         stream: Stream,
         records: &[KinesisEventRecord],
-    ) -> (bool, Archived) {
+    ) -> (bool, DecoyReport) {
         let mut event = KinesisEvent::default();
         event.records = records.to_vec();
-        let (response, archived) = self.decoy.handle_stream(stream, event).await;
+        let response = self.decoy.handle_stream(stream, event).await;
         let failed = response.batch_item_failures;
         if let Some(failure) = failed.first() {
             let identifier = failure.item_identifier.as_deref();
             assert_eq!(identifier, Some(&*records[0].kinesis.sequence_number));
         }
-        (failed.is_empty(), archived)
+        (failed.is_empty(), self.telemetry.last().unwrap())
     }
 
-    pub(crate) async fn changes(&self, table: Table, records: &[EventRecord]) -> (bool, Archived) {
+    pub(crate) async fn changes(
+        &self,
+        table: Table,
+        records: &[EventRecord],
+    ) -> (bool, DecoyReport) {
         let mut event = Event::default();
         event.records = records.to_vec();
-        let (response, archived) = self.decoy.handle_changes(table, event).await;
+        let response = self.decoy.handle_changes(table, event).await;
         let failed = response.batch_item_failures;
         if let Some(failure) = failed.first() {
             assert_eq!(failure.item_identifier, records[0].change.sequence_number);
         }
-        (failed.is_empty(), archived)
+        (failed.is_empty(), self.telemetry.last().unwrap())
     }
 
     /// Every file of a table, or of any other folder.

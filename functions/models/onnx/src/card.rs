@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use rendezvous_core::{
-    EndpointName, Failure, FailureKind, Invalid, Json, ModelId, endpoint::MAX_DEADLINE,
+    EndpointName, Failure, FailureKind, Invalid, Json, ModelId, limits::MAX_DEADLINE,
 };
 use rendezvous_model::Profile;
 use serde::Deserialize;

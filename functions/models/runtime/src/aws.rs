@@ -1,29 +1,46 @@
 //! A model as a Lambda function.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrique::{unit::Millisecond, unit_of_work::metrics};
 use rendezvous_aws::{Aws, batch::StreamBatch, lambda, metrics::Millis};
+use rendezvous_core::ports::Telemetry;
 
-use crate::{Model, ModelFunction, Scored};
+use crate::{Model, ModelFunction, ModelReport};
 
-/// Serves `model` on the stream `input`, until Lambda ends the process. Reads the environment
-/// variables `STACK`, `SCORES_STREAM`, and `MODEL`, the id under which it has been deployed and is
-/// watched: it must be the model's own.
+/// Serves `model` on the stream `input`, until Lambda ends the process.
+///
+/// Reads the environment variables `STACK`, `SCORES_STREAM`, `FUNCTION_TIMEOUT_SECONDS`, the
+/// function's time-out, and `MODEL`, the id under which the model is deployed. Fails when that is
+/// not the model's own id, or when the model's time-out does not fit the function's.
 pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
-    let stack = aws.environment().required("STACK")?;
-    let scores = aws.stream("SCORES_STREAM")?;
-    let id = model.profile().id.to_string();
-    let deployed = aws.environment().required("MODEL")?;
-    if deployed != id {
-        return Err(format!("deployed as {deployed}, but the model is {id}").into());
+    let environment = aws.environment();
+    let stack = environment.required("STACK")?.to_owned();
+    let scores = Arc::new(aws.stream("SCORES_STREAM")?);
+    let deployed = environment.required("MODEL")?;
+    let timeout = environment.number("FUNCTION_TIMEOUT_SECONDS")?;
+    let id = &model.profile().id;
+    if deployed != id.as_str() {
+        return Err(format!(
+            "the environment variable MODEL is {deployed}, but the model card says {id}: set the \
+             parameter Model of the stack to {id}, or Card to the card of {deployed}"
+        )
+        .into());
     }
-    let function = ModelFunction::new(model.into(), scores.into());
-    lambda::run(async |StreamBatch(event)| {
-        let (response, tally) = function.handle(event).await;
-        Ok((response, line(stack, &id, tally)))
-    })
-    .await
+    let function = ModelFunction::new(model.into(), scores, Metrics { stack }.into())
+        .with_timeout(Duration::from_secs(timeout.into()))?;
+    lambda::run(async |StreamBatch(event)| Ok(function.handle(event).await)).await
+}
+
+/// Prints a line of metrics for each batch.
+struct Metrics {
+    stack: String,
+}
+
+impl Telemetry<ModelReport> for Metrics {
+    fn record(&self, report: &ModelReport) {
+        rendezvous_aws::metrics::print(&line(&self.stack, report));
+    }
 }
 
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack", "Model"]])]
@@ -43,21 +60,50 @@ struct Batch {
     lag: Duration,
 }
 
-/// The metrics of one batch.
-fn line(stack: &str, model: &str, scored: Scored) -> Vec<u8> {
-    let batch = Batch {
+fn line(stack: &str, report: &ModelReport) -> Vec<u8> {
+    rendezvous_aws::metrics::line(Batch {
         stack: stack.to_owned(),
-        model: model.to_owned(),
-        requests_read: scored.requests,
-        requests_unreadable: scored.unreadable,
-        scored: scored.scored,
-        failed: scored.failed,
-        timed_out: scored.timed_out,
-        invalid: scored.invalid,
-        expired: scored.expired,
-        unsent: scored.unsent,
-        score_time: Millis(scored.times),
-        lag: scored.lag,
-    };
-    rendezvous_aws::metrics::line(batch)
+        model: report.model.to_string(),
+        requests_read: report.requests,
+        requests_unreadable: report.unreadable,
+        scored: report.scored,
+        failed: report.failed,
+        timed_out: report.timed_out,
+        invalid: report.invalid,
+        expired: report.expired,
+        unsent: report.unsent,
+        score_time: Millis(report.times.clone()),
+        lag: report.lag,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_and_dashboards_find_the_metrics_by_their_names() {
+        let report = ModelReport {
+            requests: 3,
+            scored: 2,
+            timed_out: 1,
+            times: vec![Duration::from_millis(4); 2],
+            lag: Duration::from_millis(70),
+            ..ModelReport::new("gbt@2".parse().unwrap())
+        };
+        let line = String::from_utf8(line("demo", &report)).unwrap();
+        for part in [
+            r#""Stack":"demo""#,
+            r#""Model":"gbt@2""#,
+            r#""Namespace":"Rendezvous""#,
+            r#"[["Stack","Model"]]"#,
+            r#""RequestsRead":3"#,
+            r#""Scored":2"#,
+            r#""TimedOut":1"#,
+            r#""Lag":70"#,
+            r#""ScoreTime""#,
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
 }

@@ -1,11 +1,10 @@
 //! The ledger.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write,
+    collections::HashMap,
     ops::Sub,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,37 +13,45 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     operation::{put_item::PutItemError, update_item::UpdateItemError},
-    primitives::Blob,
-    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+    types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use rendezvous_core::{
-    Envelope, Failure, Invalid, Json, Mailbox, ModelId, RequestId, Score, Unavailable,
-    mailbox::Opening,
+    Decision, EndpointName, Envelope, Mailbox, Reason, RequestId, Timestamp, Unavailable, Write,
+    Written,
+    clock::sleep_until,
     now,
-    ports::{Consistency, Ledger, Proposal},
+    ports::{Consistency, Ledger, Watch},
 };
 
-use super::{Item, get_json, get_time, json, number, text};
-use crate::unavailable;
+use super::{
+    SdkItem, from_sdk,
+    pace::{Bounds, Pace},
+    render::Update,
+    to_sdk,
+};
+use crate::{
+    items::{Attributes, ledger as item},
+    unavailable,
+};
 
-/// The ledger on DynamoDB: one item a request.
+/// The name of the dependency in errors.
+const LEDGER: &str = "ledger";
+
+/// Bounds of the interval between two polls of a mailbox. A poll costs half a read unit.
+const POLLS: Bounds =
+    Bounds { shortest: Duration::from_millis(5), longest: Duration::from_millis(50) };
+
+/// The ledger on DynamoDB: one item a request, laid out as [`crate::items::ledger`] says.
 ///
-/// | attribute | | written |
-/// | --- | --- | --- |
-/// | `id` (S) | the request's id, the key | by whoever is first |
-/// | `envelope` (S) | the envelope's JSON | once |
-/// | `expires_at` (N) | seconds since the epoch, for DynamoDB's time to live | once |
-/// | `payload_sha256` (B), `accepted` (BOOL) | where the request was opened before it was sent | by ingress |
-/// | `model:{id}` (M) | `started_us`, `finished_us`, and `score` (S, JSON) or `failure` (S, JSON) | once each, before the decision |
-/// | `decision` (S) | the decision's JSON | once; then nothing changes any more |
-///
-/// Every change is one `UpdateItem` whose condition is the rule, and which hands back the item
-/// either way, so that a lost race costs no second read.
+/// A write is one `UpdateItem`, or for a new opening one `PutItem`, whose condition renders what the
+/// write requires. It returns the item either way, so that a refused write costs no read.
 #[derive(Debug)]
 pub struct DynamoLedger {
     client: Client,
     table: String,
     retention: Duration,
+    paces: Mutex<HashMap<EndpointName, Pace>>,
     reads: AtomicU64,
     writes: AtomicU64,
 }
@@ -64,13 +71,44 @@ impl Sub for Calls {
     }
 }
 
-const DECISION: &str = "decision";
+/// Counts the calls of a ledger between reports. A Lambda instance handles one event at a time, so
+/// that these are the calls of one event.
+#[derive(Debug)]
+pub struct CallsSince {
+    ledger: Arc<DynamoLedger>,
+    before: Mutex<Calls>,
+}
+
+impl CallsSince {
+    pub fn new(ledger: Arc<DynamoLedger>) -> Self {
+        let before = Mutex::new(ledger.calls());
+        Self { ledger, before }
+    }
+
+    /// The calls since the last time, or since the start.
+    pub fn take(&self) -> Calls {
+        let calls = self.ledger.calls();
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        calls - std::mem::replace(&mut before, calls)
+    }
+}
 
 impl DynamoLedger {
     /// A table that keeps a mailbox for `retention` after its request was received.
     pub fn new(client: Client, table: impl Into<String>, retention: Duration) -> Self {
-        let table = table.into();
-        Self { client, table, retention, reads: AtomicU64::new(0), writes: AtomicU64::new(0) }
+        Self {
+            client,
+            table: table.into(),
+            retention,
+            paces: Mutex::default(),
+            reads: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+        }
+    }
+
+    /// How long a mailbox is kept after its request was received.
+    pub fn retention(&self) -> Duration {
+        self.retention
     }
 
     /// Calls since the start of the process.
@@ -81,57 +119,107 @@ impl DynamoLedger {
         }
     }
 
-    /// An item that has reached its time to live may be gone, and with it a decision. DynamoDB
-    /// deletes none before.
-    fn may_have_forgotten(&self, envelope: &Envelope) -> bool {
-        now() >= envelope.received + self.retention
+    /// DynamoDB deletes an item some time after its time to live, and none before.
+    fn is_past_retention(&self, envelope: &Envelope) -> bool {
+        seconds(now()) >= item::expires_at(envelope.received, self.retention)
     }
 
-    fn expires_at(&self, envelope: &Envelope) -> AttributeValue {
-        // Rounded up: it must not go before `may_have_forgotten` says so.
-        let expires = (envelope.received + self.retention).as_micros().div_euclid(1_000_000) + 1;
-        number(&expires)
+    /// The mailbox of an item, unless it is past its retention.
+    fn mailbox(&self, id: RequestId, found: SdkItem) -> Result<Option<Mailbox>, Unavailable> {
+        let mailbox = item::mailbox(&from_sdk(found)).map_err(|invalid| {
+            tracing::error!(request = %id, %invalid, "a mailbox cannot be read");
+            Unavailable::down(LEDGER, "a mailbox cannot be read")
+        })?;
+        Ok(Some(mailbox).filter(|mailbox| !self.is_past_retention(&mailbox.envelope)))
     }
 
-    /// Files `scores`, and the decision of `proposal` if there is one, in one write; or nothing.
-    async fn write(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
-        proposal: Option<&Proposal>,
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        if self.may_have_forgotten(envelope) {
-            return Ok(None);
+    /// Writes a new mailbox.
+    async fn put(&self, write: &Write) -> Result<Written, Unavailable> {
+        let mailbox = write.apply_to(None);
+        let mut new: Attributes = item::item(&mailbox).into();
+        let expires_at = item::expires_at(write.envelope.received, self.retention);
+        item::EXPIRES_AT.put(&expires_at, &mut new);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(to_sdk(new)))
+            .condition_expression("attribute_not_exists(#i) OR #x <= :now")
+            .expression_attribute_names("#i", item::ID.name)
+            .expression_attribute_names("#x", item::EXPIRES_AT.name)
+            .expression_attribute_values(":now", item::EXPIRES_AT.value(&seconds(now())).into())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = put.send().await else { return Ok(Written::Applied(mailbox)) };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                self.refused(&write.envelope, refused.item.clone())
+            }
+            _ => Err(unavailable(LEDGER, &error)),
         }
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        let update = Change::new(envelope, self.expires_at(envelope), scores, proposal);
+    }
+
+    /// Changes a mailbox, or makes one with its first scores.
+    async fn update(&self, write: &Write) -> Result<Written, Unavailable> {
+        let envelope = &write.envelope;
+        let expires_at = item::expires_at(envelope.received, self.retention);
+        let Update { set, condition, names, values } = Update::of(write, expires_at);
         let sent = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("id", text(envelope.id.to_string()))
-            .update_expression(update.set)
-            .condition_expression(update.condition)
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
+            .set_key(Some(to_sdk(item::key(envelope.id).into())))
+            .update_expression(set)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(to_sdk(values)))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let item = match sent {
-            Ok(output) => output.attributes,
+        match sent {
+            Ok(output) => {
+                let written = output.attributes.map(|item| self.mailbox(envelope.id, item));
+                Ok(written.transpose()?.flatten().map_or(Written::Forgotten, Written::Applied))
+            }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    refused.item.clone()
+                    self.refused(envelope, refused.item.clone())
                 }
-                _ => return Err(unavailable("ledger", &error)),
+                // Permanent: the item has reached DynamoDB's 400 KB. The score is archived all the
+                // same; to return the record to Lambda would only repeat the failure.
+                _ if error.code() == Some("ValidationException") => {
+                    tracing::error!(request = %envelope.id, message = error.message(), "DynamoDB rejects a write for good");
+                    Ok(Written::Forgotten)
+                }
+                _ => Err(unavailable(LEDGER, &error)),
             },
-        };
-        // Only an item that is there fails these conditions, and a write leaves one there.
-        let item = item.ok_or(Unavailable::Down("ledger (it hides an item)".into()))?;
-        // What cannot be read now cannot be read later: as good as forgotten.
-        Ok(mailbox(envelope.id, &item).ok())
+        }
     }
+
+    fn refused(&self, envelope: &Envelope, found: Option<SdkItem>) -> Result<Written, Unavailable> {
+        // Without an item only the requirement that there is one can fail.
+        let Some(found) = found else { return Ok(Written::Forgotten) };
+        Ok(self.mailbox(envelope.id, found)?.map_or(Written::Forgotten, Written::Refused))
+    }
+
+    fn pace(&self, endpoint: &EndpointName) -> Pace {
+        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.get(endpoint).copied().unwrap_or_default()
+    }
+
+    /// Learns from a decision how long scores take. One made by the clock does not say.
+    fn observe(&self, envelope: &Envelope, decision: &Decision) {
+        if matches!(decision.reason, Reason::Deadline | Reason::Unavailable) {
+            return;
+        }
+        let taken = decision.decided.since(envelope.received);
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.entry(envelope.endpoint.clone()).or_default().observe(taken);
+    }
+}
+
+fn seconds(instant: Timestamp) -> i64 {
+    instant.as_micros().div_euclid(1_000_000)
 }
 
 impl Ledger for DynamoLedger {
@@ -145,199 +233,57 @@ impl Ledger for DynamoLedger {
             .client
             .get_item()
             .table_name(&self.table)
-            .key("id", text(id.to_string()))
+            .set_key(Some(to_sdk(item::key(id).into())))
             .consistent_read(consistency == Consistency::Strong);
-        let got = get.send().await.map_err(|error| unavailable("ledger", &error))?;
-        got.item.map(|item| mailbox(id, &item)).transpose()
+        let got = get.send().await.map_err(|error| unavailable(LEDGER, &error))?;
+        Ok(got.item.map(|found| self.mailbox(id, found)).transpose()?.flatten())
     }
 
-    async fn open(
-        &self,
-        envelope: &Arc<Envelope>,
-        payload_sha256: [u8; 32],
-    ) -> Result<Option<Mailbox>, Unavailable> {
+    async fn write(&self, write: &Write) -> Result<Written, Unavailable> {
+        if write.opens() {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+            return self.put(write).await;
+        }
+        if self.is_past_retention(&write.envelope) {
+            return Ok(Written::Forgotten);
+        }
         self.writes.fetch_add(1, Ordering::Relaxed);
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .item("id", text(envelope.id.to_string()))
-            .item("envelope", json(envelope))
-            .item("expires_at", self.expires_at(envelope))
-            .item("payload_sha256", AttributeValue::B(Blob::new(payload_sha256)))
-            .item("accepted", AttributeValue::Bool(false))
-            .condition_expression("attribute_not_exists(id)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = put.send().await else { return Ok(None) };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                let item = refused.item.as_ref();
-                let item = item.ok_or(Unavailable::Down("ledger (it hides an item)".into()))?;
-                mailbox(envelope.id, item).map(Some)
-            }
-            _ => Err(unavailable("ledger", &error)),
-        }
+        self.update(write).await
     }
 
-    async fn mark_accepted(&self, id: RequestId) -> Result<(), Unavailable> {
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("id", text(id.to_string()))
-            .update_expression("SET accepted = :true")
-            .condition_expression("attribute_exists(id)")
-            .expression_attribute_values(":true", AttributeValue::Bool(true));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            // It has been forgotten: there is nothing left to mark.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(unavailable("ledger", &error)),
-        }
-    }
-
-    async fn file(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        self.write(envelope, scores, None).await
-    }
-
-    async fn settle(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
-        proposal: Proposal,
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        self.write(envelope, scores, Some(&proposal)).await
+    fn watch(&self, envelope: &Arc<Envelope>) -> impl Watch + '_ {
+        let pace = self.pace(&envelope.endpoint);
+        DynamoWatch { ledger: self, envelope: envelope.clone(), pace, polls: 0, seen: None }
     }
 }
 
-/// One `UpdateItem`.
-#[derive(Debug)]
-struct Change {
-    set: String,
-    condition: String,
-    names: HashMap<String, String>,
-    values: Item,
+/// A watch that polls the item, at a pace that follows what the endpoint has lately taken.
+struct DynamoWatch<'a> {
+    ledger: &'a DynamoLedger,
+    envelope: Arc<Envelope>,
+    pace: Pace,
+    polls: u32,
+    seen: Option<Mailbox>,
 }
 
-impl Change {
-    fn new(
-        envelope: &Envelope,
-        expires_at: AttributeValue,
-        scores: &[Score],
-        proposal: Option<&Proposal>,
-    ) -> Self {
-        let mut change = Self {
-            set: "SET #e = if_not_exists(#e, :e), #x = if_not_exists(#x, :x)".to_owned(),
-            condition: "attribute_not_exists(#d)".to_owned(),
-            names: HashMap::new(),
-            values: HashMap::new(),
-        };
-        change.bind("e", "envelope", json(envelope));
-        change.bind("x", "expires_at", expires_at);
-        change.names.insert("#d".to_owned(), DECISION.to_owned());
-        // The first of a model counts; DynamoDB refuses to set one attribute twice.
-        let mut filed: BTreeMap<&ModelId, &Score> = BTreeMap::new();
-        for score in scores {
-            filed.entry(&score.model).or_insert(score);
-        }
-        for (i, (model, score)) in filed.iter().enumerate() {
-            let name = format!("m{i}");
-            change.bind(&name, &attribute(model), entry(score));
-            // Writing to a string cannot fail.
-            let _ = write!(change.set, ", #{name} = if_not_exists(#{name}, :{name})");
-        }
-        if let Some(Proposal { decision, rivals }) = proposal {
-            change.set.push_str(", #d = :d");
-            change.values.insert(":d".to_owned(), json(decision));
-            if let Some(model) = &decision.model
-                && filed.contains_key(model)
-            {
-                change.require_absent("own", model, "");
+impl Watch for DynamoWatch<'_> {
+    async fn changed(&mut self, until: Timestamp) -> Result<Option<Mailbox>, Unavailable> {
+        loop {
+            let pause = self.pace.next(now().since(self.envelope.received), self.polls, POLLS);
+            sleep_until((now() + pause).min(until)).await;
+            self.polls += 1;
+            let found = self.ledger.read(self.envelope.id, Consistency::Eventual).await?;
+            // A read by another replica may be older than the last one.
+            let changed = found.is_some() && found != self.seen;
+            if changed {
+                self.seen = found;
+                if let Some(decision) = self.seen.as_ref().and_then(|m| m.decision.as_ref()) {
+                    self.ledger.observe(&self.envelope, decision);
+                }
             }
-            for (i, rival) in rivals.iter().enumerate() {
-                change.names.insert("#score".to_owned(), "score".to_owned());
-                change.require_absent(&format!("r{i}"), rival, ".#score");
+            if changed || now() >= until {
+                return Ok(self.seen.clone());
             }
         }
-        change
     }
-
-    fn bind(&mut self, short: &str, attribute: &str, value: AttributeValue) {
-        self.names.insert(format!("#{short}"), attribute.to_owned());
-        self.values.insert(format!(":{short}"), value);
-    }
-
-    fn require_absent(&mut self, short: &str, model: &ModelId, path: &str) {
-        self.names.insert(format!("#{short}"), attribute(model));
-        let _ = write!(self.condition, " AND attribute_not_exists(#{short}{path})");
-    }
-}
-
-/// The attribute that holds a model's entry.
-fn attribute(model: &ModelId) -> String {
-    format!("{MODEL}{model}")
-}
-
-const MODEL: &str = "model:";
-
-fn entry(score: &Score) -> AttributeValue {
-    let (name, value) = match &score.result {
-        Ok(score) => ("score", text(score.as_str())),
-        Err(failure) => ("failure", json(failure)),
-    };
-    AttributeValue::M(HashMap::from([
-        ("started_us".to_owned(), number(&score.started.as_micros())),
-        ("finished_us".to_owned(), number(&score.finished.as_micros())),
-        (name.to_owned(), value),
-    ]))
-}
-
-fn mailbox(id: RequestId, item: &Item) -> Result<Mailbox, Unavailable> {
-    read_mailbox(item).map_err(|invalid| {
-        tracing::error!(request = %id, %invalid, "a mailbox cannot be read");
-        Unavailable::Down("ledger (unreadable mailbox)".into())
-    })
-}
-
-fn read_mailbox(item: &Item) -> Result<Mailbox, Invalid> {
-    let envelope = Arc::new(get_json::<Envelope>(item, "envelope")?);
-    let mut scores = Vec::new();
-    for (name, value) in item {
-        if let (Some(model), AttributeValue::M(entry)) = (name.strip_prefix(MODEL), value) {
-            scores.push(read_score(model.parse()?, entry)?);
-        }
-    }
-    // An item's attributes have no order of their own.
-    scores.sort_by(|a, b| (a.finished, &a.model).cmp(&(b.finished, &b.model)));
-    let decision = item.contains_key(DECISION).then(|| get_json(item, DECISION)).transpose()?;
-    Ok(Mailbox { envelope, opening: read_opening(item)?, scores, decision: decision.map(Arc::new) })
-}
-
-fn read_opening(item: &Item) -> Result<Option<Opening>, Invalid> {
-    let Some(sha256) = item.get("payload_sha256") else { return Ok(None) };
-    let sha256 = sha256.as_b().ok().and_then(|bytes| bytes.as_ref().try_into().ok());
-    let payload_sha256 = sha256.ok_or_else(|| Invalid::new("no SHA-256"))?;
-    let accepted = item.get("accepted").and_then(|value| value.as_bool().ok()).copied();
-    Ok(Some(Opening { payload_sha256, accepted: accepted.unwrap_or(false) }))
-}
-
-fn read_score(model: ModelId, entry: &Item) -> Result<Score, Invalid> {
-    let result = if entry.contains_key("score") {
-        Ok(get_json::<Json>(entry, "score")?)
-    } else {
-        Err(get_json::<Failure>(entry, "failure")?)
-    };
-    let (started, finished) = (get_time(entry, "started_us")?, get_time(entry, "finished_us")?);
-    Ok(Score { model, started, finished, result })
 }

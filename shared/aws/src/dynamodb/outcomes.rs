@@ -3,11 +3,17 @@
 use aws_sdk_dynamodb::Client;
 use rendezvous_core::{EndpointName, Json, RequestId, Timestamp, Unavailable, ports::OutcomeTable};
 
-use super::{get_text, number, text};
-use crate::unavailable;
+use super::{from_sdk, to_sdk};
+use crate::{
+    items::outcome::{self as item, Reported},
+    unavailable,
+};
 
-/// The outcomes table on DynamoDB, keyed by `request` (S) and `endpoint` (S), with `outcome` (S,
-/// the JSON as it came) and `reported_us` (N). Its change stream is what the archive reads.
+/// The name of the dependency in errors.
+const OUTCOMES: &str = "outcomes table";
+
+/// The outcomes table on DynamoDB, laid out as [`crate::items::outcome`] says. The archive reads its
+/// change stream.
 #[derive(Clone, Debug)]
 pub struct DynamoOutcomes {
     client: Client,
@@ -29,13 +35,13 @@ impl DynamoOutcomes {
             .client
             .get_item()
             .table_name(&self.table)
-            .key("request", text(id.to_string()))
-            .key("endpoint", text(endpoint.as_str()))
+            .set_key(Some(to_sdk(item::key(id, endpoint).into())))
             .consistent_read(true);
-        let got = get.send().await.map_err(|error| unavailable("outcomes table", &error))?;
-        let Some(item) = got.item else { return Ok(None) };
-        let outcome = get_text(&item, "outcome").and_then(Json::parse);
-        outcome.map(Some).map_err(|_| Unavailable::Down("outcomes table (unreadable item)".into()))
+        let got = get.send().await.map_err(|error| unavailable(OUTCOMES, &error))?;
+        let Some(found) = got.item else { return Ok(None) };
+        let unreadable = |_| Unavailable::down(OUTCOMES, "an item cannot be read");
+        let reported = item::read(&from_sdk(found)).map_err(unreadable)?;
+        Ok(Some(reported.outcome))
     }
 }
 
@@ -47,15 +53,10 @@ impl OutcomeTable for DynamoOutcomes {
         outcome: Json,
         reported: Timestamp,
     ) -> Result<(), Unavailable> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .item("request", text(id.to_string()))
-            .item("endpoint", text(endpoint.as_str()))
-            .item("outcome", text(outcome.as_str()))
-            .item("reported_us", number(&reported.as_micros()));
-        put.send().await.map_err(|error| unavailable("outcomes table", &error))?;
+        let reported = Reported { request: id, endpoint: endpoint.clone(), outcome, reported };
+        let item = to_sdk(item::item(&reported).into());
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        put.send().await.map_err(|error| unavailable(OUTCOMES, &error))?;
         Ok(())
     }
 }

@@ -24,6 +24,12 @@ pub const PAYLOAD_SHA256: Attribute<[u8; 32]> = binary("payload_sha256");
 /// Opening: whether the stream has accepted the request. Written by ingress: false when it
 /// opens the mailbox, true once the stream has accepted the request.
 pub const ACCEPTED: Attribute<bool> = boolean("accepted");
+/// Opening: identifies the caller. Written by ingress for requests with an idempotency key; absent
+/// in items written before version 0.2.
+pub const OWNER: Attribute<[u8; 16]> = binary("owner");
+/// Opening: `received_us` of the envelope that the mailbox was last opened with. Written with the
+/// envelope by ingress; absent in items written before version 0.2.
+pub const OPENED: Attribute<Timestamp> = time("opened_us");
 
 /// Before a model's id: the attribute (M) that holds the model's entry, that is, its score or
 /// its failure. Written once for each model, by rendezvous, before the decision.
@@ -40,17 +46,28 @@ pub const FAILURE: Attribute<Failure> = json("failure");
 
 /// The attributes of an opening, as ingress writes them. [`read_opening`] reads them.
 pub fn opening(opening: &Opening) -> Attributes {
-    let Opening { payload_sha256, accepted } = opening;
+    let Opening { payload_sha256, owner, opened, accepted } = opening;
     let mut attributes = Attributes::new();
     PAYLOAD_SHA256.put(payload_sha256, &mut attributes);
     ACCEPTED.put(accepted, &mut attributes);
+    if let Some(owner) = owner {
+        OWNER.put(owner, &mut attributes);
+    }
+    if let Some(opened) = opened {
+        OPENED.put(opened, &mut attributes);
+    }
     attributes
 }
 
 /// The opening; `None` where the mailbox was created by a score or a decision.
 pub fn read_opening(item: &Attributes) -> Result<Option<Opening>, Invalid> {
     let Some(payload_sha256) = PAYLOAD_SHA256.find(item)? else { return Ok(None) };
-    Ok(Some(Opening { payload_sha256, accepted: ACCEPTED.find(item)?.unwrap_or(false) }))
+    Ok(Some(Opening {
+        payload_sha256,
+        owner: OWNER.find(item)?,
+        opened: OPENED.find(item)?,
+        accepted: ACCEPTED.find(item)?.unwrap_or(false),
+    }))
 }
 
 /// The key of a request's item.

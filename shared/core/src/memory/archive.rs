@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, sync::Mutex};
 use bytes::Bytes;
 
 use super::{lock, outage::Outage};
-use crate::ports::{Archive, Stored, Unavailable};
+use crate::{
+    error::Unavailable,
+    ports::{Archive, Stored},
+};
 
 /// Files in memory, by name.
 #[derive(Debug, Default)]

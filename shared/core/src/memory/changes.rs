@@ -1,20 +1,24 @@
-use std::sync::Arc;
-
-use super::{Outcome, stream::MemoryStream};
+use super::{StoredOutcome, stream::MemoryStream};
 use crate::{
-    mailbox::Decision,
-    message::Envelope,
+    json::Json,
+    mailbox::Mailbox,
     names::{EndpointName, RequestId},
 };
 
-/// What a table tells whoever follows its changes. Only what somebody asks for is told: a mailbox
-/// changes often, and of all its changes the one that matters is the decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A change of an item, with the old and the new image, as on a DynamoDB stream. Of a mailbox's
+/// changes only the one in which the decision appears is kept: it is the only one that is read.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A mailbox has got its decision.
-    Decided { envelope: Arc<Envelope>, decision: Arc<Decision> },
-    /// An outcome has been reported.
-    Reported { endpoint: EndpointName, id: RequestId, outcome: Outcome },
+    Mailbox {
+        old: Option<Mailbox>,
+        new: Mailbox,
+    },
+    Outcome {
+        endpoint: EndpointName,
+        id: RequestId,
+        old: Option<StoredOutcome>,
+        new: StoredOutcome,
+    },
 }
 
 /// What a change takes beside the JSON in it, roughly.
@@ -22,29 +26,37 @@ const CHANGE_BYTES: usize = 700;
 
 impl Change {
     fn bytes(&self) -> usize {
+        let score = |score: &crate::score::Score| score.result.as_ref().map_or(0, bytes);
         let json = match self {
-            Self::Decided { decision, .. } => decision.score.as_ref(),
-            Self::Reported { outcome, .. } => Some(&outcome.outcome),
+            Self::Mailbox { new, .. } => {
+                let answer = new.decision.as_ref().and_then(|decision| decision.score.as_ref());
+                answer.map_or(0, bytes) + new.scores.iter().map(score).sum::<usize>()
+            }
+            Self::Outcome { new, .. } => bytes(&new.outcome),
         };
-        CHANGE_BYTES + json.map_or(0, |json| json.as_str().len())
+        CHANGE_BYTES + json
     }
 
     fn id(&self) -> RequestId {
         match self {
-            Self::Decided { envelope, .. } => envelope.id,
-            Self::Reported { id, .. } => *id,
+            Self::Mailbox { new, .. } => new.envelope.id,
+            Self::Outcome { id, .. } => *id,
         }
     }
 }
 
+fn bytes(json: &Json) -> usize {
+    json.as_str().len()
+}
+
 impl MemoryStream<Change> {
-    /// The changes of a table, at most 64 MiB of them; a table whose listeners are further behind
+    /// The changes of a table, at most 64 MiB of them; a table whose readers are further behind
     /// throttles its writers.
     pub(super) fn of_table(name: &'static str) -> Self {
         Self::holding(name, 1, 64 * 1024 * 1024)
     }
 
-    /// Tells the change to those who listen now; where there are none, it costs nothing.
+    /// Appends a change if the stream has subscribers.
     pub(super) fn tell(&self, change: impl FnOnce() -> Change) {
         if self.has_subscribers() {
             let change = change();

@@ -7,58 +7,81 @@ use std::{
     time::Duration,
 };
 
+use tokio::{sync::Notify, time::timeout};
+
 use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
-    clock::{Timestamp, now},
-    mailbox::{Mailbox, Opening, Score},
+    clock::{Timestamp, now, sleep_until},
+    error::{Unavailable, within},
+    mailbox::Mailbox,
     message::Envelope,
     names::RequestId,
-    ports::{Consistency, Ledger, Proposal, Unavailable},
+    ports::{Consistency, Ledger, Watch},
+    write::{Write, Written},
 };
 
-/// How many parts the table has, so that few calls wait for each other.
+/// The name of the dependency in errors.
+const LEDGER: &str = "ledger";
+
+/// How many parts the table has, so that few calls contend for one lock.
 const PARTS: usize = 16;
 
-/// How many more forgotten requests than mailboxes are known to have been here, at some 60 bytes
-/// each.
+/// How many ids of deleted mailboxes are kept for each mailbox that fits, at some 60 bytes each.
 const FORGOTTEN_FACTOR: usize = 8;
 
-/// How long after its deadline somebody may still be waiting for an undecided request.
+/// How long after its deadline a client may still wait for an undecided request.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Mailboxes in memory, at most so many; the oldest go first.
+/// How long a watch pauses after an error.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Mailboxes in memory, bounded by count; the oldest are deleted first.
 ///
-/// A request that may still be waited for is never forgotten: when the table is full of such, new
-/// ones are throttled. Of those forgotten the ids are kept for a while, so that a late score cannot
-/// bring one back.
+/// A request that a client may still wait for is never deleted: when the table is full of such,
+/// writes that need a new mailbox are throttled. The ids of deleted mailboxes are kept for a while,
+/// so that a late score cannot bring one back.
 #[derive(Debug)]
 pub struct MemoryLedger {
     pub outage: Outage,
-    /// Tells each change in which a decision first appears.
+    /// Each change in which a decision first appears.
     pub changes: MemoryStream<Change>,
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
+    retention: Duration,
+    staleness: Duration,
     reads: AtomicU64,
     writes: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Part {
-    mailboxes: HashMap<RequestId, Mailbox>,
-    /// The keys of `mailboxes`, oldest entry first.
+    entries: HashMap<RequestId, Entry>,
+    /// The keys of `entries`, oldest first.
     by_age: VecDeque<RequestId>,
+    /// Who waits for a change of a mailbox. A watch adds and removes its own entry.
+    watched: HashMap<RequestId, (Arc<Notify>, usize)>,
     forgotten: HashSet<RequestId>,
     /// `forgotten`, oldest entry first, with when each was received.
     forgotten_by_age: VecDeque<(RequestId, Timestamp)>,
-    /// What was received until then may have been forgotten so long ago that its id is, too.
+    /// The id of a request received until then may no longer be in `forgotten`.
     horizon: Timestamp,
+}
+
+#[derive(Debug)]
+struct Entry {
+    mailbox: Mailbox,
+    /// How often it has been written.
+    version: u64,
+    /// When it was last written, and the mailbox before. Kept for stale reads only.
+    before: Option<(Timestamp, Option<Mailbox>)>,
 }
 
 impl Default for Part {
     fn default() -> Self {
         Self {
-            mailboxes: HashMap::new(),
+            entries: HashMap::new(),
             by_age: VecDeque::new(),
+            watched: HashMap::new(),
             forgotten: HashSet::new(),
             forgotten_by_age: VecDeque::new(),
             horizon: Timestamp::from_micros(i64::MIN),
@@ -67,27 +90,27 @@ impl Default for Part {
 }
 
 impl Part {
-    /// Makes room for one more, at the cost of the oldest that nobody can be waiting for.
+    /// Makes room for one more by deleting the oldest that no client can wait for.
     fn make_room(&mut self, capacity: usize) -> Result<(), Unavailable> {
-        // Those that are waited for are few: they are looked at again another time.
+        // Those that a client may wait for are few and move to the end of the queue.
         for _ in 0..self.by_age.len() {
-            if self.mailboxes.len() < capacity {
+            if self.entries.len() < capacity {
                 return Ok(());
             }
             let Some(id) = self.by_age.pop_front() else { break };
-            match self.mailboxes.get(&id) {
-                Some(mailbox) if is_waited_for(mailbox) => self.by_age.push_back(id),
+            match self.entries.get(&id) {
+                Some(entry) if may_be_waited_for(&entry.mailbox) => self.by_age.push_back(id),
                 _ => self.forget(id, capacity),
             }
         }
-        if self.mailboxes.len() < capacity {
+        if self.entries.len() < capacity {
             return Ok(());
         }
-        Err(Unavailable::Throttled("ledger (full of open requests)".into()))
+        Err(Unavailable::throttled(LEDGER, "full of open requests"))
     }
 
     fn forget(&mut self, id: RequestId, capacity: usize) {
-        let Some(mailbox) = self.mailboxes.remove(&id) else { return };
+        let Some(Entry { mailbox, .. }) = self.entries.remove(&id) else { return };
         self.forgotten.insert(id);
         self.forgotten_by_age.push_back((id, mailbox.envelope.received));
         if self.forgotten_by_age.len() > capacity * FORGOTTEN_FACTOR
@@ -104,7 +127,7 @@ impl Part {
     }
 }
 
-fn is_waited_for(mailbox: &Mailbox) -> bool {
+fn may_be_waited_for(mailbox: &Mailbox) -> bool {
     mailbox.decision.is_none() && now() <= mailbox.envelope.deadline + GRACE
 }
 
@@ -116,6 +139,9 @@ impl Default for MemoryLedger {
 }
 
 impl MemoryLedger {
+    /// How long a mailbox is kept after its request was received, as on AWS by default.
+    pub const RETENTION: Duration = Duration::from_hours(72);
+
     /// A ledger for about `mailboxes` requests. One takes some 800 bytes and its scores' JSON.
     pub fn with_capacity(mailboxes: usize) -> Self {
         Self {
@@ -123,121 +149,185 @@ impl MemoryLedger {
             changes: MemoryStream::of_table("ledger"),
             parts: std::array::from_fn(|_| Mutex::default()),
             capacity_of_part: mailboxes.div_ceil(PARTS),
+            retention: Self::RETENTION,
+            staleness: Duration::ZERO,
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
     }
 
-    /// Reads and writes since the start, for whoever counts the cost of a request.
+    /// Eventual reads miss the last write of a mailbox for so long after it.
+    #[must_use]
+    pub fn with_staleness(self, staleness: Duration) -> Self {
+        Self { staleness, ..self }
+    }
+
+    /// Reads and writes since the start.
     pub fn calls(&self) -> (u64, u64) {
         (self.reads.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
     }
 
-    /// Changes the mailbox of `envelope`, which is made where there is none, and returns it.
-    fn update(
-        &self,
-        envelope: &Arc<Envelope>,
-        may_be_forgotten: bool,
-        change: impl FnOnce(&mut Mailbox),
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        let part = &mut *lock(self.part(envelope.id));
-        if !part.mailboxes.contains_key(&envelope.id) {
-            if may_be_forgotten && part.may_have_forgotten(envelope) {
-                return Ok(None);
-            }
-            part.make_room(self.capacity_of_part)?;
-            part.by_age.push_back(envelope.id);
-        }
-        let made = || Mailbox::empty(envelope.clone());
-        let mailbox = part.mailboxes.entry(envelope.id).or_insert_with(made);
-        change(mailbox);
-        Ok(Some(mailbox.clone()))
+    fn part(&self, id: RequestId) -> &Mutex<Part> {
+        // The last byte of an id is random.
+        &self.parts[usize::from(id.as_bytes()[15]) % PARTS]
     }
 
-    fn part(&self, id: RequestId) -> &Mutex<Part> {
-        // The last byte of a UUID is random in versions 5 and 7.
-        &self.parts[usize::from(id.as_bytes()[15]) % PARTS]
+    fn is_past_retention(&self, envelope: &Envelope) -> bool {
+        now() >= envelope.received + self.retention
+    }
+
+    /// The mailbox of `id` and how often it has been written.
+    fn look(&self, id: RequestId, consistency: Consistency) -> Option<(Mailbox, u64)> {
+        let part = lock(self.part(id));
+        let Entry { mailbox, version, before } = part.entries.get(&id)?;
+        if self.is_past_retention(&mailbox.envelope) {
+            return None;
+        }
+        if let Some((written, before)) = before
+            && consistency == Consistency::Eventual
+            && now().since(*written) < self.staleness
+        {
+            return before.clone().map(|before| (before, version - 1));
+        }
+        Some((mailbox.clone(), *version))
+    }
+
+    fn apply(&self, write: &Write) -> Result<Written, Unavailable> {
+        let id = write.envelope.id;
+        let part = &mut *lock(self.part(id));
+        let former = part.entries.get(&id).map(|entry| &entry.mailbox);
+        let former = former.filter(|mailbox| !self.is_past_retention(&mailbox.envelope));
+        if former.is_none() && !write.opens() {
+            let expired = self.is_past_retention(&write.envelope);
+            if expired || part.may_have_forgotten(&write.envelope) {
+                return Ok(Written::Forgotten);
+            }
+        }
+        if !write.is_allowed_on(former) {
+            // Only a write that requires a mailbox is refused where there is none.
+            return Ok(former.cloned().map_or(Written::Forgotten, Written::Refused));
+        }
+        let former = former.cloned();
+        if !part.entries.contains_key(&id) {
+            part.make_room(self.capacity_of_part)?;
+            part.by_age.push_back(id);
+        }
+        let mailbox = write.apply_to(former.clone());
+        if mailbox.decision.is_some() && former.as_ref().is_none_or(|m| m.decision.is_none()) {
+            let change = || Change::Mailbox { old: former.clone(), new: mailbox.clone() };
+            self.changes.tell(change);
+        }
+        let version = part.entries.get(&id).map_or(0, |entry| entry.version) + 1;
+        let before = (!self.staleness.is_zero()).then(|| (now(), former));
+        part.entries.insert(id, Entry { mailbox: mailbox.clone(), version, before });
+        if let Some((notify, _)) = part.watched.get(&id) {
+            notify.notify_waiters();
+        }
+        Ok(Written::Applied(mailbox))
     }
 }
 
 impl Ledger for MemoryLedger {
-    async fn read(&self, id: RequestId, _: Consistency) -> Result<Option<Mailbox>, Unavailable> {
-        self.outage.check("ledger").await?;
+    async fn read(
+        &self,
+        id: RequestId,
+        consistency: Consistency,
+    ) -> Result<Option<Mailbox>, Unavailable> {
+        self.outage.check(LEDGER).await?;
         self.reads.fetch_add(1, Ordering::Relaxed);
-        Ok(lock(self.part(id)).mailboxes.get(&id).cloned())
+        Ok(self.look(id, consistency).map(|(mailbox, _)| mailbox))
     }
 
-    async fn open(
-        &self,
-        envelope: &Arc<Envelope>,
-        payload_sha256: [u8; 32],
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        self.outage.check("ledger").await?;
-        let mut existing = None;
-        self.update(envelope, false, |mailbox| {
-            if mailbox.opening.is_some() {
-                existing = Some(mailbox.clone());
-            } else {
-                mailbox.opening = Some(Opening { payload_sha256, accepted: false });
-            }
-        })?;
-        Ok(existing)
-    }
-
-    async fn mark_accepted(&self, id: RequestId) -> Result<(), Unavailable> {
-        self.outage.check("ledger").await?;
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        let part = &mut *lock(self.part(id));
-        if let Some(opening) = part.mailboxes.get_mut(&id).and_then(|m| m.opening.as_mut()) {
-            opening.accepted = true;
-        }
-        Ok(())
-    }
-
-    async fn file(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        self.outage.check("ledger").await?;
-        self.update(envelope, true, |mailbox| mailbox.file(scores))
-    }
-
-    async fn settle(
-        &self,
-        envelope: &Arc<Envelope>,
-        scores: &[Score],
-        proposal: Proposal,
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        self.outage.check("ledger").await?;
+    async fn write(&self, write: &Write) -> Result<Written, Unavailable> {
+        self.outage.check(LEDGER).await?;
         self.changes.room()?;
-        self.update(envelope, true, |mailbox| {
-            let Proposal { decision, rivals } = proposal;
-            let has_score = |rival| matches!(mailbox.result_of(rival), Some(Ok(_)));
-            let overlooked = rivals.iter().any(has_score);
-            let filed_before = decision.model.as_ref().is_some_and(|model| {
-                scores.iter().any(|score| score.model == *model)
-                    && mailbox.result_of(model).is_some()
-            });
-            if mailbox.decision.is_none() && !overlooked && !filed_before {
-                mailbox.file(scores);
-                let decision = Arc::new(decision);
-                mailbox.decision = Some(decision.clone());
-                let envelope = mailbox.envelope.clone();
-                self.changes.tell(|| Change::Decided { envelope, decision });
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.apply(write)
+    }
+
+    fn watch(&self, envelope: &Arc<Envelope>) -> impl Watch + '_ {
+        let id = envelope.id;
+        let part = &mut *lock(self.part(id));
+        let (notify, watchers) = part.watched.entry(id).or_default();
+        *watchers += 1;
+        MemoryWatch { ledger: self, id, notify: notify.clone(), seen: 0, failed: false }
+    }
+}
+
+/// A watch that the ledger notifies of each write.
+struct MemoryWatch<'a> {
+    ledger: &'a MemoryLedger,
+    id: RequestId,
+    notify: Arc<Notify>,
+    /// The version that was last returned.
+    seen: u64,
+    failed: bool,
+}
+
+impl MemoryWatch<'_> {
+    async fn next(&mut self, until: Timestamp) -> Result<Option<Mailbox>, Unavailable> {
+        loop {
+            // Created before the look, so that no write in between is missed.
+            let notified = self.notify.notified();
+            self.ledger.outage.check(LEDGER).await?;
+            self.ledger.reads.fetch_add(1, Ordering::Relaxed);
+            let found = self.ledger.look(self.id, Consistency::Eventual);
+            match found {
+                Some((mailbox, version)) if version > self.seen => {
+                    self.seen = version;
+                    return Ok(Some(mailbox));
+                }
+                found if now() >= until => return Ok(found.map(|(mailbox, _)| mailbox)),
+                _ => {}
             }
-        })
+            // A stale read hides the write that woke this watch: look again when it is visible.
+            let again = now() + self.ledger.staleness;
+            let wake = if self.ledger.staleness.is_zero() { until } else { again.min(until) };
+            // Whether it is notified or the time has come, it looks again.
+            let _ = timeout(wake.since(now()), notified).await;
+        }
+    }
+}
+
+impl Watch for MemoryWatch<'_> {
+    async fn changed(&mut self, until: Timestamp) -> Result<Option<Mailbox>, Unavailable> {
+        if self.failed {
+            sleep_until((now() + PAUSE).min(until)).await;
+        }
+        let limit = until.since(now()).max(PAUSE);
+        let result = within(LEDGER, limit + PAUSE, self.next(until)).await;
+        self.failed = result.is_err();
+        result
+    }
+}
+
+impl Drop for MemoryWatch<'_> {
+    fn drop(&mut self) {
+        let part = &mut *lock(self.ledger.part(self.id));
+        if let Some((_, watchers)) = part.watched.get_mut(&self.id) {
+            *watchers -= 1;
+            if *watchers == 0 {
+                part.watched.remove(&self.id);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{contract::samples, memory::Position};
+    use crate::{conformance::samples, memory::Position, score::Score};
+
+    async fn file(
+        ledger: &MemoryLedger,
+        envelope: &Arc<Envelope>,
+        scores: &[Score],
+    ) -> Result<Written, Unavailable> {
+        ledger.write(&Write::file(envelope, scores)).await
+    }
 
     fn held(ledger: &MemoryLedger) -> usize {
-        ledger.parts.iter().map(|part| lock(part).mailboxes.len()).sum()
+        ledger.parts.iter().map(|part| lock(part).entries.len()).sum()
     }
 
     #[tokio::test]
@@ -247,16 +337,16 @@ mod tests {
         let mut all = Vec::new();
         for _ in 0..1_000 {
             let envelope = samples::envelope(&endpoint);
-            let proposal = samples::fallback(&endpoint, &envelope);
-            assert!(ledger.settle(&envelope, &[], proposal).await.unwrap().is_some());
+            let write = samples::fallback(&endpoint, &envelope);
+            assert!(matches!(ledger.write(&write).await.unwrap(), Written::Applied(_)));
             all.push(envelope);
         }
         assert!(held(&ledger) <= PARTS);
         let score = [samples::score("a@1", "1")];
         for old in &all[..900] {
-            assert_eq!(ledger.file(old, &score).await.unwrap(), None);
-            let proposal = samples::fallback(&endpoint, old);
-            assert_eq!(ledger.settle(old, &[], proposal).await.unwrap(), None);
+            assert_eq!(file(&ledger, old, &score).await, Ok(Written::Forgotten));
+            let write = samples::fallback(&endpoint, old);
+            assert_eq!(ledger.write(&write).await, Ok(Written::Forgotten));
         }
     }
 
@@ -267,11 +357,10 @@ mod tests {
         let slow = samples::envelope(&endpoint);
         for _ in 0..PARTS * 200 {
             let envelope = samples::envelope(&endpoint);
-            let proposal = samples::fallback(&endpoint, &envelope);
-            ledger.settle(&envelope, &[], proposal).await.unwrap();
+            ledger.write(&samples::fallback(&endpoint, &envelope)).await.unwrap();
         }
-        let filed = ledger.file(&slow, &[samples::score("a@1", "1")]).await.unwrap();
-        assert_eq!(filed.unwrap().scores.len(), 1);
+        let filed = file(&ledger, &slow, &[samples::score("a@1", "1")]).await.unwrap();
+        assert_eq!(filed.into_mailbox().unwrap().scores.len(), 1);
     }
 
     #[tokio::test]
@@ -281,7 +370,8 @@ mod tests {
         let mut throttled = 0;
         for _ in 0..100 {
             let envelope = samples::envelope(&endpoint);
-            if let Err(Unavailable::Throttled(_)) = ledger.file(&envelope, &[]).await {
+            if let Err(cause) = file(&ledger, &envelope, &[]).await {
+                assert!(cause.is_throttled());
                 throttled += 1;
             }
         }
@@ -293,11 +383,10 @@ mod tests {
         let ledger = MemoryLedger::with_capacity(PARTS * 2);
         let endpoint = samples::endpoint();
         let open = samples::envelope(&endpoint);
-        ledger.file(&open, &[]).await.unwrap();
+        file(&ledger, &open, &[]).await.unwrap();
         for _ in 0..1_000 {
             let envelope = samples::envelope(&endpoint);
-            let proposal = samples::fallback(&endpoint, &envelope);
-            ledger.settle(&envelope, &[], proposal).await.unwrap();
+            ledger.write(&samples::fallback(&endpoint, &envelope)).await.unwrap();
         }
         assert!(ledger.read(open.id, Consistency::Strong).await.unwrap().is_some());
     }
@@ -307,20 +396,20 @@ mod tests {
         let ledger = MemoryLedger::default();
         let endpoint = samples::endpoint();
         let settle = async |envelope: &Arc<Envelope>| {
-            let proposal = samples::fallback(&endpoint, envelope);
-            ledger.settle(envelope, &[], proposal).await.unwrap().unwrap().decision.unwrap()
+            let write = samples::fallback(&endpoint, envelope);
+            ledger.write(&write).await.unwrap().into_mailbox().unwrap()
         };
         settle(&samples::envelope(&endpoint)).await;
         assert_eq!(ledger.changes.held(), 0, "nobody has listened");
 
         let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
         let envelope = samples::envelope(&endpoint);
-        ledger.file(&envelope, &[samples::score("a@1", "1")]).await.unwrap();
-        let decision = settle(&envelope).await;
+        let filed = file(&ledger, &envelope, &[samples::score("a@1", "1")]).await.unwrap();
+        let new = settle(&envelope).await;
         settle(&envelope).await;
         let told = lane.next(10, usize::MAX, Duration::ZERO).await;
         assert_eq!(told.len(), 1);
-        assert_eq!(told[0].data, Change::Decided { envelope, decision });
+        assert_eq!(told[0].data, Change::Mailbox { old: filed.into_mailbox(), new });
         drop(told);
         assert_eq!(ledger.changes.held(), 0);
     }
@@ -334,10 +423,9 @@ mod tests {
         let mut decided = 0;
         loop {
             let envelope = samples::envelope(&endpoint);
-            let proposal = samples::fallback(&endpoint, &envelope);
-            match ledger.settle(&envelope, &[], proposal).await {
+            match ledger.write(&samples::fallback(&endpoint, &envelope)).await {
                 Ok(_) => decided += 1,
-                Err(error) => break assert!(matches!(error, Unavailable::Throttled(_))),
+                Err(error) => break assert!(error.is_throttled()),
             }
             assert!(decided < 1_000, "it is never throttled");
         }

@@ -1,14 +1,14 @@
-//! Trouble on demand: every port in memory can be made to fail as its cloud counterpart can.
+//! Faults on demand: every port in memory can be made to fail as its counterpart on AWS can.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::ports::Unavailable;
+use crate::error::Unavailable;
 
-/// What is wrong with a port.
+/// How a port fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     None,
-    /// Every call is refused: too many.
+    /// Every call is rate-limited.
     Throttled,
     /// Every call fails at once.
     Down,
@@ -16,7 +16,7 @@ pub enum Trouble {
     Hanging,
 }
 
-/// A switch that a test or a demonstration may turn at any time.
+/// Sets how a port fails, at any time.
 #[derive(Debug, Default)]
 pub struct Outage(AtomicU8);
 
@@ -25,13 +25,13 @@ impl Outage {
         self.0.store(trouble as u8, Ordering::Relaxed);
     }
 
-    /// Passes, fails or hangs, as the switch stands.
+    /// Returns, fails or never returns, as set.
     pub(crate) async fn check(&self, port: &'static str) -> Result<(), Unavailable> {
         match self.0.load(Ordering::Relaxed) {
             throttled if throttled == Trouble::Throttled as u8 => {
-                Err(Unavailable::Throttled(port.into()))
+                Err(Unavailable::throttled(port, "on purpose"))
             }
-            down if down == Trouble::Down as u8 => Err(Unavailable::Down(port.into())),
+            down if down == Trouble::Down as u8 => Err(Unavailable::down(port, "on purpose")),
             hanging if hanging == Trouble::Hanging as u8 => std::future::pending().await,
             _ => Ok(()),
         }

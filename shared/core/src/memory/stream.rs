@@ -17,20 +17,21 @@ use tokio::{
 use super::{lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
+    error::Unavailable,
     names::Key,
-    ports::{Record, Rejected, Stream, Unavailable},
+    ports::{Record, Rejected, Stream},
 };
 
-/// How long a throttled put rests before it tries again.
+/// How long a throttled put pauses before it tries again.
 const BACKOFF: Duration = Duration::from_millis(10);
 
 /// A sharded stream in memory that pushes each record to every subscription.
 ///
-/// A record is held until the last subscription has let go of it. When more than the limit is held,
+/// A record is held until the last subscription has dropped it. When more than the limit is held,
 /// because a subscription has fallen behind, puts are throttled: nothing is lost silently and
 /// memory stays bounded.
 ///
-/// A record carries bytes, as on a Kinesis stream, or whatever a table tells of its changes.
+/// A record carries bytes, as on a Kinesis stream, or a change of a table.
 #[derive(Debug)]
 pub struct MemoryStream<T = Bytes> {
     pub outage: Outage,
@@ -46,9 +47,9 @@ struct Shard<T> {
     /// Sequence number of the next record. They begin with the time in microseconds, so that no two
     /// runs on one machine give a record the same one.
     next: u64,
-    /// The latest records, for who subscribes at the trim horizon. Kept whole until somebody does.
+    /// The latest records, for subscriptions at the trim horizon. Kept whole until the first one.
     log: VecDeque<Arc<StoredRecord<T>>>,
-    /// The lanes of each subscription; who drops his lane gets no more.
+    /// The lanes of each subscription. A dropped lane gets no more records.
     subscriptions: Vec<Vec<Weak<Lane<T>>>>,
 }
 
@@ -62,7 +63,7 @@ impl<T> Shard<T> {
 #[derive(Debug)]
 struct Lane<T> {
     queue: Mutex<Queue<T>>,
-    /// There is as much in the queue as the subscriber waits for.
+    /// Notified when the queue has as much as the subscriber waits for.
     enough: Notify,
 }
 
@@ -71,8 +72,8 @@ struct Queue<T> {
     records: VecDeque<Arc<StoredRecord<T>>>,
     /// What the records take.
     bytes: usize,
-    /// So many records or so many bytes are waited for: who gathers a large batch is not woken by
-    /// each record of it.
+    /// The subscriber waits for so many records or so many bytes: it is not woken by each record of
+    /// a large batch.
     wanted: (usize, usize),
 }
 
@@ -89,7 +90,7 @@ impl<T> Default for Lane<T> {
     }
 }
 
-/// Any record is waited for.
+/// Wait for any record.
 const ANY: (usize, usize) = (1, usize::MAX);
 
 /// A record as the stream keeps it.
@@ -157,7 +158,7 @@ impl<T> MemoryStream<T> {
         self.name
     }
 
-    /// Bytes of data that are retained or that some subscription has not let go of.
+    /// Bytes of data that are retained or that some subscription has not dropped.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
@@ -243,7 +244,7 @@ impl<T> MemoryStream<T> {
     /// Throttles while too much is held.
     pub(super) fn room(&self) -> Result<(), Unavailable> {
         if self.held() > self.max_held {
-            return Err(Unavailable::Throttled(self.name.into()));
+            return Err(Unavailable::throttled(self.name, "readers are too far behind"));
         }
         Ok(())
     }
@@ -260,7 +261,9 @@ impl Stream for MemoryStream {
                     }
                     return Ok(());
                 }
-                Err(Unavailable::Throttled(_)) if now() + BACKOFF < until => sleep(BACKOFF).await,
+                Err(cause) if cause.is_throttled() && now() + BACKOFF < until => {
+                    sleep(BACKOFF).await;
+                }
                 Err(cause) => {
                     return Err(Rejected { indexes: (0..records.len()).collect(), cause });
                 }
@@ -354,7 +357,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn positions_count_from_what_is_retained() {
-        crate::clock::simulate(now());
+        let _clock = crate::clock::simulate(now());
         let stream = MemoryStream::new("test", 1).retaining(2);
         put(&stream, vec![record("k", "a"), record("k", "b"), record("k", "c")]).await;
         let all = stream.subscribe(Position::TrimHorizon, 1);

@@ -1,39 +1,50 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
 
 use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
-    clock::Timestamp,
-    endpoint::{Configuration, Endpoint},
+    clock::{Timestamp, now},
+    endpoint::{Configuration, Endpoint, Provenance, Publication},
+    error::Unavailable,
     json::Json,
     names::{EndpointName, RequestId},
-    ports::{EndpointTable, OutcomeTable, Unavailable},
+    ports::{EndpointTable, OutcomeTable, PublishError},
 };
+
+/// The names of the dependencies in errors.
+const ENDPOINTS: &str = "endpoints table";
+const OUTCOMES: &str = "outcomes table";
 
 /// Configurations in memory: version *n* is the *n*-th published.
 #[derive(Debug, Default)]
 pub struct MemoryEndpoints {
     pub outage: Outage,
-    versions: Mutex<HashMap<EndpointName, Vec<Arc<Endpoint>>>>,
+    versions: Mutex<BTreeMap<EndpointName, Vec<Version>>>,
 }
+
+type Version = (Arc<Endpoint>, Publication);
 
 impl MemoryEndpoints {
     /// Every endpoint's current version, by name.
     pub fn all(&self) -> Vec<Arc<Endpoint>> {
-        let mut all: Vec<_> =
-            lock(&self.versions).values().filter_map(|versions| versions.last().cloned()).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        let versions = lock(&self.versions);
+        let current = versions.values().filter_map(|versions| versions.last());
+        current.map(|(endpoint, _)| endpoint.clone()).collect()
     }
 }
 
 impl EndpointTable for MemoryEndpoints {
+    async fn list(&self) -> Result<Vec<EndpointName>, Unavailable> {
+        self.outage.check(ENDPOINTS).await?;
+        Ok(lock(&self.versions).keys().cloned().collect())
+    }
+
     async fn current(&self, name: &EndpointName) -> Result<Option<u64>, Unavailable> {
-        self.outage.check("endpoints table").await?;
+        self.outage.check(ENDPOINTS).await?;
         let versions = lock(&self.versions);
-        Ok(versions.get(name).and_then(|all| all.last()).map(|endpoint| endpoint.version))
+        Ok(versions.get(name).and_then(|all| all.last()).map(|(endpoint, _)| endpoint.version))
     }
 
     async fn version(
@@ -41,35 +52,56 @@ impl EndpointTable for MemoryEndpoints {
         name: &EndpointName,
         version: u64,
     ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
-        self.outage.check("endpoints table").await?;
+        self.outage.check(ENDPOINTS).await?;
         let versions = lock(&self.versions);
-        let found = |all: &Vec<Arc<Endpoint>>| all.iter().find(|e| e.version == version).cloned();
-        Ok(versions.get(name).and_then(found))
+        let all = versions.get(name).into_iter().flatten();
+        let mut endpoints = all.map(|(endpoint, _)| endpoint);
+        Ok(endpoints.find(|endpoint| endpoint.version == version).cloned())
+    }
+
+    async fn history(&self, name: &EndpointName) -> Result<Vec<Publication>, Unavailable> {
+        self.outage.check(ENDPOINTS).await?;
+        let versions = lock(&self.versions);
+        let all = versions.get(name).into_iter().flatten();
+        Ok(all.map(|(_, publication)| publication.clone()).collect())
     }
 
     async fn publish(
         &self,
         name: &EndpointName,
         configuration: Configuration,
-    ) -> Result<u64, Unavailable> {
-        self.outage.check("endpoints table").await?;
-        let mut versions = lock(&self.versions);
-        let all = versions.entry(name.clone()).or_default();
-        let version = all.last().map_or(1, |endpoint| endpoint.version + 1);
-        all.push(Arc::new(Endpoint { name: name.clone(), version, configuration }));
+        provenance: Provenance,
+        expected: Option<u64>,
+    ) -> Result<u64, PublishError> {
+        self.outage.check(ENDPOINTS).await?;
+        let versions = &mut *lock(&self.versions);
+        let last = versions.get(name).and_then(|all| all.last());
+        let current = last.map(|(endpoint, _)| endpoint.version);
+        if current != expected {
+            return Err(PublishError::Conflict { expected, current });
+        }
+        let version = current.unwrap_or(0) + 1;
+        let endpoint = Endpoint { name: name.clone(), version, configuration };
+        let publication = Publication {
+            version,
+            provenance: Some(provenance),
+            published: now(),
+            replaced: current,
+        };
+        versions.entry(name.clone()).or_default().push((Arc::new(endpoint), publication));
         Ok(version)
     }
 }
 
-/// The most bytes of outcomes kept in memory; beyond it the table refuses, as a full disk would.
+/// The most bytes of outcomes kept in memory; beyond it puts are throttled.
 const MAX_OUTCOME_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an entry takes beside its JSON, roughly.
 const ENTRY_BYTES: usize = 200;
 
-/// What is kept of a reported outcome.
+/// A reported outcome as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct StoredOutcome {
     pub outcome: Json,
     pub reported: Timestamp,
 }
@@ -78,7 +110,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct MemoryOutcomes {
     pub outage: Outage,
-    /// Tells every outcome that is put.
+    /// Every put.
     pub changes: MemoryStream<Change>,
     outcomes: Mutex<Outcomes>,
 }
@@ -95,12 +127,12 @@ impl Default for MemoryOutcomes {
 
 #[derive(Debug, Default)]
 struct Outcomes {
-    by_request: HashMap<(EndpointName, RequestId), Outcome>,
+    by_request: HashMap<(EndpointName, RequestId), StoredOutcome>,
     bytes: usize,
 }
 
 impl MemoryOutcomes {
-    pub fn get(&self, endpoint: &EndpointName, id: RequestId) -> Option<Outcome> {
+    pub fn get(&self, endpoint: &EndpointName, id: RequestId) -> Option<StoredOutcome> {
         lock(&self.outcomes).by_request.get(&(endpoint.clone(), id)).cloned()
     }
 }
@@ -113,23 +145,20 @@ impl OutcomeTable for MemoryOutcomes {
         outcome: Json,
         reported: Timestamp,
     ) -> Result<(), Unavailable> {
-        self.outage.check("outcomes table").await?;
+        self.outage.check(OUTCOMES).await?;
         self.changes.room()?;
         let Outcomes { by_request, bytes } = &mut *lock(&self.outcomes);
-        let size = |outcome: &Outcome| outcome.outcome.as_str().len() + ENTRY_BYTES;
-        let outcome = Outcome { outcome, reported };
-        let former = by_request.get(&(endpoint.clone(), id)).map_or(0, size);
-        if *bytes - former + size(&outcome) > MAX_OUTCOME_BYTES {
-            return Err(Unavailable::Throttled("outcomes table (full)".into()));
+        let size = |outcome: &StoredOutcome| outcome.outcome.as_str().len() + ENTRY_BYTES;
+        let new = StoredOutcome { outcome, reported };
+        let old = by_request.get(&(endpoint.clone(), id)).cloned();
+        let former = old.as_ref().map_or(0, size);
+        if *bytes - former + size(&new) > MAX_OUTCOME_BYTES {
+            return Err(Unavailable::throttled(OUTCOMES, "full"));
         }
-        *bytes += size(&outcome);
-        let change =
-            || Change::Reported { endpoint: endpoint.clone(), id, outcome: outcome.clone() };
-        // While the table is locked, so that of two puts the later one is told later, too.
-        self.changes.tell(change);
-        if let Some(former) = by_request.insert((endpoint.clone(), id), outcome) {
-            *bytes -= size(&former);
-        }
+        *bytes = *bytes - former + size(&new);
+        by_request.insert((endpoint.clone(), id), new.clone());
+        // While the table is locked, so that changes are in the order of the puts.
+        self.changes.tell(|| Change::Outcome { endpoint: endpoint.clone(), id, old, new });
         Ok(())
     }
 }

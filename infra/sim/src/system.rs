@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    marker::PhantomData,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,11 +17,14 @@ use aws_lambda_events::{
 use rendezvous::Rendezvous;
 use rendezvous_core::{
     ModelId,
-    memory::{Change, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position},
-    ports::Archive,
+    memory::{
+        Change, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream,
+        Position,
+    },
+    ports::{Archive, EndpointTable, Secrets},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
-use rendezvous_ingress::{Bounds, Ingress, Settings};
+use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
 use rendezvous_model::{Model, ModelFunction};
 use tokio::{
     sync::watch,
@@ -29,6 +33,7 @@ use tokio::{
 };
 
 use crate::{
+    Counters,
     faults::{Faults, Faulty},
     mapping::{self, Function, Mapping},
 };
@@ -52,10 +57,8 @@ impl Default for Size {
             mailboxes: 4_096,
             settings: Settings {
                 margin: Duration::from_millis(5),
-                looks: Bounds {
-                    shortest: Duration::from_micros(200),
-                    longest: Duration::from_millis(20),
-                },
+                max_payload_bytes: 256 * 1024,
+                ledger_retention: MemoryLedger::RETENTION,
             },
             // Large batches make few files and cost less a record; they are also what takes memory.
             decoy: Mapping {
@@ -71,47 +74,68 @@ impl Default for Size {
     }
 }
 
-type LocalIngress = Ingress<MemoryEndpoints, MemoryStream, MemoryLedger, MemoryOutcomes>;
+/// The ports that ingress has here.
+struct Local<E, K>(PhantomData<(E, K)>);
 
-/// A running system.
-pub struct System<A> {
-    pub endpoints: Arc<MemoryEndpoints>,
+impl<E: EndpointTable, K: Secrets> Ports for Local<E, K> {
+    type Endpoints = E;
+    type Input = MemoryStream;
+    type Ledger = MemoryLedger;
+    type Outcomes = MemoryOutcomes;
+    type Secrets = K;
+    type Telemetry = Counters;
+}
+
+/// A running system: streams, ledger and outcomes in memory; the archive `A`, the endpoints `E` and the
+/// secret `K` where the caller wants them.
+pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecrets> {
+    pub endpoints: Arc<E>,
     pub input: Arc<MemoryStream>,
     pub scores: Arc<MemoryStream>,
     pub ledger: Arc<MemoryLedger>,
     pub outcomes: Arc<MemoryOutcomes>,
     pub archive: Arc<A>,
-    ingress: LocalIngress,
+    pub counters: Arc<Counters>,
+    ingress: HttpV1<Local<E, K>>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
 
 impl<A: Archive> System<A> {
-    /// Starts a system without models.
+    /// Starts a system without models whose endpoints are in memory.
     pub fn start(archive: Arc<A>, size: &Size) -> Self {
-        let endpoints = Arc::new(MemoryEndpoints::default());
+        Self::start_on(archive, Arc::default(), Arc::new(MemorySecrets::random()), size)
+    }
+}
+
+impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
+    /// Starts a system without models on these ports.
+    pub fn start_on(archive: Arc<A>, endpoints: Arc<E>, secrets: Arc<K>, size: &Size) -> Self {
+        let counters = Arc::new(Counters::default());
         let input = Arc::new(MemoryStream::new("input", size.shards));
         let scores = Arc::new(MemoryStream::new("scores", size.shards));
         let ledger = Arc::new(MemoryLedger::with_capacity(size.mailboxes));
         let outcomes = Arc::new(MemoryOutcomes::default());
-        let ingress = Ingress::new(
-            endpoints.clone(),
-            input.clone(),
-            ledger.clone(),
-            outcomes.clone(),
-            size.settings,
-        );
+        let dependencies: Dependencies<Local<E, K>> = Dependencies {
+            endpoints: endpoints.clone(),
+            input: input.clone(),
+            ledger: ledger.clone(),
+            outcomes: outcomes.clone(),
+            secrets,
+            telemetry: counters.clone(),
+        };
+        let ingress = HttpV1::new(Ingress::new(dependencies, size.settings).into());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
 
-        let rendezvous = Rendezvous::new(endpoints.clone(), ledger.clone());
+        let rendezvous = Rendezvous::new(endpoints.clone(), ledger.clone(), counters.clone());
         let rendezvous = Arc::new(RendezvousFunction(rendezvous));
         let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
         for lane in mapping::lanes(&scores, &mapping, &rendezvous, &archive, &stopped) {
             tasks.spawn(lane);
         }
-        let decoy = Arc::new(Decoy::new(archive.clone(), endpoints.clone()));
+        let decoy = Arc::new(Decoy::new(archive.clone(), endpoints.clone(), counters.clone()));
         for (stream, source) in [(&input, Stream::Input), (&scores, Stream::Scores)] {
             let function = Arc::new(DecoyOfStream { decoy: decoy.clone(), source });
             for lane in mapping::lanes(stream, &size.decoy, &function, &archive, &stopped) {
@@ -134,6 +158,7 @@ impl<A: Archive> System<A> {
             ledger,
             outcomes,
             archive,
+            counters,
             ingress,
             models: Mutex::default(),
             tasks: Mutex::new(tasks),
@@ -153,7 +178,7 @@ impl<A: Archive> System<A> {
         let model = Arc::new(Faulty { model, faults: faults.clone() });
         let function = Arc::new(ModelHandler {
             name: id.to_string(),
-            function: ModelFunction::new(model, self.scores.clone()),
+            function: ModelFunction::new(model, self.scores.clone(), self.counters.clone()),
             faults: faults.clone(),
         });
         let stop = self.stop.subscribe();
@@ -178,7 +203,7 @@ impl<A: Archive> System<A> {
 
     /// Answers one HTTP request, as API Gateway would hand it over.
     pub async fn call(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        self.ingress.handle(event).await.0
+        self.ingress.handle(event).await
     }
 
     /// Waits until every record and every change has been dealt with, at most `patience`; says
@@ -214,13 +239,13 @@ impl<A: Archive> System<A> {
     }
 }
 
-struct ModelHandler<M, S> {
+struct ModelHandler<M> {
     name: String,
-    function: ModelFunction<M, S>,
+    function: ModelFunction<M, MemoryStream, Counters>,
     faults: Arc<Faults>,
 }
 
-impl<M: Model> Function for ModelHandler<M, MemoryStream> {
+impl<M: Model> Function for ModelHandler<M> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -229,49 +254,49 @@ impl<M: Model> Function for ModelHandler<M, MemoryStream> {
         if self.faults.is_killed() {
             return Err("killed".to_owned());
         }
-        Ok(self.function.handle(event).await.0)
+        Ok(self.function.handle(event).await)
     }
 }
 
-struct RendezvousFunction(Rendezvous<MemoryEndpoints, MemoryLedger>);
+struct RendezvousFunction<E>(Rendezvous<E, MemoryLedger, Counters>);
 
-impl Function for RendezvousFunction {
+impl<E: EndpointTable> Function for RendezvousFunction<E> {
     fn name(&self) -> &'static str {
         "rendezvous"
     }
 
     async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.0.handle(event).await.0)
+        Ok(self.0.handle(event).await)
     }
 }
 
 /// The decoy as the function of one of its mappings.
-struct DecoyOfStream<A> {
-    decoy: Arc<Decoy<A, MemoryEndpoints>>,
+struct DecoyOfStream<A, E> {
+    decoy: Arc<Decoy<A, E, Counters>>,
     source: Stream,
 }
 
-impl<A: Archive> Function for DecoyOfStream<A> {
+impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
     fn name(&self) -> &'static str {
         "decoy"
     }
 
     async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.decoy.handle_stream(self.source, event).await.0)
+        Ok(self.decoy.handle_stream(self.source, event).await)
     }
 }
 
-struct DecoyOfTable<A> {
-    decoy: Arc<Decoy<A, MemoryEndpoints>>,
+struct DecoyOfTable<A, E> {
+    decoy: Arc<Decoy<A, E, Counters>>,
     source: Table,
 }
 
-impl<A: Archive> Function<Change> for DecoyOfTable<A> {
+impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
     fn name(&self) -> &'static str {
         "decoy"
     }
 
     async fn invoke(&self, event: dynamodb::Event) -> Result<DynamoDbEventResponse, String> {
-        Ok(self.decoy.handle_changes(self.source, event).await.0)
+        Ok(self.decoy.handle_changes(self.source, event).await)
     }
 }

@@ -14,10 +14,7 @@ use rendezvous_aws::items::{
     ledger,
     outcome::{self, Reported},
 };
-use rendezvous_core::{
-    Mailbox,
-    memory::{Change, StoredRecord},
-};
+use rendezvous_core::memory::{Change, StoredOutcome, StoredRecord};
 use serde::Serialize;
 use serde_dynamo::Item;
 
@@ -102,15 +99,17 @@ impl Carried for Change {
             let mut record = EventRecord::default();
             "local".clone_into(&mut record.aws_region);
             record.event_id = [&source.shard, ":", &sequence].concat();
-            // Which of the two it is depends on what was there before; nobody here asks.
-            "MODIFY".clone_into(&mut record.event_name);
             record.event_source = Some("aws:dynamodb".to_owned());
             record.event_source_arn = Some(arn.clone());
             record.event_version = Some("1.1".to_owned());
             record.change.approximate_creation_date_time = arrived(stored);
-            (record.change.keys, record.change.new_image) = images(&stored.data);
+            let (keys, old, new) = images(&stored.data);
+            let name = if old.is_some() { "MODIFY" } else { "INSERT" };
+            name.clone_into(&mut record.event_name);
+            (record.change.keys, record.change.new_image) = (keys, new);
+            record.change.old_image = old.unwrap_or_default();
             record.change.sequence_number = Some(sequence);
-            record.change.stream_view_type = Some(StreamViewType::NewImage);
+            record.change.stream_view_type = Some(StreamViewType::NewAndOldImages);
             event.records.push(record);
         }
         event
@@ -121,22 +120,23 @@ impl Carried for Change {
     }
 }
 
-/// The keys of a changed item, and what of it a function may need.
-fn images(change: &Change) -> (Item, Item) {
+/// The keys of a changed item, its old image if there was one, and its new image.
+fn images(change: &Change) -> (Item, Option<Item>, Item) {
     match change {
-        Change::Decided { envelope, decision } => {
-            let mut mailbox = Mailbox::empty(envelope.clone());
-            mailbox.decision = Some(decision.clone());
-            (ledger::key(envelope.id), ledger::item(&mailbox))
+        Change::Mailbox { old, new } => {
+            let old = old.as_ref().map(ledger::item);
+            (ledger::key(new.envelope.id), old, ledger::item(new))
         }
-        Change::Reported { endpoint, id, outcome } => {
-            let reported = Reported {
-                request: *id,
-                endpoint: endpoint.clone(),
-                outcome: outcome.outcome.clone(),
-                reported: outcome.reported,
+        Change::Outcome { endpoint, id, old, new } => {
+            let item = |StoredOutcome { outcome, reported }: &StoredOutcome| {
+                outcome::item(&Reported {
+                    request: *id,
+                    endpoint: endpoint.clone(),
+                    outcome: outcome.clone(),
+                    reported: *reported,
+                })
             };
-            (outcome::key(*id, endpoint), outcome::item(&reported))
+            (outcome::key(*id, endpoint), old.as_ref().map(item), item(new))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Trouble with a model, on demand: to kill it, slow it down, or let it hang now and then.
+//! Faults of a model on demand: kill it, slow it down, or let some calls hang.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use rendezvous_core::{Failure, Json};
 use rendezvous_model::{Model, Profile};
 use tokio::time::sleep;
 
-/// What is wrong with a model now. May be changed at any time.
+/// The faults of a model. May be changed at any time.
 #[derive(Debug, Default)]
 pub struct Faults {
     killed: AtomicBool,

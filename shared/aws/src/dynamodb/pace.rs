@@ -1,54 +1,52 @@
-//! How often to look into a mailbox that somebody else fills: seldom enough to be cheap, often
-//! enough to be quick, by what the endpoint has lately taken.
+//! How often to poll a mailbox, from how long the endpoint's requests have lately taken.
 //!
 //! The usual time to a decision and its spread are tracked as TCP tracks round trips (RFC 6298:
-//! a smoothed mean with gain 1/8, a smoothed mean deviation with gain 1/4). The first look is when
-//! answers usually begin to come; then every half spread, ever less often once the usual time is
+//! a smoothed mean with gain 1/8, a smoothed mean deviation with gain 1/4). The first poll is when
+//! answers usually begin to come; then every half spread, and less often once the usual time is
 //! over.
 
 use std::time::Duration;
 
-/// The bounds of the interval between two looks.
+/// The bounds of the interval between two polls.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    pub shortest: Duration,
-    pub longest: Duration,
+pub(super) struct Bounds {
+    pub(super) shortest: Duration,
+    pub(super) longest: Duration,
 }
 
 /// What one endpoint has lately taken to be decided by a score.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Pace {
+pub(super) struct Pace {
     /// Usual time and spread; nothing before the first observation.
     usual: Option<(Duration, Duration)>,
 }
 
 impl Pace {
-    /// Learns from a request that a score has settled after `taken`. (One settled by the clock says
-    /// nothing about when scores come.)
-    pub(crate) fn observe(&mut self, taken: Duration) {
+    /// Learns from a request that a score settled after `taken`.
+    pub(super) fn observe(&mut self, taken: Duration) {
         self.usual = Some(match self.usual {
             None => (taken, taken / 2),
             Some((mean, spread)) => {
                 let off = mean.abs_diff(taken);
-                // Answers that come early pull harder than late ones: a champion that is back
-                // must not be waited for at the pace of its stand-in.
+                // Early answers weigh more than late ones, so that a champion that is back is soon
+                // polled at its own pace again.
                 let mean = if taken < mean { taken + off / 2 } else { mean + off / 8 };
                 (mean, spread * 3 / 4 + off / 4)
             }
         });
     }
 
-    /// How long to wait before the next look, `elapsed` after the request was received and after
-    /// `looks` looks that found nothing.
-    pub(crate) fn next(&self, elapsed: Duration, looks: u32, bounds: Bounds) -> Duration {
+    /// How long to wait before the next poll, `elapsed` after the request was received and after
+    /// `polls` polls that found nothing.
+    pub(super) fn next(&self, elapsed: Duration, polls: u32, bounds: Bounds) -> Duration {
         let clamp = |interval: Duration| interval.clamp(bounds.shortest, bounds.longest);
         let Some((mean, spread)) = self.usual else {
-            // Nothing is known yet: begin small, and let the interval grow with the wait.
+            // Nothing is known yet: the interval grows with the time waited.
             return clamp(elapsed / 4);
         };
         let early = mean.saturating_sub(spread).saturating_sub(elapsed);
-        if looks == 0 && !early.is_zero() {
-            // Not clamped from above: nothing is expected earlier.
+        if polls == 0 && !early.is_zero() {
+            // Not bounded from above: no answer is expected earlier.
             return early.max(bounds.shortest);
         }
         let overdue = elapsed.saturating_sub(mean + spread * 4);
@@ -67,15 +65,15 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Looks at a request that is settled after `taken`: how many looks, and how late the last.
+    /// Polls for a request that is settled after `taken`: how many polls, and how late the last.
     fn watch(pace: &mut Pace, taken: Duration) -> (u32, Duration) {
-        let (mut elapsed, mut looks) = (Duration::ZERO, 0);
+        let (mut elapsed, mut polls) = (Duration::ZERO, 0);
         while elapsed < taken {
-            elapsed += pace.next(elapsed, looks, BOUNDS);
-            looks += 1;
+            elapsed += pace.next(elapsed, polls, BOUNDS);
+            polls += 1;
         }
         pace.observe(taken);
-        (looks, elapsed.abs_diff(taken))
+        (polls, elapsed.abs_diff(taken))
     }
 
     fn watch_often(pace: &mut Pace, taken: Duration, times: u32) {
@@ -85,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn steady_answers_are_met_with_few_looks_and_little_delay() {
+    fn steady_answers_need_few_polls_and_little_delay() {
         let mut pace = Pace::default();
         for taken in [1, 8, 40, 120, 600] {
             watch_often(&mut pace, ms(taken), 100);
-            let (looks, delay) = watch(&mut pace, ms(taken));
-            assert!(looks <= 3, "{taken} ms: {looks} looks");
+            let (polls, delay) = watch(&mut pace, ms(taken));
+            assert!(polls <= 3, "{taken} ms: {polls} polls");
             assert!(delay <= ms(2), "{taken} ms: {delay:?} late");
         }
     }
@@ -105,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_looked_into_ever_less_often() {
+    fn a_silent_request_is_polled_less_and_less_often() {
         let mut pace = Pace::default();
         watch_often(&mut pace, ms(5), 100);
-        let (looks, _) = watch(&mut pace, ms(800));
-        assert!(looks < 60, "{looks} looks");
-        let (looks, _) = watch(&mut Pace::default(), ms(800));
-        assert!(looks < 45, "{looks} looks");
+        let (polls, _) = watch(&mut pace, ms(800));
+        assert!(polls < 60, "{polls} polls");
+        let (polls, _) = watch(&mut Pace::default(), ms(800));
+        assert!(polls < 45, "{polls} polls");
     }
 }

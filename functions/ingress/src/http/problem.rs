@@ -1,0 +1,141 @@
+use std::fmt;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use http::{Method, StatusCode};
+use rendezvous_core::{RequestId, Unavailable};
+use serde::{Serialize, Serializer};
+
+use super::{body::Choice, set_header, typed_response};
+use crate::Refusal;
+
+/// An error as `application/problem+json` (RFC 9457).
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    #[serde(rename = "type", serialize_with = "problem_type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<RequestId>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    failures: Box<[Choice]>,
+    #[serde(skip)]
+    header: Option<Header>,
+}
+
+/// The header that goes with a problem.
+#[derive(Debug)]
+enum Header {
+    Allow(&'static str),
+    RetryAfterASecond,
+}
+
+fn problem_type<S: Serializer>(kind: &&str, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("urn:rendezvous:problem:{kind}"))
+}
+
+impl Problem {
+    pub(super) fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: String,
+    ) -> Self {
+        let status = status.as_u16();
+        Self { kind, title, status, detail, request: None, failures: Box::default(), header: None }
+    }
+
+    pub(super) fn malformed(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request is malformed", detail)
+    }
+
+    pub(super) fn not_found(detail: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    pub(super) fn header(name: &str, rule: &dyn fmt::Display) -> Self {
+        Self::malformed(format!("The header {name} {rule}."))
+    }
+
+    pub(super) fn not_json(detail: String) -> Self {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "not-json", "The body is not declared as JSON", detail)
+    }
+
+    pub(super) fn too_large(bytes: usize, max_bytes: usize) -> Self {
+        let detail = format!("It has {bytes} bytes; at most {max_bytes} are taken.");
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "too-large", "The body is too large", detail)
+    }
+
+    pub(super) fn method(method: &Method, expected: &Method, allowed: &'static str) -> Self {
+        let problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "The method is not allowed here",
+            format!("Use {expected}, not {method}."),
+        );
+        Self { header: Some(Header::Allow(allowed)), ..problem }
+    }
+
+    /// A dependency that is rate-limited or unavailable; the client may try again.
+    fn unavailable(cause: &Unavailable) -> Self {
+        let (status, kind, title) = if cause.is_throttled() {
+            (StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many requests")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable")
+        };
+        let detail = format!("The {}. Try again in a second.", cause.summary());
+        tracing::warn!(%cause, "a dependency is unavailable");
+        Self { header: Some(Header::RetryAfterASecond), ..Self::new(status, kind, title, detail) }
+    }
+
+    /// Names the request that it is about, unless that is known already.
+    pub(super) fn about(self, request: RequestId) -> Self {
+        Self { request: self.request.or(Some(request)), ..self }
+    }
+
+    /// Says why each choice gave no answer.
+    pub(super) fn because(self, failures: Box<[Choice]>) -> Self {
+        Self { failures, ..self }
+    }
+
+    /// The response; the refusal is also logged.
+    pub(super) fn into_response(self) -> ApiGatewayV2httpResponse {
+        let Self { request, status, kind, detail, .. } = &self;
+        let request = request.map(|id| id.to_string()).unwrap_or_default();
+        tracing::info!(request, status, kind, detail, "a call is refused");
+        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = typed_response(status, &self, "application/problem+json");
+        match self.header {
+            Some(Header::Allow(methods)) => set_header(&mut response.headers, "allow", methods),
+            Some(Header::RetryAfterASecond) => {
+                set_header(&mut response.headers, "retry-after", "1");
+            }
+            None => {}
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(detail) => Self::malformed(detail),
+            Refusal::UnknownEndpoint(name) => {
+                Self::not_found(format!("There is no endpoint {name}."))
+            }
+            Refusal::UnknownRequest(name, id) => Self::not_found(format!(
+                "{name} knows no request {id}. It may be too old, or not scored by any model yet."
+            )),
+            Refusal::KeyReused => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency-key-reused",
+                "The idempotency key was used before",
+                "It came with another payload then; a key belongs to one payload.".to_owned(),
+            ),
+            Refusal::Unavailable(cause) => Self::unavailable(&cause),
+        }
+    }
+}

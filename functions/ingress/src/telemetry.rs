@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+use rendezvous_core::{EndpointName, Kind, Reason, limits::LATE_AFTER};
+
+/// The report of one call.
+#[derive(Clone, Debug)]
+pub struct IngressReport {
+    /// The HTTP status, or the one that corresponds to the answer in another protocol.
+    pub status: u16,
+    /// Set when the call was answered with a decision, including that there is no answer.
+    pub answered: Option<Answered>,
+}
+
+/// One request's answer as its client received it.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub endpoint: EndpointName,
+    pub kind: Kind,
+    pub reason: Reason,
+    pub settled: bool,
+    /// The client sent the same idempotency key before and gets the answer of the first call.
+    pub repeat: bool,
+    /// From the receipt of this call to its answer.
+    pub took: Duration,
+    /// From the receipt to the deadline, and the part of that at whose end it is settled.
+    pub allowed: Duration,
+    pub margin: Duration,
+}
+
+impl Answered {
+    /// The share of its time that it took; 1 is the last read before the deadline.
+    pub fn share(&self) -> f64 {
+        let usable = self.allowed.saturating_sub(self.margin).max(Duration::from_millis(1));
+        self.took.div_duration_f64(usable)
+    }
+
+    /// Whether it left more than 5 ms after its deadline.
+    pub fn late(&self) -> bool {
+        self.took > self.allowed + LATE_AFTER
+    }
+}

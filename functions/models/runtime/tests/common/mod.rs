@@ -1,0 +1,97 @@
+//! A batch for a model, and what it has sent.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
+use rendezvous_core::{
+    Json, RequestMessage, ScoreMessage,
+    conformance::samples,
+    memory::{MemoryStream, Position, Subscription},
+    ports::Telemetry,
+};
+use rendezvous_model::{Model, ModelFunction, ModelReport, Profile};
+
+pub(crate) fn profile(timeout: Duration) -> Profile {
+    Profile {
+        id: "m@1".parse().unwrap(),
+        endpoints: HashSet::from([samples::endpoint().name]),
+        timeout,
+        scores_expired: false,
+    }
+}
+
+/// A batch of requests with these payloads; sequence numbers are their positions.
+pub(crate) fn event(payloads: &[&str]) -> KinesisEvent {
+    let endpoint = samples::endpoint();
+    let mut event = KinesisEvent::default();
+    for (i, payload) in payloads.iter().enumerate() {
+        let payload = Json::parse(payload).unwrap();
+        let data = RequestMessage::write(&samples::envelope(&endpoint), &payload).unwrap();
+        let mut record = KinesisEventRecord::default();
+        record.kinesis.data.0 = data.to_vec();
+        record.kinesis.sequence_number = i.to_string();
+        event.records.push(record);
+    }
+    event
+}
+
+/// Keeps every report.
+#[derive(Debug, Default)]
+pub(crate) struct Reports(Mutex<Vec<ModelReport>>);
+
+impl Telemetry<ModelReport> for Reports {
+    fn record(&self, report: &ModelReport) {
+        self.0.lock().unwrap().push(report.clone());
+    }
+}
+
+/// A model's function, its stream and its reports.
+pub(crate) struct Bench<M> {
+    pub(crate) function: ModelFunction<M, MemoryStream, Reports>,
+    pub(crate) scores: Arc<MemoryStream>,
+    lane: Subscription,
+    reports: Arc<Reports>,
+}
+
+impl<M: Model> Bench<M> {
+    pub(crate) fn new(model: M) -> Self {
+        let scores = Arc::new(MemoryStream::new("scores", 1));
+        let lane = scores.subscribe(Position::Latest, 1).remove(0);
+        let reports = Arc::new(Reports::default());
+        let function = ModelFunction::new(Arc::new(model), scores.clone(), reports.clone());
+        Self { function, scores, lane, reports }
+    }
+
+    /// Scores a batch; returns the first record that is to be handed over again.
+    pub(crate) async fn handle(&self, payloads: &[&str]) -> Option<String> {
+        let mut response = self.function.handle(event(payloads)).await;
+        response.batch_item_failures.pop().and_then(|failure| failure.item_identifier)
+    }
+
+    /// The scores and the messages of the failures on the stream, sorted. There must be some.
+    pub(crate) async fn sent(&self) -> Vec<String> {
+        let records = self.lane.next(100, usize::MAX, Duration::ZERO).await;
+        let mut sent: Vec<String> = records
+            .iter()
+            .map(|record| match ScoreMessage::parse(&record.data).unwrap().score.result {
+                Ok(score) => score.as_str().to_owned(),
+                Err(failure) => failure.message,
+            })
+            .collect();
+        sent.sort();
+        sent
+    }
+
+    /// The only report.
+    pub(crate) fn report(&self) -> ModelReport {
+        let reports = self.reports.0.lock().unwrap();
+        assert_eq!(reports.len(), 1, "one report for each batch");
+        reports[0].clone()
+    }
+}

@@ -1,0 +1,143 @@
+//! Telemetry in one process: what every function has reported, added up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rendezvous::RendezvousReport;
+use rendezvous_core::{ModelId, ports::Telemetry};
+use rendezvous_decoy::DecoyReport;
+use rendezvous_ingress::IngressReport;
+use rendezvous_model::ModelReport;
+
+/// The sums of all reports.
+#[derive(Debug, Default)]
+pub struct Counters(Mutex<Totals>);
+
+/// What was counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub ingress: IngressTotals,
+    pub rendezvous: RendezvousTotals,
+    pub models: BTreeMap<ModelId, ModelTotals>,
+    pub decoy: DecoyTotals,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct IngressTotals {
+    /// Calls answered with a decision, by kind.
+    pub answers: BTreeMap<&'static str, u64>,
+    /// Of those, answers that left more than 5 ms after their deadline.
+    pub late: u64,
+    /// Of those, answers whose commit was not confirmed.
+    pub unsettled: u64,
+    /// Answers to repeats of an idempotency key.
+    pub repeats: u64,
+    /// Calls refused with a status of 400 to 499.
+    pub refused: u64,
+    /// Calls that ended with a status of 500 or more.
+    pub unanswered: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RendezvousTotals {
+    pub scores: u64,
+    pub unreadable: u64,
+    pub expired: u64,
+    pub settled: u64,
+    /// Scores that were handed over again.
+    pub again: u64,
+    pub longest_lag: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ModelTotals {
+    pub scored: u64,
+    /// Failures of every kind but `expired`.
+    pub failed: u64,
+    pub expired: u64,
+    pub unsent: u64,
+    pub longest_lag: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DecoyTotals {
+    pub rows: u64,
+    pub quarantined: u64,
+    pub files: u64,
+    pub bytes: u64,
+    pub longest_lag: Duration,
+}
+
+impl Counters {
+    /// The totals so far.
+    pub fn totals(&self) -> Totals {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn add(&self, count: impl FnOnce(&mut Totals)) {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+pub(crate) fn u64_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+impl Telemetry<IngressReport> for Counters {
+    fn record(&self, report: &IngressReport) {
+        self.add(|Totals { ingress, .. }| {
+            match &report.answered {
+                Some(answered) if answered.repeat => ingress.repeats += 1,
+                Some(answered) => {
+                    *ingress.answers.entry(answered.kind.as_str()).or_default() += 1;
+                    ingress.late += u64::from(answered.late());
+                    ingress.unsettled += u64::from(!answered.settled);
+                }
+                None => {}
+            }
+            ingress.refused += u64::from((400..500).contains(&report.status));
+            ingress.unanswered += u64::from(report.status >= 500);
+        });
+    }
+}
+
+impl Telemetry<RendezvousReport> for Counters {
+    fn record(&self, report: &RendezvousReport) {
+        self.add(|Totals { rendezvous, .. }| {
+            rendezvous.scores += u64_of(report.scores);
+            rendezvous.unreadable += u64_of(report.unreadable);
+            rendezvous.expired += u64_of(report.expired);
+            rendezvous.settled += u64_of(report.settled);
+            rendezvous.again += u64_of(report.again);
+            rendezvous.longest_lag = rendezvous.longest_lag.max(report.lag);
+        });
+    }
+}
+
+impl Telemetry<DecoyReport> for Counters {
+    fn record(&self, report: &DecoyReport) {
+        self.add(|Totals { decoy, .. }| {
+            decoy.rows += u64_of(report.rows);
+            decoy.quarantined += u64_of(report.quarantined);
+            decoy.files += u64_of(report.files);
+            decoy.bytes += u64_of(report.bytes);
+            decoy.longest_lag = decoy.longest_lag.max(report.lag);
+        });
+    }
+}
+
+impl Telemetry<ModelReport> for Counters {
+    fn record(&self, report: &ModelReport) {
+        self.add(|Totals { models, .. }| {
+            let model = models.entry(report.model.clone()).or_default();
+            model.scored += u64_of(report.scored);
+            model.failed += u64_of(report.failed + report.timed_out + report.invalid);
+            model.expired += u64_of(report.expired);
+            model.unsent += u64_of(report.unsent);
+            model.longest_lag = model.longest_lag.max(report.lag);
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! The bounds of everything that comes from outside. Error messages name them from here.
+
+use std::time::Duration;
+
+/// The longest deadline of a schedule and of a request that its client waits for. API Gateway ends
+/// an integration after 30 s; the reply must fit in, too.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(29);
+
+/// The longest deadline of a request with `Prefer: respond-async`.
+pub const MAX_ASYNC_DEADLINE: Duration = Duration::from_mins(15);
+
+/// An answer that leaves more than this after its deadline is late.
+pub const LATE_AFTER: Duration = Duration::from_millis(5);
+
+/// The largest payload, in bytes. With its envelope it stays below the 1 MiB of a Kinesis record.
+pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;
+
+/// The largest score, in bytes; a larger one is a failure of kind `invalid`.
+pub const MAX_SCORE_BYTES: usize = 16 * 1024;
+
+/// The largest outcome, in bytes.
+pub const MAX_OUTCOME_BYTES: usize = MAX_SCORE_BYTES;
+
+/// The longest failure message, in characters; the rest is cut.
+pub const MAX_FAILURE_CHARS: usize = 500;
+
+/// The deepest nesting of arrays and objects in JSON from outside. Every common parser reads this
+/// deep; many stop at 100 (`PyYAML`, Jackson's default is 1000, `serde_json` 128).
+pub const MAX_DEPTH: usize = 64;
+
+/// The most choices of one schedule. With the observers' their scores fit one ledger item.
+pub const MAX_CHOICES: usize = 8;
+
+/// The most observers of one endpoint. Their scores and those of the choices fit one ledger item of
+/// 400 KB, at 16 KiB each.
+pub const MAX_OBSERVERS: usize = 12;
+
+/// The longest [`crate::Key`], in characters. (Kinesis: "a partition key ... maximum length limit
+/// of 256 characters".)
+pub const MAX_KEY_CHARS: usize = 256;
+
+/// The longest `Idempotency-Key`, in bytes.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// The longest author and message of a published configuration, in characters.
+pub const MAX_AUTHOR_CHARS: usize = 200;
+pub const MAX_MESSAGE_CHARS: usize = 2_000;

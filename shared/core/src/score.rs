@@ -1,0 +1,71 @@
+//! One model's answer to one request, or its failure.
+
+use std::fmt::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    json::Json,
+    limits::{MAX_FAILURE_CHARS, MAX_SCORE_BYTES},
+    names::ModelId,
+};
+
+/// One model's answer to one request, or its failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score {
+    pub model: ModelId,
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    pub result: Result<Json, Failure>,
+}
+
+/// Why a model gave no score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// For whoever runs the model. Never a part of the payload.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure whose message is cut to [`MAX_FAILURE_CHARS`].
+    pub fn new(kind: FailureKind, message: impl fmt::Display) -> Self {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{message}");
+        if let Some((end, _)) = text.char_indices().nth(MAX_FAILURE_CHARS) {
+            text.truncate(end);
+        }
+        Self { kind, message: text }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The model said so, or crashed.
+    Failed,
+    /// The model took longer than its card allows.
+    TimedOut,
+    /// The request's deadline had passed before the model began.
+    Expired,
+    /// The payload does not fit the model, or its score does not fit the contract.
+    Invalid,
+}
+
+/// A model's output as its result: too large a score is a failure, and so is `null`, which in a
+/// message reads as no score at all.
+pub fn checked_score(score: Json) -> Result<Json, Failure> {
+    if score.as_str() == "null" {
+        return Err(Failure::new(FailureKind::Invalid, "null is no score"));
+    }
+    let bytes = score.as_str().len();
+    if bytes > MAX_SCORE_BYTES {
+        return Err(Failure::new(
+            FailureKind::Invalid,
+            format_args!("a score of {bytes} bytes; at most {MAX_SCORE_BYTES} are allowed"),
+        ));
+    }
+    Ok(score)
+}
