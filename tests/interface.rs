@@ -62,7 +62,7 @@ async fn a_body_that_is_not_json_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn deep_nesting_is_refused() {
     let world = world().await;
-    for levels in [65, 1_000, 400_000] {
+    for levels in [65, 1_000, 100_000] {
         let body = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         refused(&world, &world.ask(&body).await, 400, "deeper than 64 levels").await;
     }
@@ -74,10 +74,10 @@ async fn deep_nesting_is_refused() {
 async fn a_large_body_is_refused_by_its_size() {
     let world = world().await;
     let body = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
-    refused(&world, &world.ask(&body(1_000_001)).await, 413, "1000001 bytes; at most 1000000")
+    refused(&world, &world.ask(&body(262_145)).await, 413, "262145 bytes; at most 262144")
         .await;
-    refused(&world, &world.ask(&body(10_000_000)).await, 413, "at most 1000000").await;
-    assert_eq!(world.ask(&body(1_000_000)).await.status, 200);
+    refused(&world, &world.ask(&body(10_000_000)).await, 413, "at most 262144").await;
+    assert_eq!(world.ask(&body(262_144)).await.status, 200);
 }
 
 fn binary(body: &[u8]) -> ApiGatewayV2httpRequest {

@@ -78,7 +78,7 @@ impl Bed {
         mapping: &Mapping,
         script: impl Fn(&[String]) -> Result<Vec<Option<String>>, String> + Send + Sync + 'static,
     ) -> Self {
-        let _clock = clock::simulate(now());
+        clock::simulate(now());
         let stream = Arc::new(stream);
         let spy = Arc::new(Spy {
             script: Box::new(script),

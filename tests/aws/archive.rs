@@ -7,7 +7,7 @@ use parquet::{
     record::{Row, RowAccessor},
 };
 use rendezvous_aws::S3Archive;
-use rendezvous_core::contract;
+use rendezvous_core::conformance;
 
 use crate::{Asked, REQUESTS, System, eventually};
 

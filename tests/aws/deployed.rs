@@ -296,8 +296,8 @@ async fn no_model_is_invoked_for_the_request_of_another_endpoint(
     println!("a request of another endpoint");
     let archived = || system.stack.archived("requests/").len();
     let (before, files) = (invocations(system).await, archived());
-    let endpoint = contract::samples::endpoint();
-    let envelope = contract::samples::envelope(&endpoint);
+    let endpoint = conformance::samples::endpoint();
+    let envelope = conformance::samples::envelope(&endpoint);
     let payload = Json::parse(&system.flights[211]).unwrap();
     let data = RequestMessage::write(&envelope, &payload).unwrap();
     let put = system.stack.kinesis().put_record().stream_name(system.stack.output("InputStream"));

@@ -151,8 +151,7 @@ impl World {
 
 impl<A: Archive> World<A> {
     pub async fn on(archive: A, configuration: &str, size: Size) -> Self {
-        // Each test has a thread of its own, which keeps this clock until it ends.
-        std::mem::forget(clock::simulate(Timestamp::from_micros(1_763_794_344_123_456)));
+        clock::simulate(Timestamp::from_micros(1_763_794_344_123_456));
         let system = Arc::new(System::start(Arc::new(archive), &size));
         let world = Self { system, calls: AtomicU64::new(0) };
         world.publish(configuration).await;

@@ -43,7 +43,7 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         return Err(format!("{}: there is something in it", archive.root().display()).into());
     }
     let first = flights.first().map_or_else(now, Flight::departure);
-    let _clock = clock::simulate(midnight(first));
+    clock::simulate(midnight(first));
     let size = Size {
         // An hour has few requests: one shard, and windows so long that each hour is one file.
         shards: 1,

@@ -190,7 +190,7 @@ mod tests {
         until: Duration,
         answer: impl Fn(usize) -> Result<(), Refused>,
     ) -> (Result<(), Rejected>, Vec<Vec<usize>>) {
-        let _clock = rendezvous_core::clock::simulate(now());
+        rendezvous_core::clock::simulate(now());
         let record = |i: usize| Record {
             key: "k".parse().unwrap(),
             data: i.to_string().into_bytes().into(),

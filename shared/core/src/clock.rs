@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     fmt,
-    marker::PhantomData,
     ops::{Add, Sub},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -89,22 +88,10 @@ pub fn now() -> Timestamp {
     }
 }
 
-/// Until the returned guard is dropped, [`now`] follows tokio's clock on this thread, so that time
-/// can be paused and skipped. For simulations and tests only.
-#[must_use]
-pub fn simulate(start: Timestamp) -> SimulatedClock {
+/// From here on [`now`] follows tokio's clock on this thread and begins at `start`, so that time can
+/// be paused and skipped. For simulations and tests only; a test has a thread of its own.
+pub fn simulate(start: Timestamp) {
     SIMULATED.set(Some(Simulated { start, anchor: Instant::now(), ahead_us: 0 }));
-    SimulatedClock(PhantomData)
-}
-
-/// Ends the simulation of its thread's clock when it is dropped.
-#[derive(Debug)]
-pub struct SimulatedClock(PhantomData<*const ()>);
-
-impl Drop for SimulatedClock {
-    fn drop(&mut self) {
-        SIMULATED.set(None);
-    }
 }
 
 /// Runs `section` with a simulated clock that is `ahead_us` microseconds ahead (negative: behind).

@@ -188,7 +188,7 @@ async fn a_score_of_a_forgotten_request_settles_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_version_that_cannot_be_read_yet_leaves_the_old_one_in_use() {
-    let _clock = clock::simulate(now());
+    clock::simulate(now());
     let table =
         Arc::new(Halting { inner: MemoryEndpoints::default(), halted: AtomicBool::new(false) });
     let configuration = samples::endpoint().configuration;
@@ -257,7 +257,7 @@ async fn publish(table: &impl EndpointTable, name: &EndpointName, configuration:
 
 #[tokio::test(start_paused = true)]
 async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_missed() {
-    let _clock = clock::simulate(now());
+    clock::simulate(now());
     let table = Arc::new(MemoryEndpoints::default());
     let configuration = samples::endpoint().configuration;
     let name = "sample".parse().unwrap();

@@ -78,7 +78,7 @@ async fn requests_whose_scores_are_not_sent_are_handed_over_again() {
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_deadline_has_passed_is_expired_unless_the_model_wants_it() {
     for scores_expired in [false, true] {
-        let _clock = clock::simulate(now());
+        clock::simulate(now());
         let bench =
             Bench::new(Batches(Profile { scores_expired, ..profile(Duration::from_secs(1)) }));
         let event = common::event(&["1"]);

@@ -44,7 +44,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn a_panic_and_the_time_outs_after_it_are_sent_before_the_function_ends() {
     for trouble in [Trouble::None, Trouble::Throttled] {
-        let _clock = clock::simulate(now());
+        clock::simulate(now());
         let bench = bench(24 * SECOND, 20 * SECOND);
         bench.scores.outage.set(trouble);
         let start = Instant::now();
@@ -70,7 +70,7 @@ async fn a_panic_that_leaves_time_gives_each_payload_the_models_own_time_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_model_that_may_hang_for_longer_than_its_function_runs_times_out_earlier() {
-    let _clock = clock::simulate(now());
+    clock::simulate(now());
     let bench = bench(29 * SECOND, SECOND);
     bench.scores.outage.set(Trouble::Throttled);
     let start = Instant::now();

@@ -357,7 +357,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn positions_count_from_what_is_retained() {
-        let _clock = crate::clock::simulate(now());
+        crate::clock::simulate(now());
         let stream = MemoryStream::new("test", 1).retaining(2);
         put(&stream, vec![record("k", "a"), record("k", "b"), record("k", "c")]).await;
         let all = stream.subscribe(Position::TrimHorizon, 1);

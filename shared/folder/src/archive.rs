@@ -1,0 +1,99 @@
+//! The archive as a folder.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rendezvous_core::{
+    Unavailable,
+    ports::{Archive, Stored},
+};
+
+use crate::{
+    data_folder::DataFolder,
+    files::{FileError, Readers, blocking, create},
+};
+
+/// The name of the dependency in errors.
+const ARCHIVE: &str = "archive";
+
+/// The archive of a data folder: files that are written once, whole or not at all.
+///
+/// A file that was put survives a power failure: its content is synced, and so is every folder from
+/// its own up to the archive's. A put that finds a file of its name syncs the folders as well, because
+/// whoever wrote that file may not have done so yet.
+#[derive(Clone, Debug)]
+pub struct FolderArchive {
+    folder: DataFolder,
+}
+
+impl FolderArchive {
+    /// The archive of `folder`.
+    pub fn new(folder: &DataFolder) -> Self {
+        Self { folder: folder.clone() }
+    }
+}
+
+fn put(root: &Path, name: &str, body: &[u8]) -> Result<Stored, FileError> {
+    create(root, &root.join(name), body, Readers::Umask)
+}
+
+impl Archive for FolderArchive {
+    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        let (folder, name) = (self.folder.clone(), name.to_owned());
+        blocking(ARCHIVE, move || put(&folder.archive(), &name, &body)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_keeps_the_rules_of_the_archive() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::serve(directory.path()).unwrap();
+        let archive = FolderArchive::new(&folder);
+        rendezvous_core::conformance::archive(&archive, async |_, name| {
+            fs::read(folder.archive().join(name)).ok().map(Bytes::from)
+        })
+        .await;
+        let left = fs::read_dir(folder.archive()).unwrap().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["conformance"], "nothing unfinished stays");
+    }
+
+    #[tokio::test]
+    async fn of_many_puts_of_one_name_one_is_new_and_its_bytes_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::serve(directory.path()).unwrap();
+        let archive = FolderArchive::new(&folder);
+        let puts = (0_u8..16).map(|i| {
+            let archive = archive.clone();
+            let body = Bytes::from(vec![i; 100_000]);
+            tokio::spawn(async move { (i, archive.put("a/b/c", body).await.unwrap()) })
+        });
+        let puts: Vec<_> = puts.collect();
+        let mut new = Vec::new();
+        for put in puts {
+            let (i, stored) = put.await.unwrap();
+            new.extend((stored == Stored::New).then_some(i));
+        }
+        let kept = fs::read(folder.archive().join("a/b/c")).unwrap();
+        assert_eq!(new.len(), 1);
+        assert_eq!(kept, vec![new[0]; 100_000]);
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::serve(directory.path()).unwrap();
+        fs::write(folder.archive().join("requests"), "a file where a folder should be").unwrap();
+        let put = FolderArchive::new(&folder).put("requests/x.parquet", Bytes::new()).await;
+        let error = put.unwrap_err().to_string();
+        let path = folder.archive().join("requests");
+        assert!(error.starts_with("archive is unavailable"), "{error}");
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Files that appear whole or not at all, and that a power failure does not undo.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use rendezvous_core::{Unavailable, ports::Stored};
+use tempfile::{Builder, TempPath};
+
+/// How the names of unfinished files begin. No reader looks at such a file.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
+/// A file or folder that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", .path.display())]
+pub struct FileError {
+    pub path: PathBuf,
+    pub cause: io::Error,
+}
+
+impl FileError {
+    /// A file whose content is wrong.
+    pub(crate) fn content(path: &Path, what: impl Into<String>) -> Self {
+        let cause = io::Error::new(io::ErrorKind::InvalidData, what.into());
+        Self { path: path.to_owned(), cause }
+    }
+}
+
+/// Names the path in an error of the file system.
+pub(crate) fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, FileError> {
+    result.map_err(|cause| FileError { path: path.to_owned(), cause })
+}
+
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Readers {
+    /// Everybody whom the umask does not exclude.
+    Umask,
+    /// The owner of the process.
+    Owner,
+}
+
+/// Writes a file under `path`, which is below `root`, unless there is one. Durable in both cases:
+/// the content and the folders from the file's up to `root` are synced.
+///
+/// Of several processes that write the same path at once, one gets [`Stored::New`].
+pub(crate) fn create(
+    root: &Path,
+    path: &Path,
+    body: &[u8],
+    readers: Readers,
+) -> Result<Stored, FileError> {
+    let folder = path.parent().unwrap_or(root);
+    at(folder, fs::create_dir_all(folder))?;
+    let unfinished = unfinished(root, body, readers)?;
+    let stored = match unfinished.persist_noclobber(path) {
+        Ok(()) => Stored::New,
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Stored::Already,
+        Err(failed) => return at(path, Err(failed.error)),
+    };
+    sync_folders(root, folder)?;
+    Ok(stored)
+}
+
+/// Writes a file under `path`, which is below `root`, atomically in place of the one that may be
+/// there. The content is synced, the folder is not: after a power failure the former file may be
+/// back, whole.
+pub(crate) fn replace(root: &Path, path: &Path, body: &[u8]) -> Result<(), FileError> {
+    let unfinished = unfinished(root, body, Readers::Umask)?;
+    unfinished.persist(path).or_else(|failed| at(path, Err(failed.error)))
+}
+
+/// A synced file under a name of its own in `folder`; deleted when it is dropped.
+fn unfinished(folder: &Path, body: &[u8], readers: Readers) -> Result<TempPath, FileError> {
+    let mut builder = Builder::new();
+    builder.prefix(UNFINISHED);
+    #[cfg(unix)]
+    if let Readers::Umask = readers {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    #[cfg(not(unix))]
+    let _ = readers;
+    let mut file = at(folder, builder.tempfile_in(folder))?;
+    let written = file.write_all(body).and_then(|()| file.as_file().sync_all());
+    at(file.path(), written)?;
+    Ok(file.into_temp_path())
+}
+
+/// Makes the names in `folder`, and those of the folders above it up to `root`, durable.
+///
+/// All of them each time: another process may have made one of them without having synced it yet.
+pub(crate) fn sync_folders(root: &Path, folder: &Path) -> Result<(), FileError> {
+    for folder in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
+        sync_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Makes the names in `folder` durable, where the file system can do that.
+fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // fsync(2): the file system does not support the synchronisation of this kind of file.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => at(folder, synced),
+    }
+}
+
+/// Creates a folder and those above it where they are missing, durably.
+pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    at(folder, fs::create_dir_all(folder))?;
+    missing.iter().filter_map(|missing| missing.parent()).try_for_each(sync_folder)
+}
+
+/// The content of a file, if there is one.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Ok(body) => Ok(Some(body)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => at(path, Err(error)),
+    }
+}
+
+/// The names in a folder that are valid UTF-8, in no order; none if there is no folder.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return at(folder, Err(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(at(folder, entry)?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// Runs `work` where it may block. An error becomes that of the dependency, with the path as detail.
+pub(crate) async fn blocking<T: Send + 'static>(
+    dependency: &'static str,
+    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Result<T, Unavailable> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| Unavailable::down(dependency, error.to_string())),
+        Err(ended) => Err(Unavailable::down(dependency, ended.to_string())),
+    }
+}

@@ -1,0 +1,184 @@
+"""Checks of what becomes of batches on which a function fails."""
+
+import base64
+import hashlib
+import json
+import time
+from typing import Any
+
+from faults.proxy import Proxy
+from faults.stack import FLIGHT, LANES, MODELS, RETRIES, Reply, Stack, eventually, must
+from faults.wrap import wrap
+
+# Longer than any check takes: nobody but rendezvous decides.
+LONG_MS = 120_000
+
+
+def _ask_in_order(stack: Stack, count: int, key: str, models: tuple[str, ...] = MODELS) -> list[Reply]:
+    """Requests each of which all models have scored before the next is asked."""
+    since = time.time()
+    asked = []
+    for number in range(1, count + 1):
+        asked.append(stack.ask(key=key, deadline_ms=LONG_MS, wait=False))
+        wanted = number * len(models)
+
+        def scored(wanted: int = wanted) -> bool:
+            counts = (stack.counted(stack.function(model), "Scored", since) for model in models)
+            return sum(map(sum, counts)) >= wanted
+
+        eventually(f"{wanted} scores", scored)
+    return asked
+
+
+def _of(request: str) -> Any:
+    """Refuses the writes of one mailbox."""
+    return lambda operation, arguments: operation == "UpdateItem" and arguments["Key"]["id"]["S"] == request
+
+
+def _decided(stack: Stack, asked: list[Reply]) -> bool:
+    return all("decision" in stack.mailbox(reply.id) for reply in asked)
+
+
+def returned(stack: Stack, proxy: Proxy) -> str:
+    """Scores that cannot be filed come again alone."""
+    mapping, function = stack.outputs["RendezvousMapping"], stack.outputs["RendezvousFunction"]
+    stack.switch(mapping, False)
+    asked = _ask_in_order(stack, 6, key="returned")
+    proxy.refuses = _of(asked[-1].id)
+    since = time.time()
+    stack.switch(mapping, True)
+
+    def tries() -> list[tuple[int, int]]:
+        lines = [line for line in stack.logged(function, since) if "ScoresRead" in line]
+        return [(line["ScoresRead"], line["ScoresRetried"]) for line in lines]
+
+    eventually("the scores have come again twice", lambda: len(tries()) >= 3)
+    must(_decided(stack, asked[:-1]), "a request beside the refused one is not decided")
+    must(not _decided(stack, asked[-1:]), "the refused request is decided")
+    proxy.refuses = lambda _, __: False
+    eventually("the request is decided", lambda: _decided(stack, asked))
+    found = eventually("the last try", lambda: [each for each in tries() if each[1] == 0] and tries())
+    alone = len(MODELS)
+    must(found[0] == (6 * alone, alone), f"the first batch has (read, returned) {found[0]}")
+    must(all(read == alone for read, _ in found[1:]), f"more than the refused scores came again: {found}")
+    must(not stack.failures(mapping), "something lies in the failure bucket")
+    return f"of {found[0][0]} scores {found[0][1]} came again alone, {len(found) - 1} times, until they were filed"
+
+
+def bisected(stack: Stack, _: Proxy) -> str:
+    """A batch on which a model crashes is bisected, ends after its retries, and lies whole in the failure bucket."""
+    model = "gbt@1"
+    mapping, function = stack.mapping(model), stack.function(model)
+    stack.switch(mapping, False)
+    wrap(stack, model)
+    since = time.time()
+    asked = [
+        stack.ask(note="poison" if number == 5 else "", key="bisected", deadline_ms=LONG_MS, wait=False)
+        for number in range(8)
+    ]
+    poison = asked[5].id
+    stack.switch(mapping, True)
+    kept = eventually("the record is in the failure bucket", lambda: stack.failures(mapping))
+
+    def handled() -> set[str]:
+        batches = (line for line in stack.logged(function, since) if line.get("crashed") is False)
+        return {request for line in batches for request in line["batch"]}
+
+    others = {reply.id for reply in asked} - {poison}
+    eventually("the other requests are scored", lambda: handled() >= others)
+    sizes = [len(line["batch"]) for line in stack.logged(function, since) if line.get("crashed")]
+    must(sizes == [8, 4, 2] + [1] * (1 + RETRIES), f"the crashed batches had {sizes} records")
+    must(len(kept) == 1, f"{len(kept)} objects are in the failure bucket")
+    records = _records(kept[0])
+    must([record["envelope"]["id"] for record in records] == [poison], "other records are in the failure bucket")
+    must(records[0]["payload"] == FLIGHT | {"note": "poison"}, "the record is not whole")
+    must(kept[0]["requestContext"]["condition"] == "RetryAttemptsExhausted", str(kept[0]["requestContext"]))
+    return f"crashed batches of {sizes}; then 1 record whole in the failure bucket, the 7 others scored"
+
+
+def too_old(stack: Stack, _: Proxy) -> str:
+    """Records over age go to the failure bucket without a try."""
+    model = "mlp@1"
+    mapping, function = stack.mapping(model), stack.function(model)
+    stack.switch(mapping, False)
+    old = {stack.ask(key="old", deadline_ms=LONG_MS, wait=False).id for _ in range(3)}
+    # The least that Lambda takes.
+    time.sleep(61)
+    since = time.time()
+    young = {stack.ask(key="old", deadline_ms=LONG_MS, wait=False).id for _ in range(2)}
+    stack.switch(mapping, True, MaximumRecordAgeInSeconds=60)
+    kept = eventually("the records are in the failure bucket", lambda: stack.failures(mapping))
+    eventually("the young requests are scored", lambda: sum(stack.counted(function, "Scored", since)) >= 2)
+    ids = [record["envelope"]["id"] for each in kept for record in _records(each)]
+    conditions = {each["requestContext"]["condition"] for each in kept}
+    must(sorted(ids) == sorted(old) and not young & set(ids), f"in the failure bucket are {ids}, not {old}")
+    must(conditions == {"RecordAgeExceeded"}, f"the conditions are {conditions}")
+    must(sum(stack.counted(function, "Scored", since)) == 2, "an old request was scored")
+    return f"{len(ids)} records of 61 s in the failure bucket, the 2 after them scored"
+
+
+def ordered(stack: Stack, _: Proxy) -> str:
+    """The parallelization factor keeps the order of a key."""
+    model = "timetable@1"
+    mapping, function = stack.mapping(model), stack.function(model)
+    stack.switch(mapping, False)
+    wrap(stack, model, SLOW_SECONDS="0.3")
+    since = time.time()
+    keys = _keys_of_the_first_shard(8)
+
+    def ask(key: str) -> list[str]:
+        return [stack.ask(key=key, deadline_ms=LONG_MS, wait=False).id for _ in range(5)]
+
+    asked = dict(zip(keys, stack.pool.map(ask, keys), strict=True))
+    stack.switch(mapping, True, BatchSize=3)
+
+    def batches() -> list[dict[str, Any]]:
+        return [line for line in stack.logged(function, since) if "batch" in line]
+
+    eventually("40 requests are scored", lambda: sum(len(line["batch"]) for line in batches()) >= 40)
+    lines = sorted(batches(), key=lambda line: line["from"])
+    seen = [request for line in lines for request in line["batch"]]
+    for key, ids in asked.items():
+        must([request for request in seen if request in ids] == ids, f"the requests of {key} are out of order")
+    together = max(sum(b["from"] <= a["from"] < b["to"] for b in lines) for a in lines)
+    must(1 < together <= LANES, f"{together} batches of a shard were worked on at once")
+    return f"{len(seen)} requests of 8 keys on a shard, {len(lines)} batches, {together} at once, each key in order"
+
+
+def switched(stack: Stack, proxy: Proxy) -> str:
+    """A mapping that is disabled amid retries goes on where it was."""
+    mapping, function = stack.outputs["RendezvousMapping"], stack.outputs["RendezvousFunction"]
+    proxy.refuses = lambda operation, _: operation == "UpdateItem"
+    since = time.time()
+    before = _ask_in_order(stack, 5, key="switched")
+    eventually("scores come again", lambda: sum(stack.counted(function, "ScoresRetried", since)))
+    stack.switch(mapping, False)
+    tries = len(stack.counted(function, "ScoresRetried", since))
+    after = _ask_in_order(stack, 3, key="switched")
+    proxy.refuses = lambda _, __: False
+    time.sleep(2)
+    must(len(stack.counted(function, "ScoresRetried", since)) == tries, "a disabled mapping goes on")
+    must(not any(_decided(stack, [reply]) for reply in before), "a request was decided during the outage")
+    stack.switch(mapping, True)
+    eventually("all requests are decided", lambda: _decided(stack, before + after))
+    must(not stack.failures(mapping), "something lies in the failure bucket")
+    return f"disabled after {tries} tries, enabled again: all of 5 requests before and 3 after are decided"
+
+
+def _records(kept: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages in an object of the failure bucket. Lambda writes the payload as text, LocalStack as JSON."""
+    payload = kept["payload"]
+    event = json.loads(payload) if isinstance(payload, str) else payload
+    return [json.loads(base64.b64decode(record["kinesis"]["data"])) for record in event["Records"]]
+
+
+def _keys_of_the_first_shard(count: int) -> list[str]:
+    """Partition keys whose hash is in the first quarter, which is the first of four shards."""
+    keys: list[str] = []
+    number = 0
+    while len(keys) < count:
+        number += 1
+        key = f"key-{number}"
+        if hashlib.md5(key.encode(), usedforsecurity=False).digest()[0] < 64:
+            keys.append(key)
+    return keys

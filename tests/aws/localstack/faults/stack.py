@@ -1,0 +1,234 @@
+"""The deployed stack, and what the checks do with it."""
+
+import http.client
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+
+from faults.build import sam
+from harness.paths import INSTALLED, ROOT
+
+ENDPOINT = "flight-delay"
+MODELS = ("logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1")
+# Of the sample: no model has anything against it.
+FLIGHT = {
+    "carrier": "UA",
+    "origin": "EWR",
+    "dest": "IAH",
+    "weekday": 1,
+    "hour": 5,
+    "distance": 1400,
+    "weather": None,
+}
+
+# Few retries, small windows, several batches of a shard at once. Otherwise the template's defaults, as enhanced fan-out is.
+RETRIES = 2
+RENDEZVOUS_RETRIES = 8
+WINDOW_SECONDS = 5
+LANES = 4
+PARAMETERS = {
+    "Authorization": "NONE",
+    "RetryAttempts": str(RETRIES),
+    "RendezvousRetryAttempts": str(RENDEZVOUS_RETRIES),
+    "ModelParallelization": str(LANES),
+    "ArchiveWindowSeconds": str(WINDOW_SECONDS),
+    "AnswerMarginMs": "400",
+    "Tracing": "PassThrough",
+    # Not in LocalStack's open core: Athena, and alarms on metric math.
+    "Analytics": "no",
+    "Observability": "no",
+}
+
+
+class Failed(Exception):
+    """A check did not see what it must see."""
+
+
+def must(holds: bool, what: str) -> None:
+    """Fails the check unless something holds."""
+    if not holds:
+        raise Failed(what)
+
+
+def eventually(what: str, holds: Callable[[], Any], seconds: float = 30) -> Any:
+    """Waits until something is neither empty nor false, and returns it."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > end:
+            raise Failed(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a client was told, and how long it took."""
+
+    status: int
+    body: dict[str, Any]
+    seconds: float
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return str(self.body["request"])
+
+    @property
+    def by(self) -> str:
+        """Who answered and why, in a word each."""
+        return f"{self.body.get('model') or self.body.get('kind') or self.status} {self.body.get('reason')}"
+
+
+class Stack:
+    """A deployed stack."""
+
+    def __init__(self, name: str, binaries: Path) -> None:
+        self.name = name
+        self.binaries = binaries
+        self.url = os.environ["AWS_ENDPOINT_URL"]
+        self.pool = ThreadPoolExecutor(64)
+
+    def deploy(self, template: Path) -> float:
+        """Returns how many seconds it took."""
+        start = time.monotonic()
+        parameters = [f"{name}={value}" for name, value in PARAMETERS.items()]
+        command: list[str | Path] = [
+            *(sam(), "deploy", "--template-file", "template.yaml", "--config-file", ROOT / "samconfig.toml"),
+            *("--stack-name", self.name, "--region", "us-east-1", "--no-progressbar"),
+            *("--parameter-overrides", *parameters),
+        ]
+        environment = os.environ | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
+        done = subprocess.run(command, cwd=template, env=environment, capture_output=True, text=True, check=False)
+        must(done.returncode == 0, f"the stack is not deployed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return time.monotonic() - start
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        described = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service)
+
+    @cached_property
+    def lambda_(self) -> Any:
+        return self.client("lambda")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.client("s3")
+
+    # Requests.
+
+    def configure(self, *models: str, after_ms: int = 6_000) -> None:
+        """Makes a schedule of these models current; the others observe."""
+        choices = [{"model": model, "after_ms": after_ms * index} for index, model in enumerate(models)]
+        configuration = {
+            "schedule": {
+                "choices": choices,
+                "deadline_ms": 25_000,
+                "fallback": {"delay_probability": 0.274},
+            },
+            "observers": [{"model": model, "role": "challenger"} for model in MODELS if model not in models],
+            "value": "/delay_probability",
+        }
+        file = INSTALLED / f"{ENDPOINT}.json"
+        file.write_text(json.dumps(configuration))
+        command: list[str | Path] = [self.binaries / "rendezvousctl", "--stack", self.name, "apply", file]
+        subprocess.run(command, check=True, capture_output=True)
+        # A pointer may be a second old.
+        time.sleep(1.5)
+
+    def ask(self, note: str = "", deadline_ms: int = 20_000, key: str = "", wait: bool = True) -> Reply:
+        """One request. A note in the payload is what a check's function may react to."""
+        place = urlsplit(self.url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=40)
+        path = f"/_aws/execute-api/{self.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
+        headers = {"content-type": "application/json", "rendezvous-deadline-ms": str(deadline_ms)}
+        if key:
+            headers["rendezvous-key"] = key
+        if not wait:
+            headers["prefer"] = "respond-async"
+        start = time.monotonic()
+        connection.request("POST", path, json.dumps(FLIGHT | ({"note": note} if note else {})), headers)
+        response = connection.getresponse()
+        body = json.loads(response.read() or b"{}")
+        connection.close()
+        must(response.status in (200, 202), f"a request was answered {response.status}: {body}")
+        return Reply(response.status, body, time.monotonic() - start)
+
+    # Mappings and functions.
+
+    def function(self, model: str) -> str:
+        """The name of a model's function."""
+        return f"{self.name}-{model.replace('@', '-')}"
+
+    def mapping(self, model: str) -> str:
+        """The id of a model's mapping."""
+        return self.outputs[f"{model.split('@')[0].capitalize()}Mapping"]
+
+    def switch(self, mapping: str, on: bool, **settings: Any) -> None:
+        """Enables or disables a mapping, and waits until it is so."""
+        self.lambda_.update_event_source_mapping(UUID=mapping, Enabled=on, **settings)
+        wanted = "Enabled" if on else "Disabled"
+
+        def reached() -> bool:
+            return bool(self.lambda_.get_event_source_mapping(UUID=mapping)["State"] == wanted)
+
+        eventually(f"mapping {mapping} is {wanted}", reached, seconds=60)
+
+    def set_variables(self, function: str, **variables: str) -> None:
+        """Adds variables to a function's environment."""
+        before = self.lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        self.lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": before | variables})
+        self.settle(function)
+
+    def settle(self, function: str) -> None:
+        """Waits until an update of a function has taken effect."""
+        self.lambda_.get_waiter("function_updated_v2").wait(FunctionName=function, WaiterConfig={"Delay": 1})
+
+    # What is left behind.
+
+    def mailbox(self, request: str) -> dict[str, Any]:
+        """The item of a request."""
+        got = self.client("dynamodb").get_item(
+            TableName=self.outputs["LedgerTable"], Key={"id": {"S": request}}, ConsistentRead=True
+        )
+        return dict(got.get("Item", {}))
+
+    def failures(self, mapping: str) -> list[dict[str, Any]]:
+        """What of a mapping's records lies in the failure bucket, an object a batch."""
+        bucket = self.outputs["FailureBucket"]
+        listed = self.s3.list_objects_v2(Bucket=bucket, Prefix=f"aws/lambda/{mapping}/")
+        keys = [kept["Key"] for kept in listed.get("Contents", [])]
+        return [json.loads(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
+
+    def archived(self, table: str) -> set[str]:
+        """The names of a table's files."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.outputs["ArchiveBucket"], Prefix=f"{table}/"
+        )
+        return {file["Key"] for page in pages for file in page.get("Contents", [])}
+
+    def logged(self, function: str, since: float) -> list[dict[str, Any]]:
+        """What a function has logged since, as far as it is JSON: metrics, warnings, batches of a wrapped model."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        lines = []
+        for page in pages.paginate(logGroupName=f"/aws/lambda/{function}", startTime=int(since * 1000)):
+            for event in page["events"]:
+                lines += [json.loads(line) for line in event["message"].splitlines() if line.startswith("{")]
+        return lines
+
+    def counted(self, function: str, metric: str, since: float) -> list[int]:
+        """The values of a metric, a line each."""
+        return [int(line[metric]) for line in self.logged(function, since) if metric in line]

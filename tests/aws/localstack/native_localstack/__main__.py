@@ -1,0 +1,48 @@
+"""Runs LocalStack until standard input ends, that is, at the latest when whoever started it is gone."""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+from localstack.runtime.main import main
+
+# How long a thread keeps the interpreter while another waits for it. Python's default of 5 ms adds up over the threads that
+# a request passes.
+SWITCH_SECONDS = 0.001
+
+
+def end_with_standard_input() -> None:
+    """Ends this process and all that it has started: functions, which are frozen, and the server of DynamoDB, which is a
+    process group of its own and would be started again."""
+    # Not through sys.stdin, which may not be closed while it is read.
+    while os.read(0, 4096):
+        pass
+    children = psutil.Process().children(recursive=True)
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.kill(parent, signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        os._exit(0)
+
+
+def keep_to_own_files() -> None:
+    """Puts temporary files, the functions' code above all, under FILESYSTEM_ROOT.
+
+    TMPDIR would do the same, but LocalStack once had a setting of that name, and warns."""
+    folder = Path(os.environ["FILESYSTEM_ROOT"], "temporary")
+    folder.mkdir(exist_ok=True)
+    tempfile.tempdir = str(folder)
+
+
+if __name__ == "__main__":
+    keep_to_own_files()
+    threading.Thread(target=end_with_standard_input, daemon=True).start()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    main()

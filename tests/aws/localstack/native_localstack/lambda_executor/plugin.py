@@ -1,0 +1,89 @@
+"""LocalStack's executor `native`: functions of runtime provided.* as processes of this machine, without Docker."""
+
+import json
+import time
+from typing import Any
+
+from localstack import config
+from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
+from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+
+from native_localstack.lambda_executor.environment import Environment, NotStarted
+from native_localstack.lambda_executor.runtime_api import HOST, Invocation
+
+
+class NativeExecutor(RuntimeExecutor):
+    """One execution environment, as LocalStack sees it."""
+
+    environment: Environment | None = None
+    variables: dict[str, str]
+
+    def start(self, env_vars: dict[str, str]) -> None:
+        self.variables = {name: str(value) for name, value in env_vars.items()}
+        try:
+            self._start()
+        except NotStarted as error:
+            message = {"errorType": "Runtime.ExitError", "errorMessage": f"the function did not start: {error}"}
+            raise StatusErrorException("the function did not start", json.dumps(message).encode()) from error
+
+    def _start(self) -> Environment:
+        function = self.function_version.config
+        code = str(function.code.get_unzipped_code_location())
+        self.environment = Environment(code, self.variables, int(function.timeout))
+        return self.environment
+
+    def stop(self) -> None:
+        if self.environment:
+            self.environment.kill()
+
+    def invoke(self, payload: dict[str, str]) -> InvocationResult:
+        environment = self.environment
+        # As on Lambda, the process of an environment whose last invocation killed it is started anew.
+        if environment is None or not environment.runs:
+            try:
+                environment = self._start()
+            except NotStarted as error:
+                message = {"errorType": "Runtime.ExitError", "errorMessage": str(error)}
+                return InvocationResult(payload["invoke-id"], json.dumps(message).encode(), True, logs="")
+        deadline = time.time() + int(self.function_version.config.timeout)
+        invocation = Invocation(
+            id=payload["invoke-id"],
+            payload=payload["payload"].encode(),
+            arn=payload["invoked-function-arn"],
+            trace=payload["trace-id"],
+            deadline_ms=int(deadline * 1000),
+        )
+        answer = environment.invoke(invocation)
+        return InvocationResult(invocation.id, answer.body, is_error=answer.failed, logs=answer.logs)
+
+    def get_address(self) -> str:
+        return HOST
+
+    def get_endpoint_from_executor(self) -> str:
+        return HOST
+
+    def get_runtime_endpoint(self) -> str:
+        return f"http://{HOST}:{config.GATEWAY_LISTEN[0].port}/_localstack_lambda/{self.id}"
+
+    def get_logs(self) -> str:
+        return self.environment.logs() if self.environment else ""
+
+    @classmethod
+    def prepare_version(cls, function_version: FunctionVersion) -> None:
+        if function_version.config.code:
+            function_version.config.code.prepare_for_execution()
+
+    @classmethod
+    def cleanup_version(cls, function_version: FunctionVersion) -> None:
+        """Keeps the code, which may be the next version's, too."""
+
+
+class NativePlugin(RuntimeExecutorPlugin):
+    """What LocalStack loads for LAMBDA_RUNTIME_EXECUTOR=native."""
+
+    name = "native"
+
+    def load(self, *_: Any, **__: Any) -> type[RuntimeExecutor]:
+        return NativeExecutor

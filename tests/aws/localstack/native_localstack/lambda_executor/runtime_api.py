@@ -1,0 +1,108 @@
+"""The Runtime API of Lambda, for one execution environment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a function is asked."""
+
+    id: str
+    payload: bytes
+    arn: str
+    trace: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What happens when a function calls."""
+
+    # It asks for the next invocation; None ends the connection.
+    next: Callable[[], Invocation | None]
+    # It has answered an invocation, or failed on it.
+    answered: Callable[[str, bytes, bool], None]
+    # It cannot start.
+    not_started: Callable[[bytes], None]
+
+
+class RuntimeApi:
+    """A server on a free port of the loopback interface."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._server = _Server((HOST, 0), _handler(callbacks))
+        self.address = f"{HOST}:{self._server.server_port}"
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 5}, daemon=True).start()
+
+    def close(self) -> None:
+        """Takes no more calls."""
+        # To stop takes as long as the server's poll interval; nobody has to wait for it.
+        Thread(target=self._server.shutdown, daemon=True).start()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A function that has been killed leaves its connection; that is no error here."""
+
+
+def _handler(callbacks: Callbacks) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # An answer is one packet, and nothing holds it back.
+        wbufsize = -1
+        disable_nagle_algorithm = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            invocation = callbacks.next()
+            if invocation is None:
+                self.close_connection = True
+                return
+            headers = {
+                "Lambda-Runtime-Aws-Request-Id": invocation.id,
+                "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
+                "Lambda-Runtime-Invoked-Function-Arn": invocation.arn,
+                "Lambda-Runtime-Trace-Id": invocation.trace,
+            }
+            self._reply(200, invocation.payload, headers)
+
+        def do_POST(self) -> None:
+            body = self._body()
+            self._reply(202, b'{"status":"OK"}', {})
+            if self.path.endswith("/init/error"):
+                callbacks.not_started(body)
+                return
+            *_, request, what = self.path.split("/")
+            callbacks.answered(request, body, what == "error")
+
+        def _body(self) -> bytes:
+            if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        def _reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+
+    return Handler
