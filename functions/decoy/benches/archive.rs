@@ -13,11 +13,11 @@ use chrono::DateTime;
 use fastrand::Rng;
 use rendezvous_archive::write;
 use rendezvous_core::{
-    Arm, Configuration, Envelope, Json, RequestId, RequestMessage, ScoreMessage, Timestamp,
+    Arm, Configuration, Envelope, Json, Provenance, RequestId, RequestMessage, Score, ScoreMessage,
+    Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
-    mailbox::Score,
     memory::MemoryEndpoints,
-    ports::{Archive, EndpointTable, Stored, Unavailable},
+    ports::{Archive, EndpointTable, NoTelemetry, Stored},
 };
 use rendezvous_decoy::{Decoy, Stream, rows};
 use tokio::{runtime::Builder, time::Instant};
@@ -39,7 +39,8 @@ fn main() {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let endpoints = Arc::new(MemoryEndpoints::default());
     let configuration = Configuration::parse(CONFIGURATION).unwrap();
-    runtime.block_on(endpoints.publish(&"e".parse().unwrap(), configuration)).unwrap();
+    let (name, provenance) = ("e".parse().unwrap(), Provenance::new("bench", "").unwrap());
+    runtime.block_on(endpoints.publish(&name, configuration, provenance, None)).unwrap();
     let decoy = Decoy::new(Arc::new(Sink), endpoints, Arc::new(NoTelemetry));
     let batches = [
         ("requests of 230 B", Stream::Input, requests(flight)),

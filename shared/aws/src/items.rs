@@ -1,5 +1,5 @@
-//! The items of the ledger, of the table of outcomes and of the table of endpoints. Each attribute is described once, here:
-//! all code that writes or reads an item uses these functions.
+//! The items of the ledger, of the table of outcomes and of the table of endpoints. Each attribute
+//! is described once, here: all code that writes or reads an item uses these functions.
 //!
 //! Items are of the types of [`serde_dynamo`], as in the events of a table's change stream, and
 //! need no SDK; `serde_dynamo` converts them from and to those of the SDK.
@@ -217,7 +217,12 @@ mod tests {
         };
         Mailbox {
             envelope: envelope.into(),
-            opening: Some(Opening { payload_sha256: [7; 32], accepted: true }),
+            opening: Some(Opening {
+                payload_sha256: [7; 32],
+                owner: Some([9; 16]),
+                opened: Some(time(1_763_794_344_123_456)),
+                accepted: true,
+            }),
             scores: vec![
                 score("a@1", 100, Err(Failure::new(FailureKind::TimedOut, "after 5 s"))),
                 score("b@1", 200, Ok(json("{\"p\": 0.50,\"p\":1e400}"))),
@@ -247,6 +252,8 @@ mod tests {
             "expires_at": { "N": "1763797945" },
             "payload_sha256": { "B": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=" },
             "accepted": { "BOOL": true },
+            "owner": { "B": "CQkJCQkJCQkJCQkJCQkJCQ==" },
+            "opened_us": { "N": "1763794344123456" },
             "model:a@1": { "M": {
                 "started_us": { "N": "99" },
                 "finished_us": { "N": "100" },

@@ -24,8 +24,8 @@ pub const PAYLOAD_SHA256: Attribute<[u8; 32]> = binary("payload_sha256");
 /// Opening: whether the stream has accepted the request. Written by ingress: false when it
 /// opens the mailbox, true once the stream has accepted the request.
 pub const ACCEPTED: Attribute<bool> = boolean("accepted");
-/// Opening: identifies the caller. Written by ingress for requests with an idempotency key; absent in
-/// items written before version 0.2.
+/// Opening: identifies the caller. Written by ingress for requests with an idempotency key; absent
+/// in items written before version 0.2.
 pub const OWNER: Attribute<[u8; 16]> = binary("owner");
 /// Opening: `received_us` of the envelope that the mailbox was last opened with. Written with the
 /// envelope by ingress; absent in items written before version 0.2.
