@@ -21,7 +21,7 @@ def main() -> int:
     arguments = _arguments()
     # For this process only: other programs of Python are started below it.
     os.environ.pop("PYTHONPATH", None)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     adopt_orphans()
     try:
@@ -36,8 +36,6 @@ def main() -> int:
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     finally:
         end_descendants()
 
