@@ -23,16 +23,15 @@ async fn every_saved_query_answers_right() {
     queries_answer_right(&python, None);
 
     println!("a year of flights");
-    let archive = root().join("target/archive-of-the-year");
-    if archive.exists() {
-        fs::remove_dir_all(&archive).unwrap();
+    let data = root().join("target/data-of-the-year");
+    if data.exists() {
+        fs::remove_dir_all(&data).unwrap();
     }
-    let folder = archive.to_str().unwrap();
-    let arguments = ["demo", "--year", "--archive", folder];
+    let arguments = ["demo", "--year", "--data", data.to_str().unwrap()];
     demo(Demo::parse_from(arguments).options).await.unwrap();
     println!("the queries on its archive");
-    queries_answer_right(&python, Some(&archive));
-    fs::remove_dir_all(&archive).unwrap();
+    queries_answer_right(&python, Some(&data.join("archive")));
+    fs::remove_dir_all(&data).unwrap();
 }
 
 /// How many flights the sample holds: lines of `sample.ndjson.zst`.

@@ -43,7 +43,7 @@ impl Server {
 
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST /v1/endpoints/e/requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        "POST /v1/endpoints/e/requests HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
@@ -61,11 +61,11 @@ async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
     let long_header = format!("X: {}\r\n", "x".repeat(1_000_000));
     for (bytes, expected, words) in [
         (b"this is no HTTP\r\n\r\n".to_vec(), "400", ""),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_vec(), "400", ""),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n".to_vec(), "400", ""),
         (post(&long_header, b"{}"), "431", ""),
         (post("Bad Header\r\n", b"{}"), "400", ""),
-        (post("", &vec![b'1'; 10_000_000]), "413", "larger than 6 MiB"),
-        (post("", &vec![b'1'; 2_000_000]), "413", "at most 262144"),
+        (post("", &vec![b'1'; 10_000_000]), "413", "larger than 1000000 bytes"),
+        (post("", &vec![b'1'; 2_000_000]), "413", "larger than 1000000 bytes"),
         (post("", b"{\"a\": \"\xff\xfe\"}"), "400", "not UTF-8"),
         (post("", b"\x00"), "400", "not JSON"),
         (post("Rendezvous-Deadline-Ms: 0\r\n", b"{}"), "400", "whole number"),
@@ -81,6 +81,21 @@ async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
         let good = server.send(&post("", b"{}")).await;
         assert_eq!(status(&good), "200", "{good}");
         assert!(good.contains("\"reason\":\"preferred\""), "{good}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_page_of_another_site_could_send_is_refused() {
+    let server = server().await;
+    server.world.model("a@1", Does::Score(0));
+    let good = String::from_utf8(post("", b"{}")).unwrap();
+    let foreign = good.replace("Host: localhost", "Host: evil.example:8080");
+    assert_eq!(status(&server.send(foreign.as_bytes()).await), "421");
+    let form = good.replace("Content-Type: application/json\r\n", "");
+    assert_eq!(status(&server.send(form.as_bytes()).await), "415");
+    for host in ["127.0.0.1:8080", "localhost:1", "[::1]:8080"] {
+        let local = good.replace("Host: localhost", &format!("Host: {host}"));
+        assert_eq!(status(&server.send(local.as_bytes()).await), "200", "{host}");
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     client::Client,
     flights::{Flight, Flights},
-    options::Error,
+    options::{Error, new_folder},
     percentiles::{Percentiles, Times},
 };
 
@@ -126,13 +126,12 @@ pub async fn bench(options: BenchOptions) -> Result<(), Error> {
 
 /// Starts the system in a process of its own; its first line of output is where it listens.
 async fn start_system(arguments: &[String]) -> Result<(SocketAddr, Child), Error> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["serve", "--port", "0"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut serve = Command::new(std::env::current_exe()?);
+    serve.args(["serve", "--port", "0"]).args(arguments);
+    if !arguments.iter().any(|argument| argument.starts_with("--data")) {
+        serve.arg("--data").arg(new_folder());
+    }
+    let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let output = child.stdout.take().ok_or("the system has no output")?;
     let mut lines = BufReader::new(output).lines();
     let first = lines.next_line().await?.ok_or("the system did not start; see above")?;

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,11 +12,10 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::{
-    Arm, Endpoint, ModelId, RequestId, ScoreMessage,
+    Arm, Endpoint, EndpointCache, ModelId, RequestId, ScoreMessage,
     memory::{Position, Subscription},
-    ports::EndpointTable,
 };
-use rendezvous_sim::{System, faults::Faults};
+use rendezvous_sim::faults::Faults;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
@@ -30,7 +29,7 @@ use crate::{
     client::Client,
     flights::{Flight, Flights},
     http,
-    options::{Error, SystemOptions, known, shown},
+    options::{Error, Local, SystemOptions, known, shown},
     report::{Answered, Heard, Report, Round},
     tables, year,
 };
@@ -108,17 +107,13 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
         return year::play(&options.system).await;
     }
     let count = usize::try_from(options.count)?;
-    let flights = Flights::read(&crate::options::flights())?;
-    let flights = flights.unseen(count)?;
-    let (system, folder) = options.system.start().await?;
+    let sample = Flights::read(&crate::options::flights())?;
+    let flights = sample.unseen(count)?;
+    let data = options.system.fresh_data()?;
+    let (system, folder) = options.system.start(&data).await?;
     let name = ENDPOINT.parse()?;
-    let version = system.endpoints.current(&name).await?;
-    let endpoint = match version {
-        Some(version) => system.endpoints.version(&name, version).await?,
-        None => None,
-    };
-    let endpoint =
-        endpoint.ok_or_else(|| format!("{}: no {ENDPOINT}.json here", shown(folder.path())))?;
+    let endpoint = EndpointCache::new(system.endpoints.clone()).current(&name).await?;
+    let endpoint = endpoint.ok_or_else(|| no_endpoint(folder.path()))?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
@@ -158,7 +153,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     server.await?;
     system.stop().await;
     let calls = system.ledger.calls();
-    let archive = system.archive.root();
+    let archive = &data.archive();
     let report = Report::new(&endpoint, &round, &answered, &lock(&heard), calls, archive);
     print!("{report}");
     println!("What became of {reported} of the flights was reported as their outcome.");
@@ -172,12 +167,11 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     if report.answered() == 0 { Err("no request was answered".into()) } else { Ok(()) }
 }
 
-fn introduce<A: rendezvous_core::ports::Archive>(
-    endpoint: &Endpoint,
-    system: &System<A>,
-    round: &Round,
-    count: usize,
-) {
+fn no_endpoint(folder: &Path) -> String {
+    format!("{}: no {ENDPOINT}.json here", shown(folder))
+}
+
+fn introduce(endpoint: &Endpoint, system: &Local, round: &Round, count: usize) {
     println!(
         "Will this flight arrive more than 15 minutes late? {count} real flights out of New York,"
     );

@@ -8,9 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rendezvous_core::{
-    Configuration, EndpointName, Provenance, memory::MemoryEndpoints, ports::EndpointTable,
-};
+use rendezvous_core::{Configuration, EndpointName, Provenance, ports::EndpointTable};
 use tokio::time::sleep;
 
 use crate::options::Error;
@@ -43,7 +41,7 @@ impl Folder {
     }
 
     /// Publishes every file; at the start each must be good.
-    pub(crate) async fn load(&mut self, table: &MemoryEndpoints) -> Result<(), Error> {
+    pub(crate) async fn load(&mut self, table: &impl EndpointTable) -> Result<(), Error> {
         let changes = self.changes(table).await;
         let changes = changes.map_err(|error| format!("{}: {error}", self.path.display()))?;
         for change in changes {
@@ -58,7 +56,7 @@ impl Folder {
     }
 
     /// Publishes what is saved from now on, for ever, and tells of each change.
-    pub(crate) async fn watch(&mut self, table: &MemoryEndpoints, tell: impl Fn(Change)) {
+    pub(crate) async fn watch(&mut self, table: &impl EndpointTable, tell: impl Fn(Change)) {
         loop {
             sleep(INTERVAL).await;
             match self.changes(table).await {
@@ -70,7 +68,7 @@ impl Folder {
         }
     }
 
-    async fn changes(&mut self, table: &MemoryEndpoints) -> io::Result<Vec<Change>> {
+    async fn changes(&mut self, table: &impl EndpointTable) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
         let mut files: Vec<PathBuf> =
             fs::read_dir(&self.path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
@@ -95,7 +93,7 @@ impl Folder {
     async fn publish(
         &mut self,
         file: &Path,
-        table: &MemoryEndpoints,
+        table: &impl EndpointTable,
     ) -> Result<Option<Change>, String> {
         let stem = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
         let endpoint: EndpointName = stem
@@ -106,9 +104,17 @@ impl Folder {
         if self.published.get(&endpoint) == Some(&configuration) {
             return Ok(None);
         }
+        let current = table.current(&endpoint).await.map_err(|error| error.to_string())?;
+        if let Some(version) = current {
+            let kept =
+                table.version(&endpoint, version).await.map_err(|error| error.to_string())?;
+            if kept.is_some_and(|kept| kept.configuration == configuration) {
+                self.published.insert(endpoint, configuration);
+                return Ok(None);
+            }
+        }
         let provenance = Provenance::new("rendezvous-local", file.display().to_string());
         let provenance = provenance.map_err(|invalid| invalid.to_string())?;
-        let current = table.current(&endpoint).await.map_err(|error| error.to_string())?;
         let version = table.publish(&endpoint, configuration.clone(), provenance, current).await;
         let version = version.map_err(|error| error.to_string())?;
         self.published.insert(endpoint.clone(), configuration);
@@ -118,6 +124,8 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use rendezvous_core::memory::MemoryEndpoints;
+
     use super::*;
 
     const GOOD: &str = r#"{"schedule":{"choices":[{"model":"a@1"}],"deadline_ms":100}}"#;

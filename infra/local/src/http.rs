@@ -11,9 +11,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HOST, HeaderValue},
+    http::request::Parts,
     server::conn::http1,
     service::service_fn,
 };
@@ -21,7 +22,12 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use rendezvous_core::{RequestId, now, ports::Archive};
+use rendezvous_core::{
+    RequestId,
+    limits::MAX_PAYLOAD_BYTES,
+    now,
+    ports::{Archive, EndpointTable, Secrets},
+};
 use rendezvous_sim::System;
 use tokio::{
     net::TcpListener,
@@ -29,15 +35,15 @@ use tokio::{
     time::timeout,
 };
 
-/// The most bytes of a body that are read: what Lambda accepts of a request.
-const MAX_BODY: usize = 6 * 1024 * 1024;
+/// The most bytes of a body that are read.
+const MAX_BODY: usize = MAX_PAYLOAD_BYTES;
 const MAX_CONNECTIONS: usize = 2_000;
 /// How long a body may take to arrive, and how long answers in flight may take at the end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves until `stop` becomes true, then answers what is in flight.
-pub async fn serve<A: Archive>(
-    system: Arc<System<A>>,
+pub async fn serve<A: Archive, E: EndpointTable, K: Secrets>(
+    system: Arc<System<A, E, K>>,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -87,21 +93,28 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-async fn answer<A: Archive>(
-    system: Arc<System<A>>,
+async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
+    system: Arc<System<A, E, K>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let received = now();
     let (head, body) = request.into_parts();
+    if let Some(refusal) = refused(&head) {
+        return Ok(refusal);
+    }
     let body = match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 6 MiB."));
+            return Ok(refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is larger than 1000000 bytes.",
+            ));
         }
         Ok(Err(_)) => return Ok(refusal(StatusCode::BAD_REQUEST, "The body broke off.")),
         Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long.")),
     };
+    // The deadline of a body that arrives slowly begins when it has arrived.
+    let received = now();
     let mut event = ApiGatewayV2httpRequest::default();
     event.version = Some("2.0".to_owned());
     event.raw_path = Some(head.uri.path().to_owned());
@@ -121,6 +134,22 @@ async fn answer<A: Archive>(
     context.http.path.clone_from(&event.raw_path);
     context.http.source_ip = Some(peer.ip().to_string());
     Ok(response(system.call(event).await))
+}
+
+/// Refuses what a page of another site can make a browser send here (DNS rebinding, forms).
+fn refused(head: &Parts) -> Option<Response<Full<Bytes>>> {
+    let host = head.headers.get(HOST).map_or(Some(""), |host| host.to_str().ok()).unwrap_or("?");
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    if !["", "localhost", "127.0.0.1", "[::1]"].contains(&name) {
+        let detail = "This server answers requests to localhost and 127.0.0.1 only.";
+        return Some(refusal(StatusCode::MISDIRECTED_REQUEST, detail));
+    }
+    let writes = head.method == Method::POST || head.method == Method::PUT;
+    if writes && !head.headers.contains_key(CONTENT_TYPE) {
+        let detail = "Send Content-Type: application/json.";
+        return Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    None
 }
 
 fn response(answered: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {

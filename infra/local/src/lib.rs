@@ -1,10 +1,9 @@
-//! Rendezvous on one machine: the functions' own handlers, the ports in memory, the archive in a
-//! folder, HTTP on 127.0.0.1.
+//! Rendezvous on one machine: the system of `rendezvous-sim` over a data folder, with HTTP on
+//! 127.0.0.1.
 
 mod client;
 mod endpoints;
 mod flights;
-mod folder;
 mod percentiles;
 mod report;
 mod tables;
@@ -15,5 +14,3 @@ pub mod demo;
 pub mod http;
 pub mod options;
 pub mod serve;
-
-pub use folder::FolderArchive;

@@ -9,11 +9,12 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::ModelId;
+use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets};
 use rendezvous_model::Model;
 use rendezvous_onnx::{OnnxModel, cards};
 use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
-use crate::{endpoints::Folder, folder::FolderArchive};
+use crate::endpoints::Folder;
 
 /// An error as people read it: one line, what and why.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -28,9 +29,10 @@ pub struct SystemOptions {
     #[arg(long, value_name = "FOLDER")]
     endpoints: Option<PathBuf>,
 
-    /// Where the archive lies [default: a new folder under target/archive]
-    #[arg(long, value_name = "FOLDER")]
-    archive: Option<PathBuf>,
+    /// Where endpoints, archive and secret are kept [default: .rendezvous for `serve`, a new folder
+    /// under target/data for `demo`]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 
     /// Shards of each stream
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = 1..=256)]
@@ -66,6 +68,16 @@ impl FromStr for OfModel {
     }
 }
 
+/// The system on a data folder.
+pub(crate) type Local = System<FolderArchive, FolderEndpoints, FolderSecrets>;
+
+/// A folder of its own for each start.
+pub(crate) fn new_folder() -> PathBuf {
+    let time = chrono::DateTime::from_timestamp_micros(rendezvous_core::now().as_micros());
+    let time = time.unwrap_or_default().format("%Y%m%dT%H%M%S%.3f").to_string();
+    repository().join("target/data").join(time)
+}
+
 /// The flights example, as it lies in the repository.
 pub(crate) fn flights() -> PathBuf {
     repository().join("functions/models/flights")
@@ -86,15 +98,15 @@ pub(crate) fn shown(path: &Path) -> String {
 }
 
 impl SystemOptions {
-    /// The archive's folder, which is made where it is missing.
-    pub(crate) fn archive(&self) -> Result<FolderArchive, Error> {
-        let folder = self.archive.clone().unwrap_or_else(|| {
-            let time = chrono::DateTime::from_timestamp_micros(rendezvous_core::now().as_micros());
-            let time = time.unwrap_or_default().format("%Y%m%dT%H%M%S%.3f").to_string();
-            repository().join("target/archive").join(time)
-        });
-        FolderArchive::new(&folder)
-            .map_err(|error| format!("archive {}: {error}", folder.display()).into())
+    /// The data folder, locked for this process; `.rendezvous` by default.
+    pub(crate) fn data(&self) -> Result<DataFolder, Error> {
+        let folder = self.data.clone().unwrap_or_else(|| PathBuf::from(".rendezvous"));
+        Ok(DataFolder::serve(&folder)?)
+    }
+
+    /// The data folder, locked for this process; by default a new one.
+    pub(crate) fn fresh_data(&self) -> Result<DataFolder, Error> {
+        Ok(DataFolder::serve(&self.data.clone().unwrap_or_else(new_folder))?)
     }
 
     /// The size of the system.
@@ -103,18 +115,21 @@ impl SystemOptions {
     }
 
     /// Starts the system with its models and the endpoints that are configured.
-    pub(crate) async fn start(&self) -> Result<(Arc<System<FolderArchive>>, Folder), Error> {
-        self.start_with(self.archive()?, &self.size()?, System::add_model_with).await
+    pub(crate) async fn start(&self, data: &DataFolder) -> Result<(Arc<Local>, Folder), Error> {
+        self.start_with(data, &self.size()?, Local::add_model_with).await
     }
 
     /// The same, where `add` brings the models up.
     pub(crate) async fn start_with(
         &self,
-        archive: FolderArchive,
+        data: &DataFolder,
         size: &Size,
-        add: impl Fn(&System<FolderArchive>, OnnxModel, &Mapping) -> Arc<Faults>,
-    ) -> Result<(Arc<System<FolderArchive>>, Folder), Error> {
-        let system = Arc::new(System::start(Arc::new(archive), size));
+        add: impl Fn(&Local, OnnxModel, &Mapping) -> Arc<Faults>,
+    ) -> Result<(Arc<Local>, Folder), Error> {
+        let archive = FolderArchive::new(data).into();
+        let endpoints = FolderEndpoints::new(data).into();
+        let secrets = FolderSecrets::new(data).into();
+        let system = Arc::new(Local::start_on(archive, endpoints, secrets, size));
 
         let models = self.models.clone().unwrap_or_else(flights);
         let found = cards(&models).map_err(|error| format!("{}: {error}", models.display()))?;
@@ -142,7 +157,7 @@ impl SystemOptions {
         let endpoints = self.endpoints.clone();
         let endpoints = endpoints.unwrap_or_else(|| repository().join("infra/local/endpoints"));
         let mut folder = Folder::new(endpoints);
-        folder.load(&system.endpoints).await?;
+        folder.load(&*system.endpoints).await?;
         Ok((system, folder))
     }
 
@@ -156,7 +171,7 @@ impl SystemOptions {
 }
 
 /// The faults of a model that must be up.
-pub(crate) fn known(system: &System<FolderArchive>, model: &ModelId) -> Result<Arc<Faults>, Error> {
+pub(crate) fn known(system: &Local, model: &ModelId) -> Result<Arc<Faults>, Error> {
     system.faults(model).ok_or_else(|| {
         let models: Vec<String> = system.models().iter().map(ToString::to_string).collect();
         format!("there is no model {model}; there are {}", models.join(", ")).into()

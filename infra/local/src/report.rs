@@ -186,12 +186,8 @@ impl Report {
         let deadline =
             round.own_deadline.map_or(schedule.deadline(), |own| own.min(schedule.deadline()));
         let answers = || answered.iter().filter_map(|a| a.answer.as_ref().ok());
-        let mut kinds = BTreeMap::new();
-        let mut reasons = BTreeMap::new();
-        for answer in answers() {
-            *kinds.entry(answer.kind.as_str()).or_default() += 1;
-            *reasons.entry(answer.reason.as_str()).or_default() += 1;
-        }
+        let kinds = counted(answers().map(|answer| answer.kind.as_str()));
+        let reasons = counted(answers().map(|answer| answer.reason.as_str()));
         let outcomes: HashMap<RequestId, bool> = answered
             .iter()
             .filter_map(|a| Some((a.answer.as_ref().ok()?.request, a.was_late)))
@@ -257,6 +253,14 @@ fn brier(scores: &HashMap<RequestId, f64>, outcomes: &HashMap<RequestId, bool>) 
         Some(off * off)
     });
     mean(squares)
+}
+
+fn counted(words: impl Iterator<Item = &'static str>) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    counts
 }
 
 fn agreement(scores: &HashMap<RequestId, f64>, champion: &HashMap<RequestId, f64>) -> Option<f64> {

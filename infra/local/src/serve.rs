@@ -1,15 +1,18 @@
 //! `serve`: the HTTP interface on this machine until Ctrl-C.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use clap::Args;
-use rendezvous_core::ModelId;
+use rendezvous_core::{Endpoint, ModelId, ports::EndpointTable};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     endpoints::Change,
     http,
-    options::{Error, SystemOptions, shown},
+    options::{Error, Local, SystemOptions, shown},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -27,7 +30,8 @@ const SAMPLE: &str = r#"{"carrier":"UA","origin":"EWR","dest":"IAH","weekday":1,
 
 /// Runs until Ctrl-C or SIGTERM, then answers what is in flight.
 pub async fn serve(options: ServeOptions) -> Result<(), Error> {
-    let (system, mut folder) = options.system.start().await?;
+    let data = options.system.data()?;
+    let (system, mut folder) = options.system.start(&data).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let listener = TcpListener::bind(address)
         .await
@@ -36,28 +40,20 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
 
     println!("{url}");
     println!();
-    for endpoint in system.endpoints.all() {
+    let endpoints = endpoints(&system).await?;
+    for endpoint in &endpoints {
         let models: Vec<&str> = endpoint.configuration.models().map(ModelId::as_str).collect();
-        println!(
-            "  endpoint {}, version {}: {}",
-            endpoint.name,
-            endpoint.version,
-            models.join(", ")
-        );
+        let (name, version) = (&endpoint.name, endpoint.version);
+        println!("  endpoint {name}, version {version}: {}", models.join(", "));
         for model in endpoint.configuration.models().filter(|m| system.faults(m).is_none()) {
-            println!("    {model} is not up: it will stay silent");
+            println!("    {model} is not up: it will not answer");
         }
     }
-    println!("  endpoints from {}, reloaded when a file is saved", shown(folder.path()));
-    println!(
-        "  archive (requests, scores, decisions, outcomes) in {}",
-        shown(system.archive.root())
-    );
+    println!("  endpoints from {}, published when a file is saved", shown(folder.path()));
+    println!("  data (endpoints, archive, secret) in {}", shown(data.root()));
     println!();
-    println!(
-        "  curl -s {url}/v1/endpoints/{}/requests \\",
-        first_endpoint(&system.endpoints.all())
-    );
+    let first = endpoints.first().map_or("", |endpoint| endpoint.name.as_str());
+    println!("  curl -s {url}/v1/endpoints/{first}/requests \\");
     println!("    -H 'Content-Type: application/json' -d '{SAMPLE}'");
     println!();
     println!("Ctrl-C ends it.");
@@ -65,22 +61,31 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(http::serve(system.clone(), listener, stopped));
     tokio::select! {
-        () = folder.watch(&system.endpoints, tell) => {}
+        () = folder.watch(&*system.endpoints, tell) => {}
         ended = interrupted() => ended?,
     }
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
-    if !system.drain(std::time::Duration::from_secs(10)).await {
-        eprintln!("some records were still on their way");
+    let archived = system.drain(std::time::Duration::from_secs(8)).await;
+    if archived {
+        system.stop().await;
+        println!("All requests in flight are answered and archived.");
+    } else {
+        eprintln!("Some records were not archived within 8 s and are lost.");
     }
-    system.stop().await;
-    println!("All requests in flight are answered and archived.");
     Ok(())
 }
 
-fn first_endpoint(all: &[std::sync::Arc<rendezvous_core::Endpoint>]) -> &str {
-    all.first().map_or("", |endpoint| endpoint.name.as_str())
+/// The current version of every endpoint, by name.
+async fn endpoints(system: &Local) -> Result<Vec<Arc<Endpoint>>, Error> {
+    let mut all = Vec::new();
+    for name in system.endpoints.list().await? {
+        if let Some(version) = system.endpoints.current(&name).await? {
+            all.extend(system.endpoints.version(&name, version).await?);
+        }
+    }
+    Ok(all)
 }
 
 fn tell(change: Change) {

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use crate::options::shown;
 
-/// How good each model was.
-pub(crate) const BY_MODEL: &str = "select model, count(s.value) scored, \
-     round(avg((s.value - o.value) ** 2), 4) brier \
-     from '{archive}/scores/*/*/*.parquet' s join '{archive}/outcomes/*/*/*.parquet' o \
-     using (request_id) group by model order by brier";
+/// How good each model was, on the requests that all models have scored.
+pub(crate) const BY_MODEL: &str = "with s as (select distinct request_id, model, value \
+     from '{archive}/scores/*/*/*.parquet' where value is not null), \
+     by_all as (select request_id from s group by request_id having count(*) = \
+     (select count(distinct model) from s)) \
+     select model, count(*) compared, round(avg((s.value - o.value) ** 2), 4) brier \
+     from s join by_all using (request_id) \
+     join '{archive}/outcomes/*/*/*.parquet' o using (request_id) group by model order by brier";
 
 /// The same by month, a column a model.
 pub(crate) const BY_MONTH: &str = "pivot (select month(make_timestamp(s.received_us)) as month, \

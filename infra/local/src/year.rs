@@ -17,14 +17,13 @@ use rendezvous_core::{
     now,
 };
 use rendezvous_model::{Model, Profile};
-use rendezvous_sim::{Size, System, mapping::Mapping};
+use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
 
 use crate::{
     demo::ENDPOINT,
     flights::{Flight, Flights},
-    folder::FolderArchive,
-    options::{Error, SystemOptions},
+    options::{Error, Local, SystemOptions},
     tables,
 };
 
@@ -38,9 +37,10 @@ const REPORTED_AFTER: Duration = Duration::from_hours(36);
 pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     let flights = Flights::read(&crate::options::flights())?;
     let flights = flights.all()?;
-    let archive = options.archive()?;
-    if fs::read_dir(archive.root())?.next().is_some() {
-        return Err(format!("{}: there is something in it", archive.root().display()).into());
+    let data = options.fresh_data()?;
+    let archive = data.archive();
+    if fs::read_dir(&archive)?.next().is_some() {
+        return Err(format!("{}: it must be empty", archive.display()).into());
     }
     let first = flights.first().map_or_else(now, Flight::departure);
     clock::simulate(midnight(first));
@@ -55,7 +55,7 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         ..options.size()?
     };
     let (system, _) = options
-        .start_with(archive, &size, |system, model, mapping| {
+        .start_with(&data, &size, |system, model, mapping| {
             system.add_model_with(Undelayed(model), mapping)
         })
         .await?;
@@ -83,11 +83,11 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     }
     system.stop().await;
     println!();
-    println!("{}", tables::guide(system.archive.root(), tables::BY_MONTH));
+    println!("{}", tables::guide(&archive, tables::BY_MONTH));
     Ok(())
 }
 
-fn introduce(count: usize, system: &System<FolderArchive>) {
+fn introduce(count: usize, system: &Local) {
     println!("A year in virtual time: {count} flights, every second one out of New York in 2013,");
     println!(
         "each asked about at its scheduled departure (local time, taken as UTC) and scored by {} models.",
@@ -107,7 +107,7 @@ fn midnight(instant: Timestamp) -> Timestamp {
 }
 
 struct Year {
-    system: Arc<System<FolderArchive>>,
+    system: Arc<Local>,
     /// Requests whose outcome is not reported yet, in the order in which it will be.
     open: VecDeque<Open>,
 }
