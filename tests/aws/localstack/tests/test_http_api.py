@@ -41,6 +41,7 @@ class Routes(unittest.TestCase):
 
     def test_a_dot_is_a_dot(self) -> None:
         self.assertIsNone(found("GET", "/openapixjson", "GET /openapi.json"))
+        self.assertIsNone(found("GET", "/a/1xjson", "GET /a/{b}.json"))
 
 
 class Proxy(unittest.TestCase):

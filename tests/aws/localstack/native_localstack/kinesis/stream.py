@@ -59,7 +59,7 @@ class Shard:
         taken = 0
         for record in self.records[position : position + min(limit, MOST_RECORDS)]:
             taken += len(record["Data"])
-            if records and taken > MOST_READ_BYTES:
+            if taken > MOST_READ_BYTES:
                 break
             records.append(record)
         return records
