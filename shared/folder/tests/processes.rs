@@ -1,5 +1,7 @@
 //! What holds between processes: each test starts this program again, as [`child`].
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{
     io::{BufRead, BufReader, Read, stdin},
     path::Path,
