@@ -5,8 +5,8 @@
 //! What may not be in it: a cloud or its SDK, a network, a decision about requests, and state that
 //! does not outlive a process (that is in [`rendezvous_core::memory`]).
 //!
-//! Every port passes [`rendezvous_core::conformance`]. Calls to the file system run on tokio's
-//! threads for blocking work, so that a slow disk does not delay those who answer requests.
+//! The endpoints and the archive pass core's conformance suite. Calls to the file system run on
+//! tokio's threads for blocking work, so that a slow disk does not delay those who answer requests.
 //! Modules import only from modules before them in this list.
 
 mod files;

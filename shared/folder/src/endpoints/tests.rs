@@ -141,6 +141,8 @@ async fn a_pointer_that_a_slow_publisher_sets_back_decides_nothing() {
     assert_eq!(publish(&table, Some(4)).await, Ok(5));
     fs::remove_file(versions.pointer()).unwrap();
     assert_eq!(table.current(&name("sample")).await, Ok(Some(5)), "nor does one that is missing");
+    fs::remove_file(versions.file(1)).unwrap();
+    assert_eq!(table.current(&name("sample")).await, Ok(Some(5)), "the highest, also after a gap");
 }
 
 #[tokio::test]
@@ -237,9 +239,11 @@ async fn other_files_are_ignored() {
     fs::remove_file(versions.pointer()).unwrap();
     fs::write(versions.root.join("README"), "x").unwrap();
     fs::write(versions.root.join("a-file"), "x").unwrap();
-    for stray in ["Not-An-Endpoint", "empty"] {
+    for stray in ["Not-An-Endpoint", "without-versions"] {
         fs::create_dir(versions.root.join(stray)).unwrap();
+        fs::write(versions.root.join(stray).join("notes.json"), "x").unwrap();
     }
+    fs::copy(versions.file(1), versions.root.join("Not-An-Endpoint/1.json")).unwrap();
     assert_eq!(table.list().await.unwrap(), [name("sample")]);
     assert_eq!(table.current(&name("sample")).await, Ok(Some(1)));
     assert_eq!(history(&table).await, [(1, None)]);
