@@ -1,9 +1,9 @@
 //! Runs one ONNX graph on a thread of its own.
 //!
-//! The graph's runtime works on a thread pool, and a call from outside the pool would block its
-//! caller, a thread of the asynchronous runtime. So one thread of a pool of one serves a queue for
-//! as long as the model lives: the caller awaits, a time-out can end the wait, and the pool, which
-//! spins when it runs dry, never does.
+//! The graph's runtime works on a thread pool, and a call from a thread outside the pool blocks
+//! that thread. So the one thread of a pool of one serves a queue for as long as the model is
+//! loaded: callers await their result, and a time-out can cancel the wait. Because that thread
+//! never leaves the pool, the pool never spins for work either.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,10 +18,10 @@ use rten::{Model, RunOptions, ThreadPool};
 use rten_tensor::{AsView, Layout, NdTensor, NdTensorView};
 use tokio::sync::oneshot;
 
-/// What a run gives: the output's numbers row by row, or what went wrong.
+/// What a run returns: the output's numbers row by row, or what went wrong.
 type Output = Result<Vec<f32>, String>;
 
-/// The thread that runs a graph; it ends when this is dropped.
+/// The thread that runs a graph. It ends when this is dropped.
 pub(crate) struct Engine {
     queue: Sender<Job>,
 }
@@ -33,10 +33,11 @@ struct Job {
 }
 
 impl Engine {
-    /// Starts the thread of `graph`, which takes `columns` numbers a row and gives `outputs`.
+    /// Starts the thread of `graph`, whose input has `columns` numbers per row and whose output has
+    /// `outputs`.
     pub(crate) fn start(graph: Model, columns: usize, outputs: usize) -> std::io::Result<Self> {
         let (queue, jobs) = channel();
-        // This thread only waits for the pool's: a call into a pool blocks.
+        // This thread only waits for the pool's, because a call into a pool blocks.
         thread::Builder::new().name("onnx".to_owned()).stack_size(64 * 1024).spawn(move || {
             let pool = Arc::new(ThreadPool::with_num_threads(1));
             let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
@@ -45,12 +46,12 @@ impl Engine {
         Ok(Self { queue })
     }
 
-    /// Runs the graph on `rows` rows.
+    /// Runs the graph on `rows` rows, after the runs that are queued already.
     pub(crate) async fn run(&self, rows: usize, numbers: Vec<f32>) -> Output {
         let (reply, output) = oneshot::channel();
-        let gone = || "the model's thread has ended".to_owned();
-        self.queue.send(Job { rows, numbers, reply }).map_err(|_| gone())?;
-        output.await.map_err(|_| gone())?
+        let ended = || "the model's thread has ended".to_owned();
+        self.queue.send(Job { rows, numbers, reply }).map_err(|_| ended())?;
+        output.await.map_err(|_| ended())?
     }
 }
 
@@ -62,7 +63,7 @@ fn serve(
     outputs: usize,
 ) {
     for Job { rows, numbers, reply } in jobs {
-        // Whoever has given up waiting needs no answer.
+        // The caller was cancelled, by a time-out for example: skip the run.
         if reply.is_closed() {
             continue;
         }
@@ -86,7 +87,7 @@ fn run(
         output.as_view().try_into().map_err(|error| format!("output: {error}"))?;
     let expected = [shape[0], outputs];
     if output.shape() != expected {
-        return Err(format!("the output is {:?}, not {expected:?}", output.shape()));
+        return Err(format!("the output's shape is {:?}, not {expected:?}", output.shape()));
     }
     Ok(output.to_vec())
 }

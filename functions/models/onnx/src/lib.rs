@@ -1,29 +1,35 @@
-//! A model given by two files, an ONNX graph and a model card: no code is needed to add one.
+//! A model given by two files, an ONNX graph and a model card. A new model needs no code.
 //!
-//! The graph takes one tensor `[N, columns]` of `f32` and gives one `[N, outputs]`. A batch of
-//! requests is one such tensor, which costs a tenth of scoring row by row.
+//! The graph takes one tensor `[N, columns]` of `f32` and returns one of `[N, outputs]`. A batch of
+//! requests becomes one such tensor, at about a tenth of the cost of one tensor per request. A graph
+//! that takes one row only is called once per request.
 
 mod card;
 mod engine;
+mod input;
 
 use std::{
-    fmt::Write,
+    fmt::{Display, Write},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use rendezvous_core::{Failure, FailureKind, Invalid, Json};
 use rendezvous_model::{Model, Profile};
+use rten::Dimension;
 use sha2::{Digest, Sha256};
 
-use crate::engine::Engine;
+use crate::{
+    engine::Engine,
+    input::{push_row, sample_row},
+};
 
-pub use card::{Card, Provenance};
+pub use card::{Card, Provenance, cards};
 
-/// The most rows of one tensor. Larger ones are no cheaper a row.
+/// The most rows of one tensor. Larger tensors cost no less per row.
 const LARGEST_BATCH: usize = 256;
 
-/// A model that cannot be loaded, and why.
+/// Why a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("{}: {source}", path.display())]
@@ -39,21 +45,17 @@ pub struct OnnxModel {
     card: Card,
     profile: Profile,
     engine: Engine,
+    largest_batch: usize,
 }
 
 impl OnnxModel {
-    /// Loads the model of a card: checks the ONNX file's hash and scores a sample row.
+    /// Loads the model of a card: checks the ONNX file's hash, and scores sample rows to find out
+    /// how many rows the graph takes.
     pub async fn load(card_path: &Path) -> Result<Self, LoadError> {
-        let read = |path: &Path| {
-            fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
-        };
-        let wrong_card = |source| LoadError::Card { path: card_path.to_owned(), source };
-        let text = String::from_utf8(read(card_path)?)
-            .map_err(|_| wrong_card(Invalid::new("the card is not UTF-8")))?;
-        let card = Card::parse(&text).map_err(wrong_card)?;
-
+        let card = Card::read(card_path)?;
         let path = card_path.with_file_name(&card.onnx);
-        let bytes = read(&path)?;
+        let bytes =
+            fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let wrong_file = |what: String| LoadError::Onnx { path: path.clone(), what };
         let sha256 = hex(&Sha256::digest(&bytes));
         if sha256 != card.provenance.sha256 {
@@ -61,10 +63,11 @@ impl OnnxModel {
             return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
         }
         let graph = rten::Model::load(bytes).map_err(|error| wrong_file(error.to_string()))?;
-        let engine = Engine::start(graph, card.columns(), card.outputs().len())
+        let declared = declared_rows(&graph);
+        let engine = Engine::start(graph, card.inputs.len(), card.outputs().len())
             .map_err(|error| wrong_file(error.to_string()))?;
-        engine.run(1, card.sample_row()).await.map_err(wrong_file)?;
-        Ok(Self { profile: card.profile(), card, engine })
+        let largest_batch = largest_batch(&card, declared, &engine).await.map_err(wrong_file)?;
+        Ok(Self { profile: card.profile(), card, engine, largest_batch })
     }
 
     pub fn card(&self) -> &Card {
@@ -73,7 +76,7 @@ impl OnnxModel {
 
     /// The JSON of one row of the output.
     fn score(&self, row: &[f32]) -> Result<Json, Failure> {
-        let failed = |what: &dyn std::fmt::Display| Failure::new(FailureKind::Failed, what);
+        let failed = |what: &dyn Display| Failure::new(FailureKind::Failed, what);
         let mut text = String::with_capacity(48);
         for (name, number) in self.card.outputs().iter().zip(row) {
             if !number.is_finite() {
@@ -82,7 +85,7 @@ impl OnnxModel {
             text.push(if text.is_empty() { '{' } else { ',' });
             let entry = (serde_json::to_string(name), serde_json::to_string(number));
             let (Ok(name), Ok(number)) = entry else {
-                return Err(failed(&"the score cannot be written"));
+                return Err(failed(&"the score cannot be written as JSON"));
             };
             text = text + &name + ":" + &number;
         }
@@ -97,13 +100,14 @@ impl Model for OnnxModel {
     }
 
     fn largest_batch(&self) -> usize {
-        LARGEST_BATCH
+        self.largest_batch
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
-        let mut tensor = Vec::with_capacity(payloads.len() * self.card.columns());
+        let inputs = &self.card.inputs;
+        let mut tensor = Vec::with_capacity(payloads.len() * inputs.len());
         let read: Vec<Result<(), Failure>> =
-            payloads.iter().map(|payload| self.card.push_row(payload, &mut tensor)).collect();
+            payloads.iter().map(|payload| push_row(inputs, payload, &mut tensor)).collect();
         let count = read.iter().filter(|read| read.is_ok()).count();
         let output = if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
         let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
@@ -118,23 +122,53 @@ impl Model for OnnxModel {
     }
 }
 
+/// How many rows the graph's input has, when the file fixes their number.
+fn declared_rows(graph: &rten::Model) -> Option<usize> {
+    match graph.input_shape(0)?.first()? {
+        Dimension::Fixed(rows) => Some(*rows),
+        Dimension::Symbolic(_) => None,
+    }
+}
+
+/// The most rows that the graph takes at a time, found out with sample rows: a file can leave the
+/// number of rows open and the graph still work with one row only.
+async fn largest_batch(
+    card: &Card,
+    declared: Option<usize>,
+    engine: &Engine,
+) -> Result<usize, String> {
+    if let Some(rows) = declared
+        && rows != 1
+    {
+        return Err(format!(
+            "the input has a fixed first dimension of {rows}, but batches have any number of rows: \
+             export the model with a dynamic first dimension, or with 1 to score one request per call"
+        ));
+    }
+    let row = sample_row(&card.inputs);
+    engine.run(1, row.clone()).await.map_err(|error| {
+        format!("the graph cannot score one row of the card's {} inputs: {error}", row.len())
+    })?;
+    if declared.is_some() {
+        return Ok(1);
+    }
+    match engine.run(2, row.repeat(2)).await {
+        Ok(_) => Ok(LARGEST_BATCH),
+        Err(error) => {
+            tracing::warn!(
+                model = %card.model,
+                error,
+                "the graph cannot score two rows, so that each request is scored by a call of its own, which is slower"
+            );
+            Ok(1)
+        }
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// The model cards in a folder: every `.json` file, in the order of their names.
-pub fn cards(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut cards = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            cards.push(path);
-        }
-    }
-    cards.sort();
-    Ok(cards)
 }

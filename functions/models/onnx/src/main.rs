@@ -1,5 +1,5 @@
-//! An ONNX model as a Lambda function: the card that `CARD` names, a path in its package, says
-//! which.
+//! An ONNX model as a Lambda function. The environment variable `CARD` is the path of its model
+//! card in the function's package.
 
 use std::{path::Path, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! The flights models, as committed, against what scikit-learn said about the same requests.
+//! The committed flights models, compared with scikit-learn's predictions for the same requests.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -36,7 +36,7 @@ fn payload(line: &str) -> Json {
     Json::parse(line.payload.get()).unwrap()
 }
 
-/// The model's name in the header, its expected scores by line of the sample.
+/// For each model, lines of the sample and scikit-learn's predictions for them.
 fn expected() -> HashMap<String, Vec<(usize, f64)>> {
     let csv = fs::read_to_string(flights().join("expected.csv")).unwrap();
     let mut lines = csv.lines().map(|line| line.split(','));
@@ -67,7 +67,7 @@ async fn every_model_agrees_with_scikit_learn() {
         let expected = expected.remove(&id).unwrap();
         assert_eq!(expected.len(), 1_000);
         let asked: Vec<Json> = expected.iter().map(|(line, _)| payload(&sample[*line])).collect();
-        // As batches of odd sizes, and one by one: the same.
+        // Batches of any size give the same scores as single requests.
         for size in [173, 1] {
             let mut scores = Vec::new();
             for batch in asked.chunks(size) {
@@ -83,7 +83,7 @@ async fn every_model_agrees_with_scikit_learn() {
 }
 
 #[tokio::test]
-async fn one_payload_that_does_not_fit_spoils_no_other() {
+async fn one_payload_that_does_not_fit_fails_alone() {
     let model = OnnxModel::load(&flights().join("gbt.json")).await.unwrap();
     let good = payload(&sample()[0]);
     let bad = Json::parse(r#"{"hour":99}"#).unwrap();
@@ -94,7 +94,7 @@ async fn one_payload_that_does_not_fit_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_the_cards_is_refused() {
+async fn a_file_with_another_hash_than_the_cards_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let card = folder.path().join("prior.json");
     fs::copy(flights().join("prior.json"), &card).unwrap();
