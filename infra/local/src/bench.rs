@@ -9,6 +9,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::PathBuf,
     process::Stdio,
     sync::{
         Arc,
@@ -18,6 +19,7 @@ use std::{
 };
 
 use clap::Args;
+use rendezvous_core::{EndpointName, Json};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -28,6 +30,7 @@ use tokio::{
 
 use crate::{
     client::Client,
+    demo::ENDPOINT,
     flights::{Flight, Flights},
     options::{Error, new_folder},
     percentiles::{Percentiles, Times},
@@ -54,6 +57,14 @@ pub struct BenchOptions {
     /// Deadline of the endpoint, to tell which answers are late
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = 1..=29_000)]
     schedule_deadline: i64,
+
+    /// The endpoint to ask
+    #[arg(long, value_name = "NAME", default_value = ENDPOINT)]
+    endpoint: EndpointName,
+
+    /// A file with the JSON of every request [default: real flights]
+    #[arg(long, value_name = "FILE")]
+    payload: Option<PathBuf>,
 
     /// A system that runs already, e.g. 127.0.0.1:8080 [default: one is started]
     #[arg(long, value_name = "ADDRESS")]
@@ -120,8 +131,13 @@ pub async fn bench(options: BenchOptions) -> Result<(), Error> {
     if let Some(mut child) = child {
         child.kill().await?;
     }
-    println!("{}", serde_json::to_string_pretty(&measured?)?);
-    Ok(())
+    let measured = measured?;
+    println!("{}", serde_json::to_string_pretty(&measured)?);
+    match measured.errors {
+        0 if measured.requests > 0 => Ok(()),
+        0 => Err("no request was answered".into()),
+        errors => Err(format!("{errors} of {} requests had no answer", measured.requests).into()),
+    }
 }
 
 /// Starts the system in a process of its own; its first line of output is where it listens.
@@ -196,10 +212,15 @@ async fn measure(
 fn requests(options: &BenchOptions) -> Result<Vec<Vec<u8>>, Error> {
     let header = options.deadline.map(|ms| format!("Rendezvous-Deadline-Ms: {ms}\r\n"));
     let header = header.unwrap_or_default();
+    let path = format!("/v1/endpoints/{}/requests", options.endpoint);
+    if let Some(file) = &options.payload {
+        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = std::fs::read_to_string(file).map_err(|error| named(&error))?;
+        let payload = Json::parse(&text).map_err(|invalid| named(&invalid))?;
+        return Ok(vec![Client::post(&path, &header, payload.as_str())]);
+    }
     let flights = Flights::read(&crate::options::flights())?;
-    let post = |flight: &Flight| {
-        Client::post("/v1/endpoints/flight-delay/requests", &header, flight.payload.get())
-    };
+    let post = |flight: &Flight| Client::post(&path, &header, flight.payload.get());
     Ok(flights.unseen(FLIGHTS)?.iter().map(post).collect())
 }
 

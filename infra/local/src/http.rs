@@ -38,8 +38,10 @@ use tokio::{
 /// The most bytes of a body that are read.
 const MAX_BODY: usize = MAX_PAYLOAD_BYTES;
 const MAX_CONNECTIONS: usize = 2_000;
-/// How long a body may take to arrive, and how long answers in flight may take at the end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a body may take to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// How long answers in flight may take at the end.
+const ENDING: Duration = Duration::from_secs(4);
 
 /// Serves until `stop` becomes true, then answers what is in flight.
 pub async fn serve<A: Archive, E: EndpointTable, K: Secrets>(
@@ -78,7 +80,7 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets>(
         });
     }
     drop(listener);
-    if timeout(PATIENCE, graceful.shutdown()).await.is_err() {
+    if timeout(ENDING, graceful.shutdown()).await.is_err() {
         tracing::warn!("some answers were still in flight");
     }
 }
@@ -102,7 +104,7 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
     if let Some(refusal) = refused(&head) {
         return Ok(refusal);
     }
-    let body = match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+    let body = match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Ok(refusal(

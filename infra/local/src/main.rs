@@ -1,6 +1,6 @@
 //! `rendezvous-local`: the rendezvous architecture on one machine.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use rendezvous_local::{bench, demo, options::Error, serve};
@@ -42,7 +42,12 @@ fn main() -> ExitCode {
         _ => Builder::new_multi_thread(),
     };
     let ended = match runtime.enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(options.command)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(options.command));
+            // A write to a disk that hangs must not keep the process.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            ended
+        }
         Err(error) => Err(error.into()),
     };
     match ended {

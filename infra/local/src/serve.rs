@@ -64,15 +64,21 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
         () = folder.watch(&*system.endpoints, tell) => {}
         ended = interrupted() => ended?,
     }
+    println!("Ending. A second Ctrl-C ends at once.");
+    tokio::spawn(async {
+        if interrupted().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
-    let archived = system.drain(std::time::Duration::from_secs(8)).await;
+    let archived = system.drain(std::time::Duration::from_secs(4)).await;
     if archived {
         system.stop().await;
         println!("All requests in flight are answered and archived.");
     } else {
-        eprintln!("Some records were not archived within 8 s and are lost.");
+        eprintln!("Some records were not archived within 4 s and are lost.");
     }
     Ok(())
 }
