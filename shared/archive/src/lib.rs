@@ -2,7 +2,7 @@
 //! outcome.
 //!
 //! Each table is described once, as a row type in [`tables`]: its columns, their types and their
-//! comments. From this description files are written ([`write`]) and read ([`read`]), and a test of
+//! comments. From this description files are written ([`write()`]) and read ([`read()`]), and a test of
 //! this crate checks the Glue tables and the views of `infra/analytics.yaml` against it. To add a
 //! column, add a field to its row type, of a type that may be absent (`Option` or `Vec`): files
 //! that were written before lack it, and read as null.
