@@ -10,7 +10,7 @@ from tests.events import change, record, records
 def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
     """A pattern of one field with one value."""
     (name, values), *_ = pattern.items()
-    return event.get(name) == values
+    return bool(event.get(name) == values)
 
 
 class Filters(unittest.TestCase):
