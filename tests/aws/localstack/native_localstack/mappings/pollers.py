@@ -24,8 +24,10 @@ from localstack.services.lambda_.event_source_mapping.pollers.poller import (
     get_batch_item_failures,
 )
 from localstack.services.lambda_.event_source_mapping.pollers.stream_poller import StreamPoller
+from localstack.utils.event_matcher import matches_event
 
 from native_localstack.kinesis.provider import NativeKinesis
+from native_localstack.mappings import filters
 from native_localstack.mappings.batches import Event, arrived, sequence_number
 from native_localstack.mappings.delivery import HANDLED, Result, Rules
 from native_localstack.mappings.reader import Settings, ShardReader
@@ -85,9 +87,8 @@ def _settings(mapping: dict[str, Any]) -> Settings:
 
 def _filter(poller: StreamPoller) -> Any:
     def select(events: list[Event]) -> list[Event]:
-        """The records that pass the mapping's filters, which LocalStack has, as the function sees them."""
-        selected = poller.post_filter(poller.filter_events(poller.pre_filter(events)))
-        return list(poller.add_source_metadata(selected))
+        """The records that pass the mapping's filters, as the function sees them."""
+        return list(poller.add_source_metadata(filters.select(events, poller.filter_patterns, matches_event)))
 
     return select
 
