@@ -335,7 +335,7 @@ mod tests {
         }
         assert!(held(&ledger) <= PARTS);
         let score = [samples::score("a@1", "1")];
-        for old in &all[..900] {
+        for old in &all[..500] {
             assert_eq!(file(&ledger, old, &score).await, Ok(Written::Forgotten));
             let write = samples::fallback(&endpoint, old);
             assert_eq!(ledger.write(&write).await, Ok(Written::Forgotten));
