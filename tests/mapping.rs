@@ -1,4 +1,4 @@
-//! The local event source mapping does what the one of AWS Lambda is documented to do.
+//! The simulated event source mapping does what that of AWS Lambda is documented to do.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -15,7 +15,10 @@ use rendezvous_core::{
     now,
     ports::{Record, Stream},
 };
-use rendezvous_sim::mapping::{self, Function, Mapping};
+use rendezvous_sim::{
+    Actor,
+    mapping::{self, Function, Host, Mapping},
+};
 use serde_json::Value;
 use tokio::{
     sync::watch,
@@ -26,8 +29,9 @@ use tokio::{
 /// What a scripted function answers to the texts of a batch.
 type Script = Box<dyn Fn(&[String]) -> Result<Vec<Option<String>>, String> + Send + Sync>;
 
-/// A function that writes down when it was called, and with what.
+/// A function that records when it was invoked, and with what.
 struct Spy {
+    actor: Actor,
     script: Script,
     takes: Duration,
     start: Instant,
@@ -35,8 +39,8 @@ struct Spy {
 }
 
 impl Function for Spy {
-    fn name(&self) -> &'static str {
-        "spy"
+    fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
@@ -81,6 +85,7 @@ impl Bed {
         clock::simulate(now());
         let stream = Arc::new(stream);
         let spy = Arc::new(Spy {
+            actor: Actor::new("spy"),
             script: Box::new(script),
             takes: Duration::from_millis(10),
             start: Instant::now(),
@@ -89,7 +94,8 @@ impl Bed {
         let failures = Arc::new(MemoryArchive::default());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        for lane in mapping::lanes(&stream, mapping, &spy, &failures, &stopped) {
+        let host = Host::new(&failures, &stopped);
+        for lane in mapping::lanes(&stream, mapping, &spy, &host) {
             tasks.spawn(lane);
         }
         Self { stream, spy, failures, _tasks: tasks, _stop: stop }
@@ -293,4 +299,21 @@ async fn who_starts_at_the_latest_sees_only_what_comes_then() {
         put(&bed.stream, "a2").await;
         assert_eq!(words(&bed.calls_after(50).await), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_is_invoked_for_no_record_that_its_filter_discards() {
+    let mapping = Mapping {
+        filter_by_endpoint: Some(["e".parse().unwrap()].into()),
+        maximum_retry_attempts: 0,
+        ..at_once()
+    };
+    let bed = Bed::new(&mapping, 1, |_| Err("crash".to_owned()));
+    let message = |endpoint: &str| format!("{{\"envelope\":{{\"endpoint\":\"{endpoint}\"}}}}");
+    bed.put(&[message("f"), message("e"), "[no-JSON".to_owned(), "{}".to_owned()].join(" ")).await;
+    assert_eq!(words(&bed.calls_after(1_000).await), [message("e")]);
+    assert_eq!(bed.failures(), [("RetryAttemptsExhausted".to_owned(), 1, 1)]);
+    bed.put(&message("f")).await;
+    assert_eq!(bed.calls_after(1_000).await.len(), 1, "nothing is left of the batch");
+    assert_eq!(bed.stream.held(), 0);
 }

@@ -155,7 +155,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let calls = system.ledger.calls();
     let archive = &data.archive();
     let report = Report::new(&endpoint, &round, &answered, &lock(&heard), calls, archive);
-    print!("{report}");
+    println!("{report}What the functions reported\n{}", system.counters.totals());
     println!("What became of {reported} of the flights was reported as their outcome.");
     println!();
     println!("{}", tables::guide(archive, tables::BY_MODEL));

@@ -74,6 +74,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let _ = stop.send(true);
     server.await?;
     let archived = system.drain(std::time::Duration::from_secs(4)).await;
+    print!("{}", system.counters.totals());
     if archived {
         system.stop().await;
         println!("All requests in flight are answered and archived.");

@@ -3,7 +3,15 @@
 //! Where nothing happens, time is skipped: tokio's paused clock jumps to the next timer as soon as
 //! everything waits for one. The year is then as long as its requests take.
 
-use std::{collections::VecDeque, fs, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
@@ -62,7 +70,7 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     introduce(flights.len(), &system);
     tokio::time::pause();
 
-    let mut year = Year { system, open: VecDeque::new() };
+    let mut year = Year { system, open: VecDeque::new(), calls: AtomicU64::new(0) };
     let mut month = Month::default();
     for together in flights.chunk_by(|a, b| a.departure() == b.departure()) {
         let [flight, ..] = together else { continue };
@@ -110,6 +118,8 @@ struct Year {
     system: Arc<Local>,
     /// Requests whose outcome is not reported yet, in the order in which it will be.
     open: VecDeque<Open>,
+    /// How many calls were made.
+    calls: AtomicU64,
 }
 
 struct Open {
@@ -176,6 +186,8 @@ impl Year {
         event.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         event.body = Some(body.to_owned());
         let context = &mut event.request_context;
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        context.request_id = Some(format!("call {number}"));
         context.stage = Some("$default".to_owned());
         context.time_epoch = now().as_micros() / 1_000;
         context.http.method = method;

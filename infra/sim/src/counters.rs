@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::{self, Display},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -77,13 +78,82 @@ impl Counters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn add(&self, count: impl FnOnce(&mut Totals)) {
+    fn add(&self, count: impl FnOnce(&mut Totals)) {
         count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-pub(crate) fn u64_of(count: usize) -> u64 {
+fn u64_of(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// A line for each function, two spaces in, for people.
+impl Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ingress, rendezvous, models, decoy } = self;
+        let lines = [("ingress", ingress.to_string()), ("rendezvous", rendezvous.to_string())];
+        let models = models.iter().map(|(id, model)| (id.as_str(), model.to_string()));
+        for (function, counts) in lines.into_iter().chain(models) {
+            writeln!(f, "  {function:14}{counts}")?;
+        }
+        writeln!(f, "  {:14}{decoy}", "decoy")
+    }
+}
+
+impl Display for IngressTotals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { answers, late, unsettled, repeats, refused, unanswered } = self;
+        let answered: u64 = answers.values().sum();
+        let kinds: Vec<String> = answers.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let kinds =
+            if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+        write!(
+            f,
+            "{answered} answers{kinds}, {late} late, {unsettled} unsettled, {repeats} repeats, \
+             {refused} refused, {unanswered} without an answer"
+        )
+    }
+}
+
+impl Display for RendezvousTotals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scores, unreadable, expired, settled, again, longest_lag } = self;
+        write!(
+            f,
+            "{scores} scores, {settled} requests settled, {expired} scores expired, {again} \
+             redelivered, {unreadable} unreadable, {}",
+            Lag(*longest_lag)
+        )
+    }
+}
+
+impl Display for ModelTotals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scored, failed, expired, unsent, longest_lag } = self;
+        let lag = Lag(*longest_lag);
+        write!(f, "{scored} scored, {failed} failed, {expired} expired, {unsent} not sent, {lag}")
+    }
+}
+
+impl Display for DecoyTotals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, quarantined, files, bytes, longest_lag } = self;
+        write!(
+            f,
+            "{rows} rows in {files} files ({} KB), {quarantined} in quarantine, {}",
+            bytes.div_ceil(1_000),
+            Lag(*longest_lag)
+        )
+    }
+}
+
+/// How far behind its stream a function was at most.
+struct Lag(Duration);
+
+impl Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} ms behind", self.0.as_millis())
+    }
 }
 
 impl Telemetry<IngressReport> for Counters {

@@ -12,6 +12,8 @@ use rendezvous_core::{Failure, Json};
 use rendezvous_model::{Model, Profile};
 use tokio::time::sleep;
 
+use crate::Actor;
+
 /// The faults of a model. May be changed at any time.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -47,10 +49,12 @@ impl Faults {
     }
 }
 
-/// A model and its faults.
+/// A model with its faults. It runs as its function's actor, because the runtime calls it in a task
+/// of its own.
 pub(crate) struct Faulty<M> {
     pub(crate) model: M,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) actor: Arc<Actor>,
 }
 
 impl<M: Model> Model for Faulty<M> {
@@ -71,6 +75,6 @@ impl<M: Model> Model for Faulty<M> {
         if slow > 0 {
             sleep(Duration::from_millis(slow)).await;
         }
-        self.model.score(payloads).await
+        self.actor.run(self.model.score(payloads)).await
     }
 }

@@ -1,19 +1,30 @@
-//! An event source mapping: takes batches from a stream and calls a function with them, as the one
-//! of AWS Lambda is documented to do for Kinesis and for the change streams of DynamoDB.
+//! An event source mapping: takes batches from a stream and invokes a function with them, as AWS
+//! Lambda is documented to do for Kinesis and for the change streams of DynamoDB.
 //!
-//! Each lane (a shard, or with a parallelization factor a part of one; records of one key keep to
-//! one lane) has one batch in flight at a time. A function that crashes gets its batch again, in
-//! halves where bisecting is on; one that names a failed record gets everything from that record
-//! on. What has been tried too often or is too old goes to the on-failure destination, whole.
+//! Each lane (a shard, or with a parallelization factor a part of one; records of one key stay on
+//! one lane) has one batch in flight at a time. A batch on which the function crashes is delivered
+//! again, in halves where bisecting is on; where the function names a failed record, that record and
+//! those after it are delivered again. Records that were tried too often or are too old go to the
+//! on-failure destination, whole.
+//!
+//! A mapping may filter by endpoint. A record that does not satisfy the filter is discarded: the
+//! function is not invoked for it, and it never goes to the on-failure destination. That includes
+//! every record that is not JSON, as on AWS, so that only functions without a filter (rendezvous, the
+//! decoy) see it. Unlike on AWS a batch is formed before it is filtered, so that it may be smaller
+//! than it could be.
 
-use std::{fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use rendezvous_core::{
+    EndpointName,
     memory::{MemoryStream, Position, StoredRecord, Subscription},
     now,
     ports::Archive,
+    random,
 };
 use serde::Serialize;
 use tokio::{
@@ -21,7 +32,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::events::{Batch, Carried, Source, sequence_number};
+use crate::{
+    Actor, CRASHED_WITHIN, Chances, Trace, chances,
+    events::{Batch, Carried, Source, sequence_number},
+};
 
 /// The settings of a mapping, named as AWS names them.
 #[derive(Clone, Debug)]
@@ -35,7 +49,10 @@ pub struct Mapping {
     pub maximum_retry_attempts: u32,
     pub maximum_record_age: Duration,
     pub starting_position: Position,
-    /// The function's own time-out: a call that takes longer has failed.
+    /// Invoke the function only for messages of these endpoints: the filter
+    /// `{ "data": { "envelope": { "endpoint": [ … ] } } }`.
+    pub filter_by_endpoint: Option<BTreeSet<EndpointName>>,
+    /// The function's own time-out: an invocation that takes longer has failed.
     pub function_timeout: Duration,
 }
 
@@ -50,6 +67,7 @@ impl Default for Mapping {
             maximum_retry_attempts: 100,
             maximum_record_age: Duration::from_mins(1),
             starting_position: Position::Latest,
+            filter_by_endpoint: None,
             function_timeout: Duration::from_secs(10),
         }
     }
@@ -64,33 +82,57 @@ const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// A Lambda function as a mapping of a stream that carries `T` sees it.
 pub trait Function<T: Carried = Bytes>: Send + Sync + 'static {
-    /// What stands in the records of batches that failed for good.
-    fn name(&self) -> &str;
+    /// The function, with the name that the on-failure destination shows.
+    fn actor(&self) -> &Actor;
 
-    /// Handles a batch. An error is a crash: the function did not even answer.
+    /// Handles a batch. An error is a crash: the function did not respond.
     fn invoke(&self, event: T::Event) -> impl Future<Output = Result<T::Response, String>> + Send;
 }
 
-/// A mapping: one future a lane, each of which ends when `stop` is true and its batch is done.
+/// What a mapping runs in.
+#[derive(Debug)]
+pub struct Host<A> {
+    /// The on-failure destination.
+    pub failures: Arc<A>,
+    /// A lane ends when this is true and its batch is done.
+    pub stop: watch::Receiver<bool>,
+    pub chances: Chances,
+    pub trace: Option<Arc<Trace>>,
+}
+
+impl<A> Host<A> {
+    /// A host without chance faults and without a trace.
+    pub fn new(failures: &Arc<A>, stop: &watch::Receiver<bool>) -> Self {
+        let (failures, stop) = (failures.clone(), stop.clone());
+        Self { failures, stop, chances: Chances::default(), trace: None }
+    }
+}
+
+impl<A> Clone for Host<A> {
+    fn clone(&self) -> Self {
+        let Self { failures, stop, chances, trace } = self;
+        let (failures, stop, trace) = (failures.clone(), stop.clone(), trace.clone());
+        Self { failures, stop, chances: *chances, trace }
+    }
+}
+
+/// A mapping: one future for each lane.
 pub fn lanes<T: Carried, F: Function<T>, A: Archive>(
     stream: &MemoryStream<T>,
     mapping: &Mapping,
     function: &Arc<F>,
-    failures: &Arc<A>,
-    stop: &watch::Receiver<bool>,
+    host: &Host<A>,
 ) -> Vec<impl Future<Output = ()> + Send + use<T, F, A>> {
     let lane = |subscription: Subscription<T>| {
+        let shard = format!("shardId-{:012}", subscription.shard());
         let lane = Lane {
             mapping: mapping.clone(),
-            source: Source {
-                name: stream.name(),
-                shard: format!("shardId-{:012}", subscription.shard()),
-            },
+            source: Source { name: stream.name(), shard },
             subscription,
             function: function.clone(),
-            failures: failures.clone(),
+            host: host.clone(),
         };
-        lane.run(stop.clone())
+        lane.run()
     };
     let (position, factor) = (mapping.starting_position, mapping.parallelization_factor);
     stream.subscribe(position, factor).into_iter().map(lane).collect()
@@ -101,29 +143,34 @@ struct Lane<T, F, A> {
     source: Source,
     subscription: Subscription<T>,
     function: Arc<F>,
-    failures: Arc<A>,
+    host: Host<A>,
 }
 
-/// Records that are tried together, and how often that was in vain.
+/// Records that are tried together, and how often that has failed.
 struct Attempt<T> {
     records: Batch<T>,
     failed: u32,
 }
 
 impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
-    async fn run(self, mut stop: watch::Receiver<bool>) {
+    async fn run(self) {
         let Mapping { batch_size, maximum_batching_window: window, .. } = self.mapping;
+        let mut stop = self.host.stop.clone();
         loop {
-            let batch = tokio::select! {
+            let mut batch = tokio::select! {
                 biased;
                 batch = self.subscription.next(batch_size, BATCH_BYTES, window) => batch,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
+            if let Some(endpoints) = &self.mapping.filter_by_endpoint {
+                let satisfies = |name: &str| endpoints.contains(name);
+                batch.retain(|record| record.data.endpoint().is_some_and(|name| satisfies(&name)));
+            }
             self.process(batch.into()).await;
         }
     }
 
-    /// Tries a batch until each of its records is done with, one way or the other.
+    /// Tries a batch until each of its records is handled or given up.
     async fn process(&self, records: Batch<T>) {
         let mut pending = vec![Attempt { records, failed: 0 }];
         let mut backoff = FIRST_BACKOFF;
@@ -132,7 +179,7 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
             if attempt.records.is_empty() {
                 continue;
             }
-            match self.invoke(&attempt.records).await {
+            match self.invoke(&attempt).await {
                 Outcome::Done => {
                     backoff = FIRST_BACKOFF;
                     continue;
@@ -164,20 +211,57 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
         }
     }
 
-    async fn invoke(&self, records: &Batch<T>) -> Outcome {
+    /// Invokes the function with a batch, with what goes wrong by chance.
+    async fn invoke(&self, attempt: &Attempt<T>) -> Outcome {
+        let Attempt { records, failed } = attempt;
+        let (Some(first), Some(last)) = (records.front(), records.back()) else {
+            return Outcome::Done;
+        };
+        let invocation = || {
+            let Source { name, shard } = &self.source;
+            let (first, last, function) = (first.sequence, last.sequence, self.name());
+            format!("{function} {name} {shard} {first} to {last}, attempt {}", failed + 1)
+        };
+        self.trace(|| format!("is invoked: {}", invocation()));
+        let Chances { crashes, redeliveries, .. } = self.host.chances;
+        let outcome = if chances::happens(crashes, "crash", invocation) {
+            let after = random::fraction("crash after", &invocation());
+            let ended = timeout(CRASHED_WITHIN.mul_f64(after), self.call(records)).await;
+            ended.unwrap_or(Outcome::Crashed)
+        } else {
+            let outcome = self.call(records).await;
+            let again = chances::happens(redeliveries, "redelivery", invocation);
+            if again { Outcome::Crashed } else { outcome }
+        };
+        self.trace(|| format!("{outcome:?}: {}", invocation()));
+        outcome
+    }
+
+    fn name(&self) -> &str {
+        self.function.actor().name()
+    }
+
+    fn trace(&self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &self.host.trace {
+            trace.add(self.function.actor(), what());
+        }
+    }
+
+    async fn call(&self, records: &Batch<T>) -> Outcome {
         let event = T::event(&self.source, records);
-        let call = AssertUnwindSafe(self.function.invoke(event)).catch_unwind();
+        let invocation = self.function.actor().run(self.function.invoke(event));
+        let call = AssertUnwindSafe(invocation).catch_unwind();
         let panicked = |_| Err("it panicked".to_owned());
         let call =
             timeout(self.mapping.function_timeout, call.map(|end| end.unwrap_or_else(panicked)));
         let response = match call.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                tracing::warn!(function = self.function.name(), error, "the function has crashed");
+                tracing::warn!(function = self.name(), error, "a function has crashed");
                 return Outcome::Crashed;
             }
             Err(_) => {
-                tracing::warn!(function = self.function.name(), "the function has timed out");
+                tracing::warn!(function = self.name(), "a function has timed out");
                 return Outcome::Crashed;
             }
         };
@@ -208,7 +292,7 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
     async fn give_up(&self, records: Batch<T>, tried: u32, condition: &str) {
         let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
         let (start, end) = (sequence_number(first), sequence_number(last));
-        let (function, Source { name: stream, shard }) = (self.function.name(), &self.source);
+        let (function, Source { name: stream, shard }) = (self.name(), &self.source);
         tracing::error!(function, stream, shard, start, end, condition, "records have failed");
         let failed = FailedBatch {
             function,
@@ -221,24 +305,27 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
             payload: T::event(&self.source, &records),
         };
         let name = format!("failed/{function}/{stream}-{shard}-{start}-{end}.json");
-        let body = match serde_json::to_vec(&failed) {
+        // By way of a value, whose members are in alphabetical order: an event's maps have none.
+        let body = serde_json::to_value(&failed).and_then(|value| serde_json::to_vec(&value));
+        let body = match body {
             Ok(body) => body.into(),
             Err(error) => return self.lost(&name, &error),
         };
-        if let Err(error) = self.failures.put(&name, body).await {
+        if let Err(error) = self.host.failures.put(&name, body).await {
             self.lost(&name, &error);
         }
     }
 
     fn lost(&self, name: &str, error: &dyn Display) {
-        tracing::error!(function = self.function.name(), name, %error, "failed records are lost");
+        tracing::error!(function = self.name(), name, %error, "failed records are lost");
     }
 }
 
 /// How an invocation ended.
+#[derive(Debug)]
 enum Outcome {
     Done,
-    /// From this record on everything is to be tried again.
+    /// This record and those after it are to be tried again.
     FailedFrom(usize),
     Crashed,
 }

@@ -4,28 +4,22 @@
 use std::{
     collections::BTreeMap,
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use aws_lambda_events::{
-    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    dynamodb,
-    event::streams::{DynamoDbEventResponse, KinesisEventResponse},
-    kinesis::KinesisEvent,
-};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use rendezvous::Rendezvous;
 use rendezvous_core::{
     ModelId,
     memory::{
-        Change, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream,
-        Position,
+        MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream, Position,
     },
     ports::{Archive, EndpointTable, Secrets},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
-use rendezvous_model::{Model, ModelFunction};
+use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -33,12 +27,14 @@ use tokio::{
 };
 
 use crate::{
-    Counters,
+    Actor, Chances, Counters, Link, Trace,
+    events::Carried,
     faults::{Faults, Faulty},
-    mapping::{self, Function, Mapping},
+    functions::{DecoyOfStream, DecoyOfTable, ModelHandler, RendezvousHandler},
+    mapping::{self, Function, Host, Mapping},
 };
 
-/// The size of a local system.
+/// The size of a system, and what is to happen in it.
 #[derive(Clone, Debug)]
 pub struct Size {
     /// Shards of each stream.
@@ -46,8 +42,12 @@ pub struct Size {
     /// How many mailboxes the ledger keeps.
     pub mailboxes: usize,
     pub settings: Settings,
-    /// How the decoy's batches are cut, which become the files of the archive.
+    /// The decoy's mappings. Their batches become the files of the archive.
     pub decoy: Mapping,
+    /// What goes wrong by chance.
+    pub chances: Chances,
+    /// Where every call of a port, every invocation and every answer is recorded.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Default for Size {
@@ -60,16 +60,19 @@ impl Default for Size {
                 max_payload_bytes: 256 * 1024,
                 ledger_retention: MemoryLedger::RETENTION,
             },
-            // Large batches make few files and cost less a record; they are also what takes memory.
+            // Large batches make few files and take less time for each record. They take most of the
+            // memory, too.
             decoy: Mapping {
                 batch_size: 1_000,
                 maximum_batching_window: Duration::from_secs(1),
-                // As on AWS nothing is given up before the stream would forget it; this one waits.
+                // As on AWS, nearly as long as a stream retains its records.
                 maximum_record_age: Duration::from_hours(23),
                 maximum_retry_attempts: u32::MAX,
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
+            chances: Chances::default(),
+            trace: None,
         }
     }
 }
@@ -78,11 +81,11 @@ impl Default for Size {
 struct Local<E, K>(PhantomData<(E, K)>);
 
 impl<E: EndpointTable, K: Secrets> Ports for Local<E, K> {
-    type Endpoints = E;
-    type Input = MemoryStream;
-    type Ledger = MemoryLedger;
-    type Outcomes = MemoryOutcomes;
-    type Secrets = K;
+    type Endpoints = Link<E>;
+    type Input = Link<MemoryStream>;
+    type Ledger = Link<MemoryLedger>;
+    type Outcomes = Link<MemoryOutcomes>;
+    type Secrets = Link<K>;
     type Telemetry = Counters;
 }
 
@@ -96,8 +99,11 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     pub outcomes: Arc<MemoryOutcomes>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
-    ingress: HttpV1<Local<E, K>>,
+    ingress: (HttpV1<Local<E, K>>, Arc<Actor>),
+    /// The functions, by name.
+    actors: Mutex<BTreeMap<String, Arc<Actor>>>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
+    host: Host<Link<A>>,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
@@ -112,46 +118,28 @@ impl<A: Archive> System<A> {
 impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     /// Starts a system without models on these ports.
     pub fn start_on(archive: Arc<A>, endpoints: Arc<E>, secrets: Arc<K>, size: &Size) -> Self {
+        let (chances, trace) = (size.chances, size.trace.clone());
+        let (stop, stopped) = watch::channel(false);
+        let lambda = Arc::new(Actor::new("lambda"));
+        let failures = Link::new(archive.clone(), &lambda, trace.as_ref(), Chances::default());
+        let host = Host { failures, stop: stopped, chances, trace };
+
         let counters = Arc::new(Counters::default());
         let input = Arc::new(MemoryStream::new("input", size.shards));
         let scores = Arc::new(MemoryStream::new("scores", size.shards));
         let ledger = Arc::new(MemoryLedger::with_capacity(size.mailboxes));
         let outcomes = Arc::new(MemoryOutcomes::default());
+        let actor = Arc::new(Actor::new("ingress"));
         let dependencies: Dependencies<Local<E, K>> = Dependencies {
-            endpoints: endpoints.clone(),
-            input: input.clone(),
-            ledger: ledger.clone(),
-            outcomes: outcomes.clone(),
-            secrets,
+            endpoints: host.link(endpoints.clone(), &actor),
+            input: host.link(input.clone(), &actor),
+            ledger: host.link(ledger.clone(), &actor),
+            outcomes: host.link(outcomes.clone(), &actor),
+            secrets: host.link(secrets, &actor),
             telemetry: counters.clone(),
         };
         let ingress = HttpV1::new(Ingress::new(dependencies, size.settings).into());
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-
-        let rendezvous = Rendezvous::new(endpoints.clone(), ledger.clone(), counters.clone());
-        let rendezvous = Arc::new(RendezvousFunction(rendezvous));
-        let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
-        for lane in mapping::lanes(&scores, &mapping, &rendezvous, &archive, &stopped) {
-            tasks.spawn(lane);
-        }
-        let decoy = Arc::new(Decoy::new(archive.clone(), endpoints.clone(), counters.clone()));
-        for (stream, source) in [(&input, Stream::Input), (&scores, Stream::Scores)] {
-            let function = Arc::new(DecoyOfStream { decoy: decoy.clone(), source });
-            for lane in mapping::lanes(stream, &size.decoy, &function, &archive, &stopped) {
-                tasks.spawn(lane);
-            }
-        }
-        for (changes, source) in
-            [(&ledger.changes, Table::Ledger), (&outcomes.changes, Table::Outcomes)]
-        {
-            let function = Arc::new(DecoyOfTable { decoy: decoy.clone(), source });
-            for lane in mapping::lanes(changes, &size.decoy, &function, &archive, &stopped) {
-                tasks.spawn(lane);
-            }
-        }
-
-        Self {
+        let system = Self {
             endpoints,
             input,
             scores,
@@ -159,10 +147,63 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             outcomes,
             archive,
             counters,
-            ingress,
+            actors: Mutex::new(BTreeMap::from([(actor.name().to_owned(), actor.clone())])),
+            ingress: (ingress, actor),
             models: Mutex::default(),
-            tasks: Mutex::new(tasks),
+            host,
+            tasks: Mutex::default(),
             stop,
+        };
+        system.start_rendezvous();
+        system.start_decoy(&size.decoy);
+        system
+    }
+
+    fn start_rendezvous(&self) {
+        let actor = self.new_actor("rendezvous");
+        let function = Rendezvous::new(
+            self.host.link(self.endpoints.clone(), &actor),
+            self.host.link(self.ledger.clone(), &actor),
+            self.counters.clone(),
+        );
+        let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
+        self.map(&self.scores, &mapping, RendezvousHandler { function, actor });
+    }
+
+    fn start_decoy(&self, mapping: &Mapping) {
+        let actor = self.new_actor("decoy");
+        let decoy = Arc::new(Decoy::new(
+            self.host.link(self.archive.clone(), &actor),
+            self.host.link(self.endpoints.clone(), &actor),
+            self.counters.clone(),
+        ));
+        for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
+            let (decoy, actor) = (decoy.clone(), actor.clone());
+            self.map(stream, mapping, DecoyOfStream { decoy, actor, source });
+        }
+        let (ledger, outcomes) = (&self.ledger.changes, &self.outcomes.changes);
+        for (changes, source) in [(ledger, Table::Ledger), (outcomes, Table::Outcomes)] {
+            let (decoy, actor) = (decoy.clone(), actor.clone());
+            self.map(changes, mapping, DecoyOfTable { decoy, actor, source });
+        }
+    }
+
+    fn new_actor(&self, name: &str) -> Arc<Actor> {
+        let actor = Arc::new(Actor::new(name));
+        lock(&self.actors).insert(name.to_owned(), actor.clone());
+        actor
+    }
+
+    /// Starts a mapping.
+    fn map<T: Carried>(
+        &self,
+        stream: &MemoryStream<T>,
+        mapping: &Mapping,
+        function: impl Function<T>,
+    ) {
+        let tasks = &mut *lock(&self.tasks);
+        for lane in mapping::lanes(stream, mapping, &Arc::new(function), &self.host) {
+            tasks.spawn(lane);
         }
     }
 
@@ -171,66 +212,79 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         self.add_model_with(model, &Mapping::default())
     }
 
-    /// The same, with a mapping of its own.
+    /// The same, with a mapping of its own. A mapping without a filter gets one for the endpoints of
+    /// the model's profile. The function's time-out is [`DEFAULT_FUNCTION_TIMEOUT`] in any case.
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
-        let id = model.profile().id.clone();
+        let Profile { id, endpoints, .. } = model.profile();
+        let (id, endpoints) = (id.clone(), endpoints.iter().cloned().collect());
+        let filter = mapping.filter_by_endpoint.clone().unwrap_or(endpoints);
+        let mapping = Mapping {
+            filter_by_endpoint: Some(filter),
+            function_timeout: DEFAULT_FUNCTION_TIMEOUT,
+            ..mapping.clone()
+        };
+        let actor = self.new_actor(id.as_str());
         let faults = Arc::new(Faults::default());
-        let model = Arc::new(Faulty { model, faults: faults.clone() });
-        let function = Arc::new(ModelHandler {
-            name: id.to_string(),
-            function: ModelFunction::new(model, self.scores.clone(), self.counters.clone()),
-            faults: faults.clone(),
-        });
-        let stop = self.stop.subscribe();
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        for lane in mapping::lanes(&self.input, mapping, &function, &self.archive, &stop) {
-            tasks.spawn(lane);
-        }
-        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        models.insert(id, faults.clone());
+        let model = Faulty { model, faults: faults.clone(), actor: actor.clone() };
+        let scores = self.host.link(self.scores.clone(), &actor);
+        let function = ModelFunction::new(Arc::new(model), scores, self.counters.clone());
+        self.map(&self.input, &mapping, ModelHandler { function, faults: faults.clone(), actor });
+        lock(&self.models).insert(id, faults.clone());
         faults
     }
 
     /// The models that are up.
     pub fn models(&self) -> Vec<ModelId> {
-        self.models.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        lock(&self.models).keys().cloned().collect()
     }
 
     /// The switch for the faults of a model, if it is up.
     pub fn faults(&self, model: &ModelId) -> Option<Arc<Faults>> {
-        self.models.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+        lock(&self.models).get(model).cloned()
     }
 
-    /// Answers one HTTP request, as API Gateway would hand it over.
+    /// A function: `ingress`, `rendezvous`, `decoy`, or a model's id.
+    pub fn actor(&self, name: &str) -> Option<Arc<Actor>> {
+        lock(&self.actors).get(name).cloned()
+    }
+
+    /// Answers one HTTP request, which comes as the event that API Gateway sends.
     pub async fn call(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        self.ingress.handle(event).await
+        let (ingress, actor) = &self.ingress;
+        let request = event.request_context.request_id.clone();
+        let response = Box::pin(actor.run(ingress.handle(event))).await;
+        if let Some(trace) = &self.host.trace {
+            let ApiGatewayV2httpResponse { status_code, body, .. } = &response;
+            let request = request.unwrap_or_default();
+            trace.add(actor, format_args!("answers {request}: {status_code} {body:?}"));
+        }
+        response
     }
 
-    /// Waits until every record and every change has been dealt with, at most `patience`; says
-    /// whether that was long enough.
+    /// Waits until every record and every change is handled, at most `patience`; returns whether
+    /// that was long enough.
     pub async fn drain(&self, patience: Duration) -> bool {
         let start = Instant::now();
         let drained = async {
             while self.held() > 0 {
-                // Looks less and less often: a window of the archive's may be long.
+                // Looks less and less often: the decoy's batching window may be long.
                 sleep((start.elapsed() / 10).max(Duration::from_millis(5))).await;
             }
         };
         tokio::time::timeout(patience, drained).await.is_ok()
     }
 
-    /// Bytes that somebody has still to deal with.
+    /// Bytes of records and changes that are not handled yet.
     fn held(&self) -> usize {
         let changes = self.ledger.changes.held() + self.outcomes.changes.held();
         self.input.held() + self.scores.held() + changes
     }
 
-    /// Ends every mapping, when the batch it is at is done, and waits for that.
+    /// Ends every mapping as soon as the batch that it is handling is done, and waits for that.
     pub async fn stop(&self) {
-        // Nobody listening means that all have ended.
+        // Without a receiver all have ended.
         let _ = self.stop.send(true);
-        let mut tasks =
-            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a mapping has crashed");
@@ -239,64 +293,14 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     }
 }
 
-struct ModelHandler<M> {
-    name: String,
-    function: ModelFunction<M, MemoryStream, Counters>,
-    faults: Arc<Faults>,
-}
-
-impl<M: Model> Function for ModelHandler<M> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        if self.faults.is_killed() {
-            return Err("killed".to_owned());
-        }
-        Ok(self.function.handle(event).await)
+impl<A> Host<Link<A>> {
+    /// A function's link to a port.
+    fn link<P>(&self, port: Arc<P>, actor: &Arc<Actor>) -> Arc<Link<P>> {
+        Link::new(port, actor, self.trace.as_ref(), self.chances)
     }
 }
 
-struct RendezvousFunction<E>(Rendezvous<E, MemoryLedger, Counters>);
-
-impl<E: EndpointTable> Function for RendezvousFunction<E> {
-    fn name(&self) -> &'static str {
-        "rendezvous"
-    }
-
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.0.handle(event).await)
-    }
-}
-
-/// The decoy as the function of one of its mappings.
-struct DecoyOfStream<A, E> {
-    decoy: Arc<Decoy<A, E, Counters>>,
-    source: Stream,
-}
-
-impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
-    fn name(&self) -> &'static str {
-        "decoy"
-    }
-
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
-        Ok(self.decoy.handle_stream(self.source, event).await)
-    }
-}
-
-struct DecoyOfTable<A, E> {
-    decoy: Arc<Decoy<A, E, Counters>>,
-    source: Table,
-}
-
-impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
-    fn name(&self) -> &'static str {
-        "decoy"
-    }
-
-    async fn invoke(&self, event: dynamodb::Event) -> Result<DynamoDbEventResponse, String> {
-        Ok(self.decoy.handle_changes(self.source, event).await)
-    }
+/// A poisoned lock is used all the same: every section under these locks is one operation.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
