@@ -5,8 +5,9 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
-use rendezvous_core::{Json, RequestId};
-use rendezvous_tests::{Does, Reply, World};
+use rendezvous_core::{Configuration, Json, Provenance, RequestId, ports::EndpointTable};
+use rendezvous_sim::Size;
+use rendezvous_tests::{CONFIGURATION, Does, Reply, World, endpoint};
 use serde_json::json;
 
 async fn world() -> World {
@@ -79,6 +80,20 @@ async fn a_large_body_is_refused_by_its_size() {
     assert_eq!(world.ask(&body(262_144)).await.status, 200);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_deployment_sets_the_largest_payload() {
+    let mut size = Size::default();
+    size.settings.max_payload_bytes = 1_000;
+    let world = World::with(CONFIGURATION, size).await;
+    world.model("a@1", Does::Score(10));
+    let body = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    refused(&world, &world.ask(&body(1_001)).await, 413, "1001 bytes; at most 1000").await;
+    let reply = world.send(binary(body(1_001).as_bytes())).await;
+    refused(&world, &reply, 413, "1001 bytes; at most 1000").await;
+    assert_eq!(world.ask(&body(1_000)).await.status, 200);
+    assert_eq!(world.send(binary(body(1_000).as_bytes())).await.status, 200);
+}
+
 fn binary(body: &[u8]) -> ApiGatewayV2httpRequest {
     let mut event = ApiGatewayV2httpRequest::default();
     event.request_context.http.method = Method::POST;
@@ -115,6 +130,48 @@ async fn other_content_types_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_encoded_body_is_refused() {
+    let world = world().await;
+    let path = format!("/v1/endpoints/e/requests/{}/outcome", RequestId::random());
+    for encoding in ["gzip", "br", "identity, gzip"] {
+        let header = [("content-encoding", encoding)];
+        for reply in [
+            world.ask_with("{}", &header).await,
+            world.call(Method::PUT, &path, &header, "1").await,
+        ] {
+            refused(&world, &reply, 415, "without Content-Encoding").await;
+        }
+    }
+    assert_eq!(world.ask_with("{}", &[("content-encoding", "identity")]).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_that_was_applied_is_answered() {
+    let configuration = CONFIGURATION.replace("\"deadline_ms\": 1000", "\"deadline_ms\": 5000");
+    let world = World::with(&configuration, Size::default()).await;
+    world.model("a@1", Does::Score(10));
+    let (own, prefer) = ("Rendezvous-Deadline-Ms", "Prefer");
+    for (headers, applied, preference) in [
+        (&[(own, "300")][..], Some("300"), None),
+        (&[(own, "29000")], Some("5000"), None),
+        (&[(prefer, "wait=2")], Some("2000"), Some("wait=2")),
+        (&[(prefer, "wait=60")], Some("5000"), Some("wait=60")),
+        (&[(prefer, "wait=2"), (own, "300")], Some("300"), Some("wait=2")),
+        (&[(prefer, "wait=2"), (own, "3000")], Some("2000"), Some("wait=2")),
+        (&[], None, None),
+    ] {
+        let reply = world.ask_with("{}", headers).await;
+        let header = |name: &str| reply.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(header("rendezvous-deadline-ms"), applied, "{headers:?}");
+        assert_eq!(header("preference-applied"), preference, "{headers:?}");
+    }
+    let longest = [(prefer, "respond-async"), (own, "900000")];
+    assert_eq!(world.ask_with("{}", &longest).await.headers["rendezvous-deadline-ms"], "900000");
+    let longer = [(prefer, "respond-async"), (own, "900001")];
+    refused(&world, &world.ask_with("{}", &longer).await, 400, "from 1 to 900000").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn absurd_deadlines_are_refused() {
     let world = world().await;
     for text in ["0", "-1", "1.5", "29001", "99999999999999999999", "soon", "", "1e3", "٣"] {
@@ -144,10 +201,43 @@ async fn bad_headers_are_refused_and_preferences_that_make_no_sense_ignored() {
         ("Prefer", "wait=soon, unheard-of; wait"),
         ("Prefer", "wait=-5"),
         ("Prefer", "wait=99999999999999999999999"),
+        ("Prefer", "respond-asynchronously, =, ,;;\"wait=1"),
         ("traceparent", "00-nonsense"),
     ] {
-        assert_eq!(world.ask_with("{}", &[(name, value)]).await.status, 200, "{name}: {value}");
+        let reply = world.ask_with("{}", &[(name, value)]).await;
+        assert_eq!(reply.status, 200, "{name}: {value}");
+        assert!(!reply.headers.contains_key("preference-applied"), "{name}: {value}");
     }
+    let mut event = binary(b"{}");
+    event.headers.insert("prefer", http::HeaderValue::from_bytes(b"wait=\xe9").unwrap());
+    assert_eq!(world.send(event).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_must_be_one_is_not_repeated() {
+    let world = world().await;
+    let repeated = |name: &'static str, values: &[&'static str]| {
+        let mut event = binary(b"{}");
+        for value in values {
+            event.headers.append(name, http::HeaderValue::from_static(value));
+        }
+        event
+    };
+    for name in [
+        "rendezvous-deadline-ms",
+        "rendezvous-key",
+        "idempotency-key",
+        "content-type",
+        "content-encoding",
+    ] {
+        let reply = world.send(repeated(name, &["100", "200"])).await;
+        assert!(reply.text.contains(name), "{reply:?}");
+        refused(&world, &reply, 400, "must not be repeated").await;
+    }
+    // Preferences may be on several lines; the first of a kind counts.
+    let reply = world.send(repeated("prefer", &["respond-async", "wait=1", "wait=9"])).await;
+    assert_eq!(reply.status, 202);
+    assert_eq!(reply.headers["rendezvous-deadline-ms"], "1000");
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,6 +262,62 @@ async fn what_is_not_there_is_a_404_and_a_wrong_method_names_the_right_one() {
     refused(&world, &reply, 405, "Use POST, not GET").await;
     let reply = world.call(Method::DELETE, "/health", &[], "").await;
     refused(&world, &reply, 405, "Use GET, not DELETE").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_is_answered_where_get_is_without_a_body() {
+    let world = world().await;
+    let request = format!("/v1/endpoints/e/requests/{}", world.ask("{}").await.id());
+    for path in ["/health", "/v1/endpoints", "/v1/endpoints/e", &request] {
+        let (head, get) = (world.call(Method::HEAD, path, &[], "").await, world.get(path).await);
+        assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
+        assert_eq!(head.headers["content-type"], get.headers["content-type"]);
+        assert!(!get.text.is_empty());
+    }
+    let none = world.call(Method::HEAD, "/v1/endpoints/nobody", &[], "").await;
+    assert_eq!((none.status, none.text.as_str()), (404, ""));
+    let wrong = world.call(Method::HEAD, "/v1/endpoints/e/requests", &[], "").await;
+    assert_eq!((wrong.status, &wrong.headers["allow"]), (405, &"POST".parse().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn percent_encoded_names_and_ids_are_decoded() {
+    let world = world().await;
+    let reply = world.call(Method::POST, "/v1/endpoints/%65/requests", &[], "{}").await;
+    reply.is("a@1 preferred", 10.0..=15.0);
+    let id = reply.id().to_string().replace('-', "%2D");
+    world.get(&format!("/v1/endpoints/e/requests/{id}")).await.is("a@1 preferred", 0.0..=1.0);
+    let path = format!("/v1/endpoints/%65/requests/{id}/outcome");
+    assert_eq!(world.call(Method::PUT, &path, &[], "1").await.status, 204);
+    refused(&world, &world.get("/v1/endpoints/%ff").await, 400, "percent-encoded").await;
+    // An encoded slash separates nothing.
+    refused(&world, &world.get("/v1%2Fendpoints").await, 404, "nothing at this path").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_endpoints_are_listed() {
+    let world = world().await;
+    assert_eq!(world.get("/v1/endpoints").await.body, json!({"endpoints": ["e"]}));
+    let configuration = Configuration::parse(CONFIGURATION).unwrap();
+    let (name, provenance) = ("another".parse().unwrap(), Provenance::new("test", "").unwrap());
+    world.system.endpoints.publish(&name, configuration, provenance, None).await.unwrap();
+    assert_eq!(world.get("/v1/endpoints").await.body, json!({"endpoints": ["another", "e"]}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_has_the_truth_where_the_endpoint_says() {
+    let outcome = "\"/p\", \"outcome\": \"/flight/late\"";
+    let world = World::with(&CONFIGURATION.replace("\"/p\"", outcome), Size::default()).await;
+    world.model("a@1", Does::Score(10));
+    let id = world.ask("{}").await.id();
+    let path = format!("/v1/endpoints/e/requests/{id}/outcome");
+    for outcome in ["true", "{\"late\": true}", "{\"flight\": {}}", "[]"] {
+        let reply = world.call(Method::PUT, &path, &[], outcome).await;
+        refused(&world, &reply, 400, "nothing at \"/flight/late\"").await;
+    }
+    assert!(world.system.outcomes.get(&endpoint(), id).is_none());
+    let outcome = "{\"flight\": {\"late\": null}}";
+    assert_eq!(world.call(Method::PUT, &path, &[], outcome).await.status, 204);
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +354,7 @@ async fn the_last_outcome_of_a_request_counts() {
         let reply = world.call(Method::PUT, &path, &[], outcome).await;
         assert_eq!((reply.status, reply.text.as_str()), (204, ""));
     }
-    let kept = world.system.outcomes.get(&rendezvous_tests::endpoint(), id).unwrap();
+    let kept = world.system.outcomes.get(&endpoint(), id).unwrap();
     assert_eq!(kept.outcome, Json::parse("{\"late\":  true}").unwrap());
     let reply = world.call(Method::PUT, &path, &[], "late").await;
     refused(&world, &reply, 400, "not JSON").await;

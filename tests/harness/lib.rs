@@ -14,7 +14,10 @@ use std::{
 };
 
 use aws_lambda_events::{
-    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    apigw::{
+        ApiGatewayRequestAuthorizer, ApiGatewayRequestAuthorizerIamDescription,
+        ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
+    },
     encodings::Body,
 };
 use bytes::Bytes;
@@ -27,7 +30,7 @@ use parquet::{
 use rendezvous_core::{
     Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, Provenance, RequestId,
     Timestamp, clock,
-    memory::{MemoryArchive, MemoryStream},
+    memory::{MemoryArchive, MemorySecrets, MemoryStream},
     now,
     ports::{Archive, EndpointTable, Record, Stream},
 };
@@ -99,6 +102,9 @@ impl Told {
     }
 }
 
+/// When every world begins.
+pub const START: Timestamp = Timestamp::from_micros(1_763_794_344_123_456);
+
 /// How early ingress settles before the deadline, in the local system.
 pub const MARGIN_MS: f64 = 5.0;
 
@@ -147,13 +153,24 @@ impl World {
     pub async fn with(configuration: &str, size: Size) -> Self {
         Self::on(MemoryArchive::default(), configuration, size).await
     }
+
+    /// The usual endpoint, and a secret that is made with the time of the start.
+    pub async fn with_secret(secret: impl FnOnce(Timestamp) -> MemorySecrets) -> Self {
+        clock::simulate(START);
+        let secret = Arc::new(secret(START));
+        let system = System::start_on(Arc::default(), Arc::default(), secret, &Size::default());
+        Self::of(system, CONFIGURATION).await
+    }
 }
 
 impl<A: Archive> World<A> {
     pub async fn on(archive: A, configuration: &str, size: Size) -> Self {
-        clock::simulate(Timestamp::from_micros(1_763_794_344_123_456));
-        let system = Arc::new(System::start(Arc::new(archive), &size));
-        let world = Self { system, calls: AtomicU64::new(0) };
+        clock::simulate(START);
+        Self::of(System::start(Arc::new(archive), &size), configuration).await
+    }
+
+    async fn of(system: System<A>, configuration: &str) -> Self {
+        let world = Self { system: Arc::new(system), calls: AtomicU64::new(0) };
         world.publish(configuration).await;
         world
     }
@@ -210,17 +227,35 @@ impl<A: Archive> World<A> {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Reply {
-        let mut event = ApiGatewayV2httpRequest::default();
-        event.request_context.http.method = method;
-        event.request_context.http.path = Some(path.to_owned());
-        event.request_context.stage = Some("$default".to_owned());
-        event.headers.insert("content-type", HeaderValue::from_static("application/json"));
-        for (name, value) in headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            event.headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        self.send(event(method, path, headers, body)).await
+    }
+
+    /// A call by a user of IAM; `None`: with a token that does not say whose it is.
+    pub async fn call_as(
+        &self,
+        caller: Option<&str>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let mut event = event(method, path, headers, body);
+        let mut authorizer = ApiGatewayRequestAuthorizer::default();
+        match caller {
+            Some(name) => {
+                let mut iam = ApiGatewayRequestAuthorizerIamDescription::default();
+                iam.user_arn = Some(format!("arn:aws:iam::123456789012:user/{name}"));
+                authorizer.iam = Some(iam);
+            }
+            None => authorizer.jwt = Some(<_>::default()),
         }
-        event.body = Some(body.to_owned());
+        event.request_context.authorizer = Some(authorizer);
         self.send(event).await
+    }
+
+    pub async fn ask_as(&self, caller: &str, payload: &str, headers: &[(&str, &str)]) -> Reply {
+        let path = "/v1/endpoints/e/requests";
+        self.call_as(Some(caller), Method::POST, path, headers, payload).await
     }
 
     pub async fn send(&self, mut event: ApiGatewayV2httpRequest) -> Reply {
@@ -242,6 +277,25 @@ impl<A: Archive> World<A> {
     pub async fn drain(&self) {
         assert!(self.system.drain(Duration::from_mins(10)).await, "something is stuck");
     }
+}
+
+fn event(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> ApiGatewayV2httpRequest {
+    let mut event = ApiGatewayV2httpRequest::default();
+    event.request_context.http.method = method;
+    event.request_context.http.path = Some(path.to_owned());
+    event.request_context.stage = Some("$default".to_owned());
+    event.headers.insert("content-type", HeaderValue::from_static("application/json"));
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        event.headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    event.body = Some(body.to_owned());
+    event
 }
 
 /// The rows of a table of the archive, the values in the order of `columns`.
