@@ -52,12 +52,12 @@ fn the_golden_scores_are_read_and_written_to_the_byte() {
     }
 }
 
-/// Each change makes the golden message wrong, for the schema and for us.
+/// Each change makes the golden message wrong for the schema and for the types.
 #[test]
-fn what_the_schemas_refuse_we_refuse() {
+fn what_the_schemas_refuse_the_types_refuse() {
     let refused = |schema: &Validator, message: &Value| {
         let text = serde_json::to_vec(message).unwrap();
-        assert!(!schema.is_valid(message), "the schema takes {message}");
+        assert!(!schema.is_valid(message), "the schema accepts {message}");
         text
     };
     let request: Value = serde_json::from_str(&read("contract/examples/request.json")).unwrap();
@@ -75,7 +75,7 @@ fn what_the_schemas_refuse_we_refuse() {
         let mut message = request.clone();
         *message.pointer_mut(pointer).unwrap() = wrong;
         let text = refused(&schema_of_request, &message);
-        assert!(RequestMessage::parse(&text).is_err(), "we take {message}");
+        assert!(RequestMessage::parse(&text).is_err(), "the type accepts {message}");
     }
     let score: Value = serde_json::from_str(&read("contract/examples/score.json")).unwrap();
     let schema_of_score = schema("score");
@@ -89,7 +89,7 @@ fn what_the_schemas_refuse_we_refuse() {
         let mut message = score.clone();
         message[field] = wrong;
         let text = refused(&schema_of_score, &message);
-        assert!(ScoreMessage::parse(&text).is_err(), "we take {message}");
+        assert!(ScoreMessage::parse(&text).is_err(), "the type accepts {message}");
     }
 }
 
@@ -135,7 +135,7 @@ fn configurations_fit_their_schema() {
         assert!(error.contains(words), "{error}");
         assert!(!schema.is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
     }
-    // What only we can check.
+    // What a schema cannot express.
     for (from, to, words) in [
         ("\"b@1\"", "\"a@1\"", "a@1 twice"),
         ("\"d@1\"", "\"a@1\"", "both a choice and an observer"),

@@ -1,4 +1,4 @@
-//! HTTP over real sockets: what no well-behaved client sends, and how the server ends.
+//! HTTP over real sockets: malformed input, and how the server ends.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -108,7 +108,7 @@ async fn a_body_that_breaks_off_is_lost_to_its_client_alone() {
     stream.write_all(&whole[..whole.len() - 3]).await.unwrap();
     drop(stream);
     assert_eq!(status(&server.send(&post("", b"{}")).await), "200");
-    assert_eq!(a.asked().len(), 1, "what was not whole was never asked");
+    assert_eq!(a.asked().len(), 1, "an incomplete body is not sent to the models");
 }
 
 #[tokio::test]
@@ -125,5 +125,5 @@ async fn a_server_that_ends_answers_what_is_in_flight() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert_eq!(status(&answer), "200", "{answer}");
     server.served.await.unwrap();
-    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
 }

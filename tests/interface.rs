@@ -181,7 +181,7 @@ async fn absurd_deadlines_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_headers_are_refused_and_preferences_that_make_no_sense_ignored() {
+async fn bad_headers_are_refused_and_malformed_preferences_ignored() {
     let world = world().await;
     let long = "k".repeat(257);
     for (name, value, words) in [
@@ -336,7 +336,7 @@ async fn a_refusal_names_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_describes_itself_and_health_is_well() {
+async fn an_endpoint_is_described_and_health_is_ok() {
     let world = world().await;
     let reply = world.get("/v1/endpoints/e").await;
     assert_eq!((reply.status, &reply.body["config"]), (200, &json!(1)));

@@ -287,7 +287,7 @@ async fn a_function_that_takes_too_long_has_crashed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_starts_at_the_latest_sees_only_what_comes_then() {
+async fn a_mapping_that_starts_at_the_latest_position_gets_only_new_records() {
     for (position, expected) in
         [(Position::Latest, &["a2"][..]), (Position::TrimHorizon, &["a1", "a2"][..])]
     {

@@ -273,9 +273,12 @@ impl<A: Archive> World<A> {
         stream.put(vec![record], now()).await.unwrap();
     }
 
-    /// Waits until everything on the streams has been dealt with and archived.
+    /// Waits until everything on the streams has been handled and archived.
     pub async fn drain(&self) {
-        assert!(self.system.drain(Duration::from_mins(10)).await, "something is stuck");
+        assert!(
+            self.system.drain(Duration::from_mins(10)).await,
+            "not everything was handled within 10 minutes"
+        );
     }
 }
 

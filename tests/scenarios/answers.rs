@@ -93,7 +93,7 @@ async fn no_answer_and_no_fallback_is_a_504_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn ingress_and_rendezvous_race_at_the_deadline_and_agree() {
-    // The champion's score arrives in the very moments in which ingress settles.
+    // The champion's score arrives while ingress settles.
     for ms in [989, 990, 991, 993, 994, 995, 996, 997, 999] {
         let (world, _) = world(Score(ms), Hang, Hang, Hang).await;
         let reply = world.ask("{}").await;
@@ -104,7 +104,7 @@ async fn ingress_and_rendezvous_race_at_the_deadline_and_agree() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settled_answer_is_what_everybody_reads_later_whatever_breaks() {
+async fn a_settled_answer_is_what_every_later_read_returns_whatever_fails() {
     let (world, models) = world(Score(10), Score(20), Score(30), Score(5)).await;
     let mut state = 7_u64;
     let mut random = |below: u64| {

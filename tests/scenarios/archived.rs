@@ -88,7 +88,7 @@ async fn the_archive_holds_scores_decisions_and_the_outcomes_that_clients_report
             Field::Double(0.5)
         ]]
     );
-    // Both: which one counts is the view's business.
+    // Both rows; the view selects the last one.
     assert_eq!(
         rows(&files, "outcomes", &["request_id", "endpoint", "outcome", "value"]),
         [

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::world;
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_want_to_wait_reads_the_answer_later() {
+async fn the_answer_to_an_asynchronous_request_is_read_later() {
     let (world, _) = world(Score(50), Score(10), Score(10), Score(10)).await;
     let reply = world.ask_with("{}", &[("Prefer", "respond-async")]).await;
     assert_eq!(reply.status, 202);
@@ -26,7 +26,7 @@ async fn whoever_does_not_want_to_wait_reads_the_answer_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_nobody_waited_for_is_decided_by_who_reads_it() {
+async fn a_request_that_nobody_waits_for_is_decided_by_the_first_read_after_its_time() {
     let (world, _) = world(Hang, Score(10), Hang, Hang).await;
     let reply = world.ask_with("{}", &[("Prefer", "respond-async")]).await;
     sleep(Duration::from_secs(3)).await;

@@ -21,7 +21,7 @@ async fn a_batch_is_redelivered_and_each_score_is_filed_once() {
     let redelivery = async {
         sleep(Duration::from_millis(5)).await;
         let record = taken(spy).await.pop().unwrap();
-        // A producer's retry, or Lambda's: the very record again, twice, while the request is open.
+        // The same record twice more while the request is open, as after retries of a producer.
         for _ in 0..2 {
             world.put(&world.system.input, record.key.as_str(), &record.data).await;
         }
@@ -41,7 +41,7 @@ async fn a_batch_is_redelivered_and_each_score_is_filed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poison_record_passes_by_and_is_kept() {
+async fn a_record_that_cannot_be_read_blocks_nothing_and_is_kept() {
     let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
     let poison = [&b"\xff\x00 not JSON"[..], b"{}", br#"{"v":2,"envelope":{},"payload":1}"#];
     for bytes in poison {
@@ -74,7 +74,7 @@ async fn after_a_pause_the_backlog_expires_and_the_next_request_is_the_champions
         reply.is("b@1 opened", 100.0..=101.0);
     }
     models[0].faults.kill(false);
-    // The function is tried again within two seconds.
+    // The function is invoked again within two seconds.
     sleep(Duration::from_secs(3)).await;
     let reply = world.ask("{}").await;
     reply.is("a@1 preferred", 10.0..=15.0);

@@ -22,7 +22,7 @@ async fn scores_that_could_not_be_filed_come_again() {
         world.system.ledger.outage.set(Trouble::None);
     };
     let (reply, ()) = tokio::join!(ask, trouble);
-    // The function's batch is tried again after 100 ms, then after 200 ms.
+    // The batch is delivered again after 100 ms, then after 200 ms.
     reply.is("a@1 preferred", 300.0..=340.0);
 }
 
@@ -40,7 +40,7 @@ async fn the_ledger_is_down_and_the_caller_still_gets_the_fallback_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_endpoints_table_is_down_and_nobody_notices() {
+async fn the_endpoints_table_is_down_and_requests_are_answered_as_before() {
     let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
     world.ask("{}").await.is("a@1 preferred", 10.0..=15.0);
     for trouble in [Trouble::Down, Trouble::Throttled, Trouble::Hanging] {

@@ -50,11 +50,11 @@ async fn a_repeat_is_answered_from_the_decision_although_the_ledger_fails_then()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_put_that_was_taken_though_nobody_said_so_still_gets_its_models_answer() {
+async fn a_put_that_was_accepted_but_not_confirmed_still_gets_its_models_answer() {
     let (world, _) = world(Hang, Score(20), Hang, Hang).await;
     let key = [("Idempotency-Key", "order-10")];
     let first = world.ask_with("{}", &key);
-    // A repeat comes while the stream is down and the mailbox is not marked yet.
+    // A repeat arrives while the stream is down and the mailbox is not marked yet.
     let repeat = async {
         sleep(Duration::from_millis(30)).await;
         world.system.input.outage.set(Trouble::Down);
@@ -91,7 +91,7 @@ async fn a_repeat_sends_again_what_the_stream_had_not_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_that_cannot_see_the_ledger_decides_nothing_for_the_first() {
+async fn a_repeat_that_cannot_reach_the_ledger_decides_nothing_for_the_first() {
     let (world, _) = world(Score(500), Hang, Hang, Hang).await;
     let key = ("Idempotency-Key", "order-11");
     let first = [key];

@@ -6,14 +6,16 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
 use rendezvous_core::{
-    Failure, FailureKind, Json,
-    memory::{MemoryArchive, Trouble},
+    Failure, FailureKind, Json, ScoreMessage,
+    memory::{MemoryArchive, Position, StoredRecord, Trouble},
     random,
 };
 use rendezvous_model::{Model, Profile};
 use rendezvous_sim::{Chances, Size, Trace, mapping::Mapping};
 use rendezvous_tests::{CONFIGURATION, World, endpoint, model};
 use tokio::{runtime::Builder, time::sleep};
+
+use crate::taken;
 
 const MODELS: [&str; 4] = ["a@1", "b@1", "c@1", "d@1"];
 const CLIENTS: usize = 12;
@@ -39,6 +41,15 @@ impl Model for Moody {
             Ok(Json::parse(&format!("{{\"p\": {mood}}}")).unwrap())
         };
         vec![result; payloads.len()]
+    }
+}
+
+fn profile(id: &str) -> Profile {
+    Profile {
+        id: model(id),
+        endpoints: HashSet::from([endpoint()]),
+        timeout: Duration::from_millis(500),
+        scores_expired: false,
     }
 }
 
@@ -92,12 +103,7 @@ fn run(seed: u64) -> (Vec<String>, Vec<(String, Bytes)>) {
         };
         let world = World::on(MemoryArchive::default(), CONFIGURATION, size).await;
         for id in MODELS {
-            world.system.add_model(Moody(Profile {
-                id: model(id),
-                endpoints: HashSet::from([endpoint()]),
-                timeout: Duration::from_millis(500),
-                scores_expired: false,
-            }));
+            world.system.add_model(Moody(profile(id)));
         }
         world.system.actor("b@1").unwrap().set_clock_ahead(20_000);
         world.system.actor("rendezvous").unwrap().set_clock_ahead(-15_000);
@@ -107,6 +113,31 @@ fn run(seed: u64) -> (Vec<String>, Vec<(String, Bytes)>) {
         world.system.stop().await;
         (trace.lines(), world.system.archive.files())
     })
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_draw_for_themselves_and_have_their_own_clocks() {
+    let _seed = random::seed(1);
+    let world = World::new().await;
+    for id in ["a@1", "b@1"] {
+        world.system.add_model(Moody(profile(id)));
+    }
+    world.system.actor("b@1").unwrap().set_clock_ahead(20_000);
+    let sent = world.system.scores.subscribe(Position::Latest, 1);
+    world.ask("1").await;
+    sleep(Duration::from_secs(1)).await;
+    let records = taken(sent).await;
+    let score = |record: &Arc<StoredRecord>| {
+        (ScoreMessage::parse(&record.data).unwrap().score, record.arrived)
+    };
+    let mut scores: Vec<_> = records.iter().map(score).collect();
+    scores.sort_by(|(one, _), (other, _)| one.model.cmp(&other.model));
+    let [(a, a_arrived), (b, b_arrived)] = &scores[..] else { panic!("{scores:?}") };
+    assert_ne!(a.result, b.result);
+    let ahead = Duration::from_millis(20);
+    assert_eq!(b.started, a.started + ahead);
+    // The stream has a clock of its own.
+    assert_eq!((a.finished, b.finished), (*a_arrived, *b_arrived + ahead));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A killed model's function crashes whenever it is called.
+    /// A killed model's function crashes at every invocation.
     pub fn kill(&self, killed: bool) {
         self.killed.store(killed, Ordering::Relaxed);
     }
@@ -38,7 +38,8 @@ impl Faults {
         self.slow_ms.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// One request in `count` hangs for ever; none when it is 0. Scores one by one from then on.
+    /// One request in `count` hangs for ever, none when `count` is 0. The model is then called with one
+    /// request at a time.
     pub fn hang_one_in(&self, count: u64) {
         self.hang_one_in.store(count, Ordering::Relaxed);
     }

@@ -57,7 +57,7 @@ pub struct Mapping {
 }
 
 impl Default for Mapping {
-    /// Lambda's defaults, but that bisecting is on, and that retries and age have an end.
+    /// Lambda's defaults, except that bisecting is on and that retries and record age are limited.
     fn default() -> Self {
         Self {
             batch_size: 100,

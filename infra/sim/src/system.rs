@@ -1,5 +1,5 @@
 //! The whole system in one process: ports in memory, the functions' own handlers, and mappings
-//! that call them with the events that AWS would send.
+//! that invoke them with the events that AWS would send.
 
 use std::{
     collections::BTreeMap,
@@ -77,7 +77,7 @@ impl Default for Size {
     }
 }
 
-/// The ports that ingress has here.
+/// The ports of ingress in this system.
 struct Local<E, K>(PhantomData<(E, K)>);
 
 impl<E: EndpointTable, K: Secrets> Ports for Local<E, K> {
@@ -89,8 +89,8 @@ impl<E: EndpointTable, K: Secrets> Ports for Local<E, K> {
     type Telemetry = Counters;
 }
 
-/// A running system: streams, ledger and outcomes in memory; the archive `A`, the endpoints `E` and the
-/// secret `K` where the caller wants them.
+/// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
+/// the table of endpoints `E` and the secret `K`.
 pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecrets> {
     pub endpoints: Arc<E>,
     pub input: Arc<MemoryStream>,

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{lock, outage::Outage};
 use crate::{
-    clock::{Timestamp, now},
+    clock::{Timestamp, now, with_clock_ahead},
     error::Unavailable,
     names::Key,
     ports::{Record, Rejected, Stream},
@@ -202,7 +202,8 @@ impl<T> MemoryStream<T> {
             sequence: state.next,
             key,
             data,
-            arrived: now(),
+            // The time of the stream, not of the producer.
+            arrived: with_clock_ahead(0, now),
             bytes,
             held: self.held.clone(),
         });
