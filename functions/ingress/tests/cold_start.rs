@@ -12,6 +12,8 @@ fn each_missing_variable_names_itself() {
         "LEDGER_TABLE",
         "OUTCOMES_TABLE",
         "ANSWER_MARGIN_MS",
+        "MAX_PAYLOAD_BYTES",
+        "IDEMPOTENCY_SECRET",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_ingress")), needed);
 }
