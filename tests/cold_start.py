@@ -40,6 +40,9 @@ ENVIRONMENT = {
     "OUTCOMES_TABLE": "outcomes",
     "ARCHIVE_BUCKET": "archive",
     "ANSWER_MARGIN_MS": "30",
+    "MAX_PAYLOAD_BYTES": "262144",
+    "IDEMPOTENCY_SECRET": "arn:aws:secretsmanager:us-east-1:000000000000:secret:measured",
+    "FUNCTION_TIMEOUT_SECONDS": "30",
     "CARD": "flights/gbt.json",
     "MODEL": "gbt@1",
 }
