@@ -7,7 +7,10 @@
 use std::{fs, path::Path};
 
 use clap::Parser;
-use rendezvous_local::demo::{DemoOptions, demo};
+use rendezvous_local::{
+    demo::{DemoOptions, demo},
+    tables::{BY_MODEL, over},
+};
 use rendezvous_tests::tools::{Python, root, run};
 
 #[derive(Parser)]
@@ -22,6 +25,9 @@ async fn every_saved_query_answers_right() {
     println!("the queries on a small archive");
     queries_answer_right(&python, None);
 
+    println!("the query that the demonstration prints");
+    models_are_compared_on_the_same_requests(&python).await;
+
     println!("a year of flights");
     let data = root().join("target/data-of-the-year");
     if data.exists() {
@@ -31,6 +37,23 @@ async fn every_saved_query_answers_right() {
     demo(Demo::parse_from(arguments).options).await.unwrap();
     println!("the queries on its archive");
     queries_answer_right(&python, Some(&data.join("archive")));
+    fs::remove_dir_all(&data).unwrap();
+}
+
+async fn models_are_compared_on_the_same_requests(python: &Python) {
+    let data = root().join("target/data-of-the-demo");
+    if data.exists() {
+        fs::remove_dir_all(&data).unwrap();
+    }
+    // The champion is killed and does not come back: some requests have no score of it.
+    let mut arguments = vec!["demo", "--data", data.to_str().unwrap()];
+    arguments.extend(["--count", "200", "--rate", "400", "--kill", "logistic@1@0.3..60"]);
+    demo(Demo::parse_from(arguments).options).await.unwrap();
+    let query = over(&data.join("archive"), BY_MODEL);
+    let script = "import duckdb, sys\n\
+        compared = {count for _, count, _ in duckdb.sql(sys.argv[1]).fetchall()}\n\
+        assert len(compared) == 1 and 0 < compared.pop() < 200, duckdb.sql(sys.argv[1])";
+    run(python.command("python").args(["-c", script, &query]));
     fs::remove_dir_all(&data).unwrap();
 }
 

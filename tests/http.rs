@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use rendezvous_local::http;
+use rendezvous_core::{Unavailable, clock, memory::Trouble, now};
+use rendezvous_local::{http, ready::not_ready};
 use rendezvous_tests::{Does, World};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,6 +20,8 @@ use tokio::{
 
 struct Server {
     world: World,
+    /// What trying to store a file gives.
+    archive: Arc<Mutex<Result<(), Unavailable>>>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
@@ -25,8 +32,16 @@ async fn server() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let served = tokio::spawn(http::serve(world.system.clone(), listener, stopped));
-    Server { world, address, stop, served }
+    let (system, archive) = (world.system.clone(), Arc::new(Mutex::new(Ok(()))));
+    let ready = {
+        let (system, archive) = (system.clone(), archive.clone());
+        move || {
+            let (system, archive) = (system.clone(), archive.lock().unwrap().clone());
+            async move { not_ready(&system, archive).await }
+        }
+    };
+    let served = tokio::spawn(http::serve(system, ready, listener, stopped));
+    Server { world, archive, address, stop, served }
 }
 
 impl Server {
@@ -50,6 +65,10 @@ fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+fn get(path: &str) -> Vec<u8> {
+    format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
 fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("nothing")
 }
@@ -58,11 +77,14 @@ fn status(answer: &str) -> &str {
 async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
     let server = server().await;
     server.world.model("a@1", Does::Score(0));
-    let long_header = format!("X: {}\r\n", "x".repeat(1_000_000));
+    let long_header = |bytes| format!("X: {}\r\n", "x".repeat(bytes));
     for (bytes, expected, words) in [
         (b"this is no HTTP\r\n\r\n".to_vec(), "400", ""),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n".to_vec(), "400", ""),
-        (post(&long_header, b"{}"), "431", ""),
+        // The library refuses a head of so many bytes itself, without a body.
+        (post(&long_header(1_000_000), b"{}"), "431", ""),
+        (post(&long_header(10_300), b"{}"), "431", "larger than 10240 bytes"),
+        (get(&"x".repeat(10_300)), "414", "longer than 10240 bytes"),
         (post("Bad Header\r\n", b"{}"), "400", ""),
         (post("", &vec![b'1'; 10_000_000]), "413", "larger than 1000000 bytes"),
         (post("", &vec![b'1'; 2_000_000]), "413", "larger than 1000000 bytes"),
@@ -126,4 +148,69 @@ async fn a_server_that_ends_answers_what_is_in_flight() {
     assert_eq!(status(&answer), "200", "{answer}");
     server.served.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_body_that_arrives_slowly_begins_when_it_has_arrived() {
+    clock::simulate(now());
+    let server = server().await;
+    server.world.model("a@1", Does::Score(0));
+    let whole = post("", b"{\"n\": 1}");
+    let (first, rest) = whole.split_at(whole.len() - 3);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(first).await.unwrap();
+    // The head has been read, as this answer shows.
+    assert_eq!(status(&server.send(&post("", b"{}")).await), "200");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(20)).await;
+    tokio::time::resume();
+    stream.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert!(answer.contains("\"reason\":\"preferred\""), "{answer}");
+}
+
+#[tokio::test]
+async fn a_server_is_ready_when_models_ledger_and_archive_work() {
+    let server = server().await;
+    let ask = async || server.send(&get("ready")).await;
+    let answer = ask().await;
+    assert_eq!(status(&answer), "503", "{answer}");
+    assert!(answer.contains("a@1 of e is not up"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    for model in ["a@1", "b@1", "c@1", "d@1"] {
+        server.world.model(model, Does::Score(0));
+    }
+    let answer = ask().await;
+    assert!(status(&answer) == "200" && answer.ends_with("{\"status\":\"ready\"}"), "{answer}");
+
+    *server.archive.lock().unwrap() = Err(Unavailable::throttled("archive", "disk full"));
+    let answer = ask().await;
+    assert!(status(&answer) == "503" && answer.contains("disk full"), "{answer}");
+    *server.archive.lock().unwrap() = Ok(());
+
+    let model = "a@1".parse().unwrap();
+    server.world.system.faults(&model).unwrap().kill(true);
+    assert!(ask().await.contains("a@1 of e is stopped"));
+    server.world.system.faults(&model).unwrap().kill(false);
+
+    server.world.system.ledger.outage.set(Trouble::Down);
+    let answer = ask().await;
+    assert!(status(&answer) == "503" && answer.contains("ledger"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_model_that_scores_nothing_is_not_ready() {
+    let server = server().await;
+    let a = server.world.model("a@1", Does::Fail(0));
+    for model in ["b@1", "c@1", "d@1"] {
+        server.world.model(model, Does::Score(0));
+    }
+    assert_eq!(status(&server.send(&post("", b"{}")).await), "200");
+    while a.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let answer = server.send(&get("ready")).await;
+    assert!(answer.contains("a@1 of e scored none of its last requests"), "{answer}");
 }

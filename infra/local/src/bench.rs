@@ -34,6 +34,7 @@ use crate::{
     flights::{Flight, Flights},
     options::{Error, new_folder},
     percentiles::{Percentiles, Times},
+    say::say,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -132,7 +133,7 @@ pub async fn bench(options: BenchOptions) -> Result<(), Error> {
         child.kill().await?;
     }
     let measured = measured?;
-    println!("{}", serde_json::to_string_pretty(&measured)?);
+    say(serde_json::to_string_pretty(&measured)?)?;
     match measured.errors {
         0 if measured.requests > 0 => Ok(()),
         0 => Err("no request was answered".into()),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
@@ -30,7 +31,9 @@ use crate::{
     flights::{Flight, Flights},
     http,
     options::{Error, Local, SystemOptions, known, shown},
+    ready::readiness,
     report::{Answered, Heard, Report, Round},
+    say::{say, warn},
     tables, year,
 };
 
@@ -110,34 +113,30 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let sample = Flights::read(&crate::options::flights())?;
     let flights = sample.unseen(count)?;
     let data = options.system.fresh_data()?;
-    let (system, folder) = options.system.start(&data).await?;
+    let started = options.system.start(&data).await?;
+    started.warn();
+    let system = started.system;
     let name = ENDPOINT.parse()?;
     let endpoint = EndpointCache::new(system.endpoints.clone()).current(&name).await?;
-    let endpoint = endpoint.ok_or_else(|| no_endpoint(folder.path()))?;
+    let endpoint = endpoint.ok_or_else(|| no_endpoint(started.workspace.endpoints().path()))?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(http::serve(system.clone(), listener, stopped));
+    let server =
+        tokio::spawn(http::serve(system.clone(), readiness(&system, &data), listener, stopped));
 
-    let rate = u32::try_from(options.rate)?;
-    let length = Duration::from_secs(1) * u32::try_from(count)? / rate;
-    let kills = if options.kill.is_empty() {
-        let model = endpoint.configuration.schedule(&Arm::main()).champion().clone();
-        vec![Kill { model, from: length * 2 / 5, to: length * 7 / 10 }]
-    } else {
-        options.kill
-    };
+    let kills = kills(&options, &endpoint)?;
     let mut switches = JoinSet::new();
     for kill in &kills {
         switches.spawn(switch(kill.clone(), known(&system, &kill.model)?, Instant::now()));
     }
 
     let round = Round {
-        rate,
+        rate: u32::try_from(options.rate)?,
         own_deadline: options.deadline.map(u64::try_from).transpose()?.map(Duration::from_millis),
         kills: kills.iter().map(|kill| (kill.model.clone(), kill.from, kill.to)).collect(),
     };
-    introduce(&endpoint, &system, &round, count);
+    say(introduction(&endpoint, &system, &round, count))?;
     let heard = Arc::new(Mutex::new(Heard::default()));
     for lane in system.scores.subscribe(Position::Latest, 1) {
         tokio::spawn(listen(lane, endpoint.clone(), heard.clone()));
@@ -146,7 +145,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     switches.abort_all();
 
     if !system.drain(Duration::from_secs(30)).await {
-        eprintln!("some records were still on their way after 30 s");
+        warn("some records were still on their way after 30 s");
     }
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
@@ -155,54 +154,62 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let calls = system.ledger.calls();
     let archive = &data.archive();
     let report = Report::new(&endpoint, &round, &answered, &lock(&heard), calls, archive);
-    println!("{report}What the functions reported\n{}", system.counters.totals());
-    println!("What became of {reported} of the flights was reported as their outcome.");
-    println!();
-    println!("{}", tables::guide(archive, tables::BY_MODEL));
+    say(format_args!(
+        "{report}What the functions reported\n{}\n\
+         What became of {reported} of the flights was reported as their outcome.\n\n{}",
+        system.counters.totals(),
+        tables::guide(archive, tables::BY_MODEL)
+    ))?;
     if let Some(file) = options.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
-        println!("The same as JSON: {}", shown(&file));
+        say(format_args!("The same as JSON: {}", shown(&file)))?;
     }
     if report.answered() == 0 { Err("no request was answered".into()) } else { Ok(()) }
+}
+
+/// The models that are killed: as asked for, or the champion half-way.
+fn kills(options: &DemoOptions, endpoint: &Endpoint) -> Result<Vec<Kill>, Error> {
+    if !options.kill.is_empty() {
+        return Ok(options.kill.clone());
+    }
+    let length = Duration::from_secs(1) * u32::try_from(options.count)?;
+    let length = length / u32::try_from(options.rate)?;
+    let model = endpoint.configuration.schedule(&Arm::main()).champion().clone();
+    Ok(vec![Kill { model, from: length * 2 / 5, to: length * 7 / 10 }])
 }
 
 fn no_endpoint(folder: &Path) -> String {
     format!("{}: no {ENDPOINT}.json here", shown(folder))
 }
 
-fn introduce(endpoint: &Endpoint, system: &Local, round: &Round, count: usize) {
-    println!(
-        "Will this flight arrive more than 15 minutes late? {count} real flights out of New York,"
-    );
-    println!(
-        "July to December 2013, {} a second, each scored by {} models:",
+fn introduction(endpoint: &Endpoint, system: &Local, round: &Round, count: usize) -> String {
+    let models = crate::report::roles(endpoint);
+    let models = models.iter().map(|(model, role)| format!("  {:12} {role}\n", model.as_str()));
+    let kills = round.kills.iter().map(|(model, from, to)| {
+        let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
+        format!("{model} will be dead from {from:.1} s to {to:.1} s.\n")
+    });
+    format!(
+        "Will this flight arrive more than 15 minutes late? {count} real flights out of New York,\n\
+         July to December 2013, {} a second, each scored by {} models:\n\n{}\n{}",
         round.rate,
-        system.models().len()
-    );
-    println!();
-    for (model, role) in crate::report::roles(endpoint) {
-        println!("  {:12} {role}", model.as_str());
-    }
-    println!();
-    for (model, from, to) in &round.kills {
-        println!(
-            "{model} will be dead from {:.1} s to {:.1} s.",
-            from.as_secs_f64(),
-            to.as_secs_f64()
-        );
-    }
-    println!();
+        system.models().len(),
+        models.collect::<Vec<_>>().concat(),
+        kills.collect::<Vec<_>>().concat(),
+    )
 }
 
-/// Kills a model when its time has come, and brings it back.
+/// Kills a model at its time, and brings it back.
 async fn switch(kill: Kill, faults: Arc<Faults>, start: Instant) {
+    // The report at the end fails if standard output is closed.
+    let tell = |what| drop(say(format_args!("  {:12} {what}", kill.model.as_str())));
     sleep_until(start + kill.from).await;
     faults.kill(true);
-    println!("  {:12} is killed", kill.model.as_str());
+    tell("is killed");
     sleep_until(start + kill.to).await;
     faults.kill(false);
-    println!("  {:12} is back", kill.model.as_str());
+    tell("is back");
 }
 
 /// Listens to every score, as a comparison of models would.
@@ -252,6 +259,9 @@ async fn play(
                 None => false,
             }
         });
+        if progress.is_finished() {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
         while let Some(ended) = requests.try_join_next() {
             reported += usize::from(ended?);
         }
@@ -274,7 +284,7 @@ struct Clients {
 impl Clients {
     /// Sends a request over a free connection, or a new one, and returns the answer's body if its
     /// status is the one that is expected.
-    async fn send(&self, request: &[u8], expected: u16) -> std::io::Result<Vec<u8>> {
+    async fn send(&self, request: &[u8], expected: u16) -> io::Result<Vec<u8>> {
         let free = lock(&self.free).pop();
         let mut client = match free {
             Some(client) => client,
@@ -284,7 +294,7 @@ impl Clients {
         let body = body.to_vec();
         if status != expected {
             let text = String::from_utf8_lossy(&body);
-            return Err(std::io::Error::other(format!("{status}: {text}")));
+            return Err(io::Error::other(format!("{status}: {text}")));
         }
         lock(&self.free).push(client);
         Ok(body)
@@ -316,7 +326,7 @@ async fn ask(
 ) -> Answered {
     let answer = async {
         let body = clients.send(request, 200).await?;
-        let body: Body = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
+        let body: Body = serde_json::from_slice(&body).map_err(io::Error::other)?;
         Ok(crate::report::Answer {
             request: body.request,
             model: body.model,
@@ -325,7 +335,7 @@ async fn ask(
             score: body.score.get().to_owned(),
         })
     };
-    let answer: Result<_, std::io::Error> = answer.await;
+    let answer: Result<_, io::Error> = answer.await;
     Answered {
         sent: due.duration_since(start),
         took: due.elapsed(),
@@ -334,15 +344,16 @@ async fn ask(
     }
 }
 
-/// Prints the first answer whole, then a line a second.
-async fn progress(answered: Arc<Mutex<Vec<Answered>>>) {
+/// Prints the first answer whole, then a line a second, until standard output is closed.
+async fn progress(answered: Arc<Mutex<Vec<Answered>>>) -> io::Result<()> {
     let first = loop {
         if let Some(first) = lock(&answered).first().cloned() {
             break first;
         }
         sleep(Duration::from_millis(1)).await;
     };
-    println!("  first answer after {:.1} ms: {}", first.took.as_secs_f64() * 1e3, first.what());
+    let took = first.took.as_secs_f64() * 1e3;
+    say(format_args!("  first answer after {took:.1} ms: {}", first.what()))?;
     let mut done = 0;
     loop {
         sleep(Duration::from_secs(1)).await;
@@ -357,7 +368,7 @@ async fn progress(answered: Arc<Mutex<Vec<Answered>>>) {
         let mut by: Vec<_> = by.into_iter().collect();
         by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let by: Vec<String> = by.iter().map(|(who, count)| format!("{count} by {who}")).collect();
-        println!("  {done:>7} answered, the last {}", by.join(", "));
+        say(format_args!("  {done:>7} answered, the last {}", by.join(", ")))?;
     }
 }
 

@@ -5,100 +5,76 @@ use std::{
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use rendezvous_core::{Configuration, EndpointName, Provenance, ports::EndpointTable};
-use tokio::time::sleep;
 
-use crate::options::Error;
-
-/// How often the folder is looked at.
-const INTERVAL: Duration = Duration::from_millis(250);
+use crate::folder::JsonFolder;
 
 /// A folder of `{endpoint}.json` files.
-pub(crate) struct Folder {
-    path: PathBuf,
-    /// What each file looked like when it was last read.
-    seen: HashMap<PathBuf, (SystemTime, u64)>,
-    /// The last version of each endpoint that was published from here.
+pub(crate) struct Endpoints {
+    folder: JsonFolder,
+    /// The last configuration of each endpoint that was published from here.
     published: HashMap<EndpointName, Configuration>,
 }
 
-/// What became of a file that has been saved.
-pub(crate) enum Change {
-    Published { endpoint: EndpointName, version: u64 },
-    Refused { file: PathBuf, why: String },
+/// What became of a file.
+pub(crate) enum EndpointChange {
+    Published {
+        endpoint: EndpointName,
+        version: u64,
+    },
+    /// The file changes nothing; why.
+    Skipped {
+        file: String,
+        why: String,
+    },
+    Deleted {
+        file: String,
+    },
 }
 
-impl Folder {
+impl Endpoints {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, seen: HashMap::new(), published: HashMap::new() }
+        Self { folder: JsonFolder::new(path), published: HashMap::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
-    /// Publishes every file; at the start each must be good.
-    pub(crate) async fn load(&mut self, table: &impl EndpointTable) -> Result<(), Error> {
-        let changes = self.changes(table).await;
-        let changes = changes.map_err(|error| format!("{}: {error}", self.path.display()))?;
-        for change in changes {
-            if let Change::Refused { file, why } = change {
-                return Err(format!("{}: {why}", file.display()).into());
-            }
-        }
-        if self.published.is_empty() {
-            return Err(format!("{}: no endpoint (*.json) here", self.path.display()).into());
-        }
-        Ok(())
-    }
-
-    /// Publishes what is saved from now on, for ever, and tells of each change.
-    pub(crate) async fn watch(&mut self, table: &impl EndpointTable, tell: impl Fn(Change)) {
-        loop {
-            sleep(INTERVAL).await;
-            match self.changes(table).await {
-                Ok(changes) => changes.into_iter().for_each(&tell),
-                Err(error) => {
-                    tracing::warn!(folder = %self.path.display(), %error, "cannot be read");
-                }
-            }
-        }
-    }
-
-    async fn changes(&mut self, table: &impl EndpointTable) -> io::Result<Vec<Change>> {
-        let mut changes = Vec::new();
-        let mut files: Vec<PathBuf> =
-            fs::read_dir(&self.path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-        files.retain(|file| file.extension() == Some(OsStr::new("json")));
-        files.sort();
-        for file in files {
-            // A file may be gone or half written; then its next look will differ.
-            let Ok(metadata) = fs::metadata(&file) else { continue };
-            let look = (metadata.modified()?, metadata.len());
-            if self.seen.insert(file.clone(), look) == Some(look) {
-                continue;
-            }
+    /// Publishes what was saved since the last call, and tells what was deleted.
+    pub(crate) async fn changes(
+        &mut self,
+        table: &impl EndpointTable,
+    ) -> io::Result<Vec<EndpointChange>> {
+        let differing = self.folder.differing()?;
+        let deleted = differing.deleted.iter();
+        let mut changes: Vec<_> =
+            deleted.map(|file| EndpointChange::Deleted { file: JsonFolder::name(file) }).collect();
+        for file in differing.saved {
+            let name = JsonFolder::name(&file);
             match self.publish(&file, table).await {
-                Ok(Some(change)) => changes.push(change),
+                Ok(Some((endpoint, version))) => {
+                    changes.push(EndpointChange::Published { endpoint, version });
+                }
                 Ok(None) => {}
-                Err(why) => changes.push(Change::Refused { file, why }),
+                Err(why) => changes.push(EndpointChange::Skipped { file: name, why }),
             }
         }
         Ok(changes)
     }
 
+    /// Publishes a file's configuration and returns its version, unless it is current already.
     async fn publish(
         &mut self,
         file: &Path,
         table: &impl EndpointTable,
-    ) -> Result<Option<Change>, String> {
+    ) -> Result<Option<(EndpointName, u64)>, String> {
         let stem = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
         let endpoint: EndpointName = stem
             .parse()
-            .map_err(|error| format!("the file is named after its endpoint: {error}"))?;
+            .map_err(|error| format!("the file must be named after its endpoint: {error}"))?;
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
         let configuration = Configuration::parse(&text).map_err(|error| error.to_string())?;
         if self.published.get(&endpoint) == Some(&configuration) {
@@ -118,7 +94,7 @@ impl Folder {
         let version = table.publish(&endpoint, configuration.clone(), provenance, current).await;
         let version = version.map_err(|error| error.to_string())?;
         self.published.insert(endpoint.clone(), configuration);
-        Ok(Some(Change::Published { endpoint, version }))
+        Ok(Some((endpoint, version)))
     }
 }
 
@@ -131,35 +107,42 @@ mod tests {
     const GOOD: &str = r#"{"schedule":{"choices":[{"model":"a@1"}],"deadline_ms":100}}"#;
 
     #[tokio::test]
-    async fn a_saved_file_is_published_and_a_broken_one_is_refused_with_its_reason() {
+    async fn a_saved_file_is_published_and_a_broken_one_is_skipped_with_its_reason() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("e.json");
         let table = MemoryEndpoints::default();
-        let mut folder = Folder::new(dir.path().to_owned());
+        let mut endpoints = Endpoints::new(dir.path().to_owned());
         fs::write(&file, GOOD).unwrap();
-        folder.load(&table).await.unwrap();
+        let changes = endpoints.changes(&table).await.unwrap();
+        assert!(matches!(&changes[..], [EndpointChange::Published { version: 1, .. }]));
 
         fs::write(&file, GOOD.replace("100", "2000")).unwrap();
-        let changes = folder.changes(&table).await.unwrap();
-        assert!(matches!(&changes[..], [Change::Published { version: 2, .. }]));
+        let changes = endpoints.changes(&table).await.unwrap();
+        assert!(matches!(&changes[..], [EndpointChange::Published { version: 2, .. }]));
 
         fs::write(&file, GOOD.replace("a@1", "nobody at all")).unwrap();
-        let changes = folder.changes(&table).await.unwrap();
-        let [Change::Refused { why, .. }] = &changes[..] else { panic!("it was not refused") };
+        let changes = endpoints.changes(&table).await.unwrap();
+        let [EndpointChange::Skipped { why, .. }] = &changes[..] else { panic!("it was taken") };
         assert!(why.contains("name@version") && why.contains("line 1"), "{why}");
         let name = "e".parse().unwrap();
         assert_eq!(table.current(&name).await.unwrap(), Some(2), "the last good version stays");
 
         fs::write(&file, GOOD.replace("100", "2000") + "\n").unwrap();
-        assert!(folder.changes(&table).await.unwrap().is_empty(), "nothing new, no new version");
+        assert!(endpoints.changes(&table).await.unwrap().is_empty(), "nothing new, no new version");
+
+        fs::remove_file(&file).unwrap();
+        let changes = endpoints.changes(&table).await.unwrap();
+        assert!(matches!(&changes[..], [EndpointChange::Deleted { file }] if file == "e.json"));
+        assert_eq!(table.current(&name).await.unwrap(), Some(2));
     }
 
     #[tokio::test]
-    async fn a_broken_file_at_the_start_is_an_error_that_names_it() {
+    async fn a_file_that_is_not_named_after_an_endpoint_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("e.json"), "{").unwrap();
-        let mut folder = Folder::new(dir.path().to_owned());
-        let error = folder.load(&MemoryEndpoints::default()).await.unwrap_err().to_string();
-        assert!(error.contains("e.json") && error.contains("EOF"), "{error}");
+        fs::write(dir.path().join("My notes.json"), GOOD).unwrap();
+        let mut endpoints = Endpoints::new(dir.path().to_owned());
+        let changes = endpoints.changes(&MemoryEndpoints::default()).await.unwrap();
+        let [EndpointChange::Skipped { file, why }] = &changes[..] else { panic!("it was taken") };
+        assert!(file == "My notes.json" && why.contains("named after its endpoint"), "{why}");
     }
 }

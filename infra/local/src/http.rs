@@ -13,8 +13,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HOST, HeaderValue},
-    http::request::Parts,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -29,6 +28,7 @@ use rendezvous_core::{
     ports::{Archive, EndpointTable, Secrets},
 };
 use rendezvous_sim::System;
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -38,17 +38,24 @@ use tokio::{
 /// The most bytes of a body that are read.
 const MAX_BODY: usize = MAX_PAYLOAD_BYTES;
 const MAX_CONNECTIONS: usize = 2_000;
+/// The most bytes of the request line and the headers: as with API Gateway.
+const MAX_HEAD: usize = 10_240;
 /// How long a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// How long answers in flight may take at the end.
 const ENDING: Duration = Duration::from_secs(4);
 
-/// Serves until `stop` becomes true, then answers what is in flight.
-pub async fn serve<A: Archive, E: EndpointTable, K: Secrets>(
+/// Serves until `stop` becomes true, then answers what is in flight. `ready` says what of the system
+/// does not work, for `GET /ready`.
+pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
     system: Arc<System<A, E, K>>,
+    ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
-) {
+) where
+    R: Future<Output = Vec<String>> + Send + 'static,
+{
+    let ready = Arc::new(ready);
     let mut server = http1::Builder::new();
     // The timer bounds how long a client may take to send its headers: 30 s.
     server.timer(TokioTimer::new());
@@ -68,8 +75,16 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets>(
                 continue;
             }
         };
-        let system = system.clone();
-        let answer = service_fn(move |request| answer(system.clone(), peer, request));
+        let (system, ready) = (system.clone(), ready.clone());
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let (system, ready) = (system.clone(), ready.clone());
+            async move {
+                Ok::<_, Infallible>(match request.uri().path() {
+                    "/ready" if refused(&request).is_none() => readiness(&request, &ready().await),
+                    _ => answer(system, peer, request).await,
+                })
+            }
+        });
         let connection = server.serve_connection(TokioIo::new(stream), answer);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -99,21 +114,21 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
     system: Arc<System<A, E, K>>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, body) = request.into_parts();
-    if let Some(refusal) = refused(&head) {
-        return Ok(refusal);
+) -> Response<Full<Bytes>> {
+    if let Some(refusal) = refused(&request) {
+        return refusal;
     }
+    let (head, body) = request.into_parts();
     let body = match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Ok(refusal(
+            return refusal(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The body is larger than 1000000 bytes.",
-            ));
+            );
         }
-        Ok(Err(_)) => return Ok(refusal(StatusCode::BAD_REQUEST, "The body broke off.")),
-        Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long.")),
+        Ok(Err(_)) => return refusal(StatusCode::BAD_REQUEST, "The body broke off."),
+        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."),
     };
     // The deadline of a body that arrives slowly begins when it has arrived.
     let received = now();
@@ -135,23 +150,54 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
     context.http.method = head.method;
     context.http.path.clone_from(&event.raw_path);
     context.http.source_ip = Some(peer.ip().to_string());
-    Ok(response(system.call(event).await))
+    response(system.call(event).await)
 }
 
-/// Refuses what a page of another site can make a browser send here (DNS rebinding, forms).
-fn refused(head: &Parts) -> Option<Response<Full<Bytes>>> {
-    let host = head.headers.get(HOST).map_or(Some(""), |host| host.to_str().ok()).unwrap_or("?");
+/// Refuses what a page of another site can make a browser send here (DNS rebinding, forms), and
+/// heads that API Gateway would refuse.
+fn refused(request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    let headers = request.headers();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let head = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if target > MAX_HEAD {
+        let detail = "The path and the query are longer than 10240 bytes.";
+        return Some(refusal(StatusCode::URI_TOO_LONG, detail));
+    }
+    if target + head.sum::<usize>() > MAX_HEAD {
+        let detail = "The request line and the headers are larger than 10240 bytes.";
+        return Some(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
+    }
+    let host = headers.get(HOST).map_or(Some(""), |host| host.to_str().ok()).unwrap_or("?");
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["", "localhost", "127.0.0.1", "[::1]"].contains(&name) {
         let detail = "This server answers requests to localhost and 127.0.0.1 only.";
         return Some(refusal(StatusCode::MISDIRECTED_REQUEST, detail));
     }
-    let writes = head.method == Method::POST || head.method == Method::PUT;
-    if writes && !head.headers.contains_key(CONTENT_TYPE) {
+    let method = request.method();
+    if (method == Method::POST || method == Method::PUT) && !headers.contains_key(CONTENT_TYPE) {
         let detail = "Send Content-Type: application/json.";
         return Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     None
+}
+
+/// Answers `GET /ready`: 200, or 503 with what does not work.
+fn readiness(request: &Request<Incoming>, wrong: &[String]) -> Response<Full<Bytes>> {
+    let method = request.method();
+    let mut response = if method != Method::GET && method != Method::HEAD {
+        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed.");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    } else if wrong.is_empty() {
+        let mut response = Response::new(Full::new(Bytes::from_static(br#"{"status":"ready"}"#)));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    } else {
+        refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("Not ready: {}.", wrong.join("; ")))
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn response(answered: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {
@@ -174,9 +220,10 @@ fn refusal(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
     let (title, code) = (status.canonical_reason().unwrap_or_default(), status.as_u16());
     let request = RequestId::random();
     tracing::info!(%request, status = code, detail, "refused");
-    let body = format!(
-        r#"{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}","request":"{request}"}}"#,
-    );
+    let body = json!({
+        "type": "about:blank", "title": title, "status": code, "detail": detail, "request": request,
+    });
+    let body = body.to_string();
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/problem+json");

@@ -1,16 +1,22 @@
 //! Rendezvous on one machine: the system of `rendezvous-sim` over a data folder, with HTTP on
 //! 127.0.0.1.
 
+mod cards;
 mod client;
 mod endpoints;
 mod flights;
+mod folder;
 mod percentiles;
 mod report;
-mod tables;
+mod values;
+mod workspace;
 mod year;
 
 pub mod bench;
 pub mod demo;
 pub mod http;
 pub mod options;
+pub mod ready;
+pub mod say;
 pub mod serve;
+pub mod tables;

@@ -1,9 +1,9 @@
 //! `rendezvous-local`: the rendezvous architecture on one machine.
 
-use std::{process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use rendezvous_local::{bench, demo, options::Error, serve};
+use rendezvous_local::{bench, demo, options::Error, say::warn, serve};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
     // What the demonstration breaks on purpose is told in its report. RUST_LOG shows more.
     let usual = if matches!(options.command, Command::Demo(_)) { "off" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.log_internal_errors(false).init();
     // Time can be paused on a runtime of one thread only.
     let mut runtime = match &options.command {
         Command::Demo(options) if options.is_virtual() => Builder::new_current_thread(),
@@ -53,7 +54,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Whoever reads the output has seen enough: this is no error to tell of.
+            let closed = error.downcast_ref::<io::Error>();
+            if closed.is_none_or(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+                warn(format_args!("error: {error}"));
+            }
             ExitCode::FAILURE
         }
     }

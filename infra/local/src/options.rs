@@ -8,13 +8,16 @@ use std::{
 };
 
 use clap::Args;
-use rendezvous_core::ModelId;
+use rendezvous_core::{ModelId, ports::EndpointTable};
 use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets};
 use rendezvous_model::Model;
-use rendezvous_onnx::{OnnxModel, cards};
+use rendezvous_onnx::OnnxModel;
 use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
-use crate::endpoints::Folder;
+use crate::{
+    say::warn,
+    workspace::{Told, Workspace},
+};
 
 /// An error as people read it: one line, what and why.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -39,7 +42,7 @@ pub struct SystemOptions {
     shards: i64,
 
     /// Batches of a shard that a model's function handles at a time, 1 to 10, e.g. logistic@1=10
-    #[arg(long, value_name = "MODEL=COUNT")]
+    #[arg(long, value_name = "MODEL=COUNT", value_parser = factor)]
     parallelization_factor: Vec<OfModel>,
 
     /// Slow a model down, e.g. logistic@1=70
@@ -115,34 +118,36 @@ impl SystemOptions {
     }
 
     /// Starts the system with its models and the endpoints that are configured.
-    pub(crate) async fn start(&self, data: &DataFolder) -> Result<(Arc<Local>, Folder), Error> {
-        self.start_with(data, &self.size()?, Local::add_model_with).await
+    pub(crate) async fn start(&self, data: &DataFolder) -> Result<Started, Error> {
+        let bring_up = |system: &Local, model| self.bring_up(system, model);
+        self.start_with(data, &self.size()?, bring_up).await
     }
 
-    /// The same, where `add` brings the models up.
+    /// The same, where `bring_up` adds a model to the system.
     pub(crate) async fn start_with(
         &self,
         data: &DataFolder,
         size: &Size,
-        add: impl Fn(&Local, OnnxModel, &Mapping) -> Arc<Faults>,
-    ) -> Result<(Arc<Local>, Folder), Error> {
+        bring_up: impl Fn(&Local, OnnxModel),
+    ) -> Result<Started, Error> {
         let archive = FolderArchive::new(data).into();
         let endpoints = FolderEndpoints::new(data).into();
         let secrets = FolderSecrets::new(data).into();
         let system = Arc::new(Local::start_on(archive, endpoints, secrets, size));
 
         let models = self.models.clone().unwrap_or_else(flights);
-        let found = cards(&models).map_err(|error| format!("{}: {error}", models.display()))?;
-        if found.is_empty() {
-            return Err(format!("{}: no model card (*.json) here", models.display()).into());
+        let endpoints = self.endpoints.clone();
+        let endpoints = endpoints.unwrap_or_else(|| repository().join("infra/local/endpoints"));
+        for folder in [&models, &endpoints] {
+            std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        for card in found {
-            let model = OnnxModel::load(&card).await?;
-            let mapping = Mapping {
-                parallelization_factor: self.factor(&model.profile().id)?,
-                ..Mapping::default()
-            };
-            add(&system, model, &mapping);
+        let mut workspace = Workspace::new(models, endpoints);
+        let told = workspace.look(&*system.endpoints, |model| bring_up(&system, model)).await?;
+        if workspace.cards().up().is_empty() {
+            return Err(nothing_in(workspace.cards().path(), "model card", &told));
+        }
+        if system.endpoints.list().await?.is_empty() {
+            return Err(nothing_in(workspace.endpoints().path(), "endpoint configuration", &told));
         }
         for OfModel { model, .. } in &self.parallelization_factor {
             known(&system, model)?;
@@ -153,20 +158,49 @@ impl SystemOptions {
         for OfModel { model, number } in &self.hang {
             known(&system, model)?.hang_one_in(*number);
         }
-
-        let endpoints = self.endpoints.clone();
-        let endpoints = endpoints.unwrap_or_else(|| repository().join("infra/local/endpoints"));
-        let mut folder = Folder::new(endpoints);
-        folder.load(&*system.endpoints).await?;
-        Ok((system, folder))
+        Ok(Started { system, workspace, told })
     }
 
-    fn factor(&self, id: &ModelId) -> Result<usize, Error> {
+    /// Adds a model to the system.
+    pub(crate) fn bring_up(&self, system: &Local, model: OnnxModel) {
+        let mapping = self.mapping(&model.profile().id);
+        system.add_model_with(model, &mapping);
+    }
+
+    /// The mapping of a model's function.
+    pub(crate) fn mapping(&self, id: &ModelId) -> Mapping {
         let set = self.parallelization_factor.iter().rev().find(|set| set.model == *id);
-        match set.map_or(1, |set| set.number) {
-            factor @ 1..=10 => Ok(usize::try_from(factor)?),
-            other => Err(format!("a parallelization factor is 1 to 10, not {other}").into()),
-        }
+        let factor = set.and_then(|set| usize::try_from(set.number).ok()).unwrap_or(1);
+        Mapping { parallelization_factor: factor, ..Mapping::default() }
+    }
+}
+
+/// A system that runs, the folders that configure it, and what there is to tell of them.
+pub(crate) struct Started {
+    pub(crate) system: Arc<Local>,
+    pub(crate) workspace: Workspace,
+    pub(crate) told: Vec<Told>,
+}
+
+impl Started {
+    /// Prints the warnings.
+    pub(crate) fn warn(&self) {
+        self.told.iter().filter(|told| matches!(told, Told::Warning(_))).for_each(warn);
+    }
+}
+
+fn nothing_in(folder: &Path, what: &str, told: &[Told]) -> Error {
+    let nothing = format!("{}: no {what} (*.json) that can be used", folder.display());
+    let lines = std::iter::once(nothing).chain(told.iter().map(|told| format!("  {told}")));
+    lines.collect::<Vec<_>>().join("\n").into()
+}
+
+/// `MODEL=FACTOR`, where the factor is 1 to 10.
+fn factor(text: &str) -> Result<OfModel, String> {
+    let set: OfModel = text.parse()?;
+    match set.number {
+        1..=10 => Ok(set),
+        other => Err(format!("a parallelization factor is 1 to 10, not {other}")),
     }
 }
 

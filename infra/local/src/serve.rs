@@ -1,19 +1,32 @@
 //! `serve`: the HTTP interface on this machine until Ctrl-C.
 
 use std::{
+    collections::HashMap,
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
-use rendezvous_core::{Endpoint, ModelId, ports::EndpointTable};
-use tokio::{net::TcpListener, sync::watch};
+use rendezvous_core::{Endpoint, EndpointName, ModelId};
+use rendezvous_folder::DataFolder;
+use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
-    endpoints::Change,
     http,
-    options::{Error, Local, SystemOptions, shown},
+    options::{Error, Local, Started, SystemOptions, shown},
+    ready::readiness,
+    say::{say, timed, warn},
+    values::missing_value,
+    workspace::{Told, current},
 };
+
+/// How often the folders are looked at.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long records in flight may take to get into the archive at the end.
+const ARCHIVING: Duration = Duration::from_secs(4);
 
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
@@ -25,98 +38,190 @@ pub struct ServeOptions {
     system: SystemOptions,
 }
 
-/// A request that the flights endpoint can answer, for people to copy.
-const SAMPLE: &str = r#"{"carrier":"UA","origin":"EWR","dest":"IAH","weekday":1,"hour":17,"distance":1400,"weather":{"temp":39.0,"wind_speed":12.7,"precip":0.2,"visib":3.0,"pressure":1011.9}}"#;
-
-/// Runs until Ctrl-C or SIGTERM, then answers what is in flight.
+/// Runs until Ctrl-C or SIGTERM, or until nobody reads its output any more; then answers what is in
+/// flight.
 pub async fn serve(options: ServeOptions) -> Result<(), Error> {
+    let mut interruptions = Interruptions::new()?;
     let data = options.system.data()?;
-    let (system, mut folder) = options.system.start(&data).await?;
+    let mut started = options.system.start(&data).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| format!("cannot listen on {address}: {error}; try another --port"))?;
     let url = format!("http://{}", listener.local_addr()?);
-
-    println!("{url}");
-    println!();
-    let endpoints = endpoints(&system).await?;
-    for endpoint in &endpoints {
-        let models: Vec<&str> = endpoint.configuration.models().map(ModelId::as_str).collect();
-        let (name, version) = (&endpoint.name, endpoint.version);
-        println!("  endpoint {name}, version {version}: {}", models.join(", "));
-        for model in endpoint.configuration.models().filter(|m| system.faults(m).is_none()) {
-            println!("    {model} is not up: it will not answer");
-        }
-    }
-    println!("  endpoints from {}, published when a file is saved", shown(folder.path()));
-    println!("  data (endpoints, archive, secret) in {}", shown(data.root()));
-    println!();
-    let first = endpoints.first().map_or("", |endpoint| endpoint.name.as_str());
-    println!("  curl -s {url}/v1/endpoints/{first}/requests \\");
-    println!("    -H 'Content-Type: application/json' -d '{SAMPLE}'");
-    println!();
-    println!("Ctrl-C ends it.");
+    let endpoints = current(&*started.system.endpoints).await?;
 
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(http::serve(system.clone(), listener, stopped));
-    tokio::select! {
-        () = folder.watch(&*system.endpoints, tell) => {}
-        ended = interrupted() => ended?,
-    }
-    println!("Ending. A second Ctrl-C ends at once.");
-    tokio::spawn(async {
-        if interrupted().await.is_ok() {
+    let system = started.system.clone();
+    let ready = readiness(&system, &data);
+    let server = tokio::spawn(http::serve(system.clone(), ready, listener, stopped));
+    let ended = match say(introduction(&started, &endpoints, &url, &data)) {
+        Ok(()) => tokio::select! {
+            ended = look(&options.system, &mut started, &endpoints) => ended,
+            ended = interruptions.next() => ended,
+        },
+        closed => closed,
+    };
+    let ended = ended.and_then(|()| say(timed("Ending. A second Ctrl-C ends at once.")));
+    tokio::spawn(async move {
+        if interruptions.next().await.is_ok() {
             std::process::exit(130);
         }
     });
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
-    let archived = system.drain(std::time::Duration::from_secs(4)).await;
-    print!("{}", system.counters.totals());
+    let archived = system.drain(ARCHIVING).await;
     if archived {
         system.stop().await;
-        println!("All requests in flight are answered and archived.");
+        ended?;
+        say(format_args!(
+            "{}All requests in flight are answered and archived.",
+            system.counters.totals()
+        ))?;
     } else {
-        eprintln!("Some records were not archived within 4 s and are lost.");
+        let seconds = ARCHIVING.as_secs();
+        warn(timed(format_args!(
+            "Some records were not archived within {seconds} s and are lost."
+        )));
+        ended?;
+        say(system.counters.totals())?;
     }
     Ok(())
 }
 
-/// The current version of every endpoint, by name.
-async fn endpoints(system: &Local) -> Result<Vec<Arc<Endpoint>>, Error> {
-    let mut all = Vec::new();
-    for name in system.endpoints.list().await? {
-        if let Some(version) = system.endpoints.current(&name).await? {
-            all.extend(system.endpoints.version(&name, version).await?);
-        }
+/// What is printed at the start. The first line is the address alone, for programs.
+fn introduction(
+    started: &Started,
+    endpoints: &[Arc<Endpoint>],
+    url: &str,
+    data: &DataFolder,
+) -> String {
+    let mut lines = vec![url.to_owned(), String::new()];
+    for endpoint in endpoints {
+        let models: Vec<&str> = endpoint.configuration.models().map(ModelId::as_str).collect();
+        let (name, version) = (&endpoint.name, endpoint.version);
+        lines.push(format!("  endpoint {name}, version {version}: {}", models.join(", ")));
     }
-    Ok(all)
+    let warnings = started.told.iter().filter(|told| matches!(told, Told::Warning(_)));
+    lines.extend(warnings.map(|warning| format!("  {warning}")));
+    lines.push(format!("  {}; saved files take effect", started.workspace.places()));
+    lines.push(format!("  data (endpoints, archive, secret) in {}\n", shown(data.root())));
+    for endpoint in endpoints {
+        let (name, sample) = (&endpoint.name, started.workspace.sample(endpoint));
+        lines.push(format!("  curl -s {url}/v1/endpoints/{name}/requests \\"));
+        let sample = quoted(&sample);
+        lines.push(format!("    -H 'Content-Type: application/json' -d '{sample}'\n"));
+    }
+    lines.push("Ctrl-C ends it.".to_owned());
+    lines.join("\n")
 }
 
-fn tell(change: Change) {
-    match change {
-        Change::Published { endpoint, version } => {
-            println!("{endpoint} is now at version {version}");
+/// Text between the single quotes of a shell.
+fn quoted(text: &str) -> String {
+    text.replace('\'', r"'\''")
+}
+
+/// Puts what is saved in the folders into effect and tells of it, until standard output is closed.
+async fn look(
+    options: &SystemOptions,
+    started: &mut Started,
+    endpoints: &[Arc<Endpoint>],
+) -> io::Result<()> {
+    let Started { system, workspace, .. } = started;
+    let mut checks = Checks { system: system.clone(), of: HashMap::new() };
+    checks.start(endpoints);
+    // A folder that cannot be read is told once.
+    let mut unreadable = false;
+    loop {
+        sleep(INTERVAL).await;
+        let looked =
+            workspace.look(&*system.endpoints, |model| options.bring_up(system, model)).await;
+        let was_unreadable = std::mem::replace(&mut unreadable, looked.is_err());
+        let told = match looked {
+            Ok(told) => told,
+            Err(error) if was_unreadable => {
+                tracing::debug!(%error, "a folder still cannot be read");
+                continue;
+            }
+            Err(error) => {
+                warn(timed(format_args!("warning: {}: {error}", workspace.places())));
+                Vec::new()
+            }
+        };
+        for told in &told {
+            match told {
+                Told::Done(_) => say(timed(told))?,
+                Told::Warning(_) => warn(timed(told)),
+            }
         }
-        Change::Refused { file, why } => {
-            eprintln!("{} is refused, the last good version stays: {why}", shown(&file));
+        if !told.is_empty()
+            && let Ok(endpoints) = current(&*system.endpoints).await
+        {
+            checks.start(&endpoints);
         }
     }
 }
 
-/// Waits for Ctrl-C or, where there is one, a SIGTERM.
-async fn interrupted() -> std::io::Result<()> {
+/// The checks of each endpoint's `value`, one for each version.
+struct Checks {
+    system: Arc<Local>,
+    of: HashMap<EndpointName, (u64, AbortHandle)>,
+}
+
+impl Checks {
+    /// Starts the check of every version that has none yet, instead of that of the former version.
+    fn start(&mut self, endpoints: &[Arc<Endpoint>]) {
+        for endpoint in endpoints {
+            let former = self.of.get(&endpoint.name);
+            if former.is_some_and(|(version, _)| *version == endpoint.version) {
+                continue;
+            }
+            let (system, checked) = (self.system.clone(), endpoint.clone());
+            let check = tokio::spawn(async move {
+                if let Some(warning) = missing_value(&system.scores, &checked).await {
+                    warn(timed(format_args!("warning: {warning}")));
+                }
+            });
+            let check = (endpoint.version, check.abort_handle());
+            if let Some((_, former)) = self.of.insert(endpoint.name.clone(), check) {
+                former.abort();
+            }
+        }
+    }
+}
+
+/// Ctrl-C and, where there is one, SIGTERM. From its creation on no signal is missed.
+struct Interruptions {
     #[cfg(unix)]
-    {
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+impl Interruptions {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            ended = tokio::signal::ctrl_c() => ended,
-            _ = terminate.recv() => Ok(()),
-        }
+        let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+        Ok(Self { signals })
     }
+
+    #[cfg(unix)]
+    async fn next(&mut self) -> io::Result<()> {
+        let [interrupt, terminate] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    }
+
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::options::shown;
 
 /// How good each model was, on the requests that all models have scored.
-pub(crate) const BY_MODEL: &str = "with s as (select distinct request_id, model, value \
+pub const BY_MODEL: &str = "with s as (select distinct request_id, model, value \
      from '{archive}/scores/*/*/*.parquet' where value is not null), \
      by_all as (select request_id from s group by request_id having count(*) = \
      (select count(distinct model) from s)) \
@@ -19,10 +19,15 @@ pub(crate) const BY_MONTH: &str = "pivot (select month(make_timestamp(s.received
      from '{archive}/scores/*/*/*.parquet' s join '{archive}/outcomes/*/*/*.parquet' o \
      using (request_id)) on model using round(avg(square), 4) group by month order by month";
 
+/// The query over the archive in this folder.
+pub fn over(archive: &Path, query: &str) -> String {
+    query.replace("{archive}", &shown(archive))
+}
+
 /// Where the tables lie, and a line to ask them `query`.
 pub(crate) fn guide(archive: &Path, query: &str) -> String {
+    let query = over(archive, query);
     let archive = shown(archive);
-    let query = query.replace("{archive}", &archive);
     format!(
         "The archive holds requests, scores, decisions and outcomes as Parquet, in {archive}\n\
          To ask it how good each model was (the mean squared error against what became of the \

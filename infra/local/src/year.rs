@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    fs,
+    fs, io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,6 +25,7 @@ use rendezvous_core::{
     now,
 };
 use rendezvous_model::{Model, Profile};
+use rendezvous_onnx::OnnxModel;
 use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
 
@@ -32,6 +33,7 @@ use crate::{
     demo::ENDPOINT,
     flights::{Flight, Flights},
     options::{Error, Local, SystemOptions},
+    say::say,
     tables,
 };
 
@@ -62,12 +64,14 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         },
         ..options.size()?
     };
-    let (system, _) = options
-        .start_with(&data, &size, |system, model, mapping| {
-            system.add_model_with(Undelayed(model), mapping)
-        })
-        .await?;
-    introduce(flights.len(), &system);
+    let bring_up = |system: &Local, model: OnnxModel| {
+        let mapping = options.mapping(&model.profile().id);
+        system.add_model_with(Undelayed(model), &mapping);
+    };
+    let started = options.start_with(&data, &size, bring_up).await?;
+    started.warn();
+    let system = started.system;
+    say(introduction(flights.len(), &system))?;
     tokio::time::pause();
 
     let mut year = Year { system, open: VecDeque::new(), calls: AtomicU64::new(0) };
@@ -76,13 +80,13 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         let [flight, ..] = together else { continue };
         year.report_until(flight.departure()).await?;
         if month.name != flight.month() {
-            month.print();
+            month.print()?;
             month = Month { name: flight.month().to_owned(), ..Month::default() };
         }
         sleep_until(flight.departure()).await;
         year.ask(together, &mut month).await?;
     }
-    month.print();
+    month.print()?;
     year.report_until(now() + DAY * 2).await?;
 
     let Year { system, .. } = year;
@@ -90,22 +94,18 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         return Err("some records did not get into the archive".into());
     }
     system.stop().await;
-    println!();
-    println!("{}", tables::guide(&archive, tables::BY_MONTH));
+    say(format_args!("\n{}", tables::guide(&archive, tables::BY_MONTH)))?;
     Ok(())
 }
 
-fn introduce(count: usize, system: &Local) {
-    println!("A year in virtual time: {count} flights, every second one out of New York in 2013,");
-    println!(
-        "each asked about at its scheduled departure (local time, taken as UTC) and scored by {} models.",
+fn introduction(count: usize, system: &Local) -> String {
+    format!(
+        "A year in virtual time: {count} flights, every second one out of New York in 2013,\n\
+         each asked about at its scheduled departure (local time, taken as UTC) and scored by {} models.\n\
+         What became of a day's flights is reported at noon of the next day.\n\
+         Time is skipped where nothing happens, so no time that is measured here says anything.\n",
         system.models().len()
-    );
-    println!("What became of a day's flights is reported at noon of the next day.");
-    println!(
-        "Time is skipped where nothing happens, so no time that is measured here says anything."
-    );
-    println!();
+    )
 }
 
 /// The start of the day.
@@ -138,14 +138,15 @@ struct Month {
 }
 
 impl Month {
-    fn print(&self) {
+    fn print(&self) -> io::Result<()> {
         let Self { name, requests, late, by_champion } = self;
-        if *requests > 0 {
-            let late = 100.0 * f64::from(*late) / f64::from(*requests);
-            println!(
-                "  {name}  {requests:>6} requests, {by_champion:>6} answered by the champion, {late:4.1} % late"
-            );
+        if *requests == 0 {
+            return Ok(());
         }
+        let late = 100.0 * f64::from(*late) / f64::from(*requests);
+        say(format_args!(
+            "  {name}  {requests:>6} requests, {by_champion:>6} answered by the champion, {late:4.1} % late"
+        ))
     }
 }
 

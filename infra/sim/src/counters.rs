@@ -61,6 +61,8 @@ pub struct ModelTotals {
     pub expired: u64,
     pub unsent: u64,
     pub longest_lag: Duration,
+    /// Of the last batch that had requests to score, none was scored, and not because of the payloads.
+    pub failing: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -129,7 +131,7 @@ impl Display for RendezvousTotals {
 
 impl Display for ModelTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scored, failed, expired, unsent, longest_lag } = self;
+        let Self { scored, failed, expired, unsent, longest_lag, failing: _ } = self;
         let lag = Lag(*longest_lag);
         write!(f, "{scored} scored, {failed} failed, {expired} expired, {unsent} not sent, {lag}")
     }
@@ -208,6 +210,9 @@ impl Telemetry<ModelReport> for Counters {
             model.expired += u64_of(report.expired);
             model.unsent += u64_of(report.unsent);
             model.longest_lag = model.longest_lag.max(report.lag);
+            if report.scored + report.failed + report.timed_out > 0 {
+                model.failing = report.scored == 0;
+            }
         });
     }
 }

@@ -10,7 +10,7 @@ use rendezvous_core::{
 
 use crate::{
     data_folder::DataFolder,
-    files::{FileError, Readers, blocking, create},
+    files::{FileError, Readers, blocking, create, unfinished},
 };
 
 /// The name of the dependency in errors.
@@ -30,6 +30,16 @@ impl FolderArchive {
     /// The archive of `folder`.
     pub fn new(folder: &DataFolder) -> Self {
         Self { folder: folder.clone() }
+    }
+
+    /// Tries to store a file, which no reader of the archive sees, and deletes it.
+    pub async fn check(&self) -> Result<(), Unavailable> {
+        let folder = self.folder.clone();
+        blocking(ARCHIVE, move || {
+            // Deleted when it is dropped.
+            unfinished(&folder.archive(), &[0; 4096], Readers::Umask).map(drop)
+        })
+        .await
     }
 }
 
@@ -83,6 +93,18 @@ mod tests {
         let kept = fs::read(folder.archive().join("a/b/c")).unwrap();
         assert_eq!(new.len(), 1);
         assert_eq!(kept, vec![new[0]; 100_000]);
+    }
+
+    #[tokio::test]
+    async fn a_check_fails_where_a_put_would() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::serve(directory.path()).unwrap();
+        let archive = FolderArchive::new(&folder);
+        archive.check().await.unwrap();
+        assert_eq!(fs::read_dir(folder.archive()).unwrap().count(), 0, "nothing stays");
+        fs::remove_dir(folder.archive()).unwrap();
+        let error = archive.check().await.unwrap_err().to_string();
+        assert!(error.starts_with("archive is unavailable"), "{error}");
     }
 
     #[tokio::test]

@@ -73,7 +73,11 @@ pub(crate) fn replace(root: &Path, path: &Path, body: &[u8]) -> Result<(), FileE
 }
 
 /// A synced file under a name of its own in `folder`; deleted when it is dropped.
-fn unfinished(folder: &Path, body: &[u8], readers: Readers) -> Result<TempPath, FileError> {
+pub(crate) fn unfinished(
+    folder: &Path,
+    body: &[u8],
+    readers: Readers,
+) -> Result<TempPath, FileError> {
     let mut builder = Builder::new();
     builder.prefix(UNFINISHED);
     #[cfg(unix)]

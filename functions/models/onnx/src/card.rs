@@ -17,7 +17,10 @@ use rendezvous_model::{
 use serde::Deserialize;
 use serde_path_to_error::{Path as JsonPath, Segment};
 
-use crate::{LoadError, input::Input};
+use crate::{
+    LoadError,
+    input::{Input, add_samples},
+};
 
 /// A model card that has been checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,6 +117,13 @@ impl Card {
             scores_expired: self.scores_expired,
         }
     }
+}
+
+/// A payload that the models of all these cards accept, for people to try; its values mean nothing.
+pub fn sample_payload<'a>(cards: impl Iterator<Item = &'a Card>) -> String {
+    let mut payload = serde_json::Value::Object(serde_json::Map::new());
+    cards.for_each(|card| add_samples(&card.inputs, &mut payload));
+    payload.to_string()
 }
 
 /// The JSON pointer (RFC 6901) of a place in a card.

@@ -34,6 +34,18 @@ impl Input {
         Ok(())
     }
 
+    /// A value that the input accepts.
+    fn sample(&self) -> Value {
+        match (&self.categories, self.range, self.impute) {
+            (Some(categories), ..) => categories.first().map_or("", String::as_str).into(),
+            (None, Some((low, high)), _) => low.midpoint(high).into(),
+            (None, None, Some(number)) => {
+                number.to_string().parse().map_or(Value::Null, Value::Number)
+            }
+            (None, None, None) => 1.into(),
+        }
+    }
+
     /// The number for a value, or what is wrong with the value, without quoting it.
     #[expect(clippy::cast_possible_truncation, reason = "the tensor is of f32")]
     fn number(&self, value: Option<&Value>) -> Result<f32, String> {
@@ -98,6 +110,47 @@ pub(crate) fn sample_row(inputs: &[Input]) -> Vec<f32> {
     inputs.iter().map(sample).collect()
 }
 
+/// Sets, in a payload for people to try, the value of each input that has none yet.
+pub(crate) fn add_samples(inputs: &[Input], payload: &mut Value) {
+    for input in inputs {
+        if payload.pointer(&input.field).is_none() {
+            let steps: Vec<String> = input.field.split('/').skip(1).map(unescaped).collect();
+            set(payload, &steps, input.sample());
+        }
+    }
+}
+
+/// Sets the value at a path. What the path leads through becomes an object, or an array if all its
+/// steps are numbers from 0 on.
+fn set(payload: &mut Value, steps: &[String], value: Value) {
+    let Some((step, rest)) = steps.split_first() else {
+        *payload = value;
+        return;
+    };
+    if let Ok(index) = step.parse::<usize>() {
+        if payload.is_null() && index == 0 {
+            *payload = Value::Array(Vec::new());
+        }
+        if let Value::Array(items) = payload
+            && index <= items.len()
+        {
+            if index == items.len() {
+                items.push(Value::Null);
+            }
+            return set(&mut items[index], rest, value);
+        }
+    }
+    if !payload.is_object() {
+        *payload = Value::Object(serde_json::Map::new());
+    }
+    set(&mut payload[step], rest, value);
+}
+
+/// A step of a JSON pointer as it is in the payload (RFC 6901, section 4).
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
 fn invalid(message: String) -> Failure {
     Failure::new(FailureKind::Invalid, message)
 }
@@ -112,6 +165,23 @@ mod tests {
         {"field": "/distance"},
         {"field": "/weather/temp", "impute": 50.5}
     ]"#;
+
+    #[test]
+    fn a_sample_is_accepted_by_the_inputs_that_it_is_made_for() {
+        let inputs: Vec<Input> = serde_json::from_str(INPUTS).unwrap();
+        let list =
+            r#"[{"field": "/x/0"}, {"field": "/x/1"}, {"field": "/y/1"}, {"field": "/a~1b"}]"#;
+        let list: Vec<Input> = serde_json::from_str(list).unwrap();
+        let mut payload = Value::Null;
+        add_samples(&inputs, &mut payload);
+        add_samples(&list, &mut payload);
+        let text = r#"{"a/b":1,"carrier":"AA","distance":1,"hour":11,"weather":{"temp":50.5},"x":[1,1],"y":{"1":1}}"#;
+        assert_eq!(payload.to_string(), text);
+        let payload = Json::parse(text).unwrap();
+        for inputs in [inputs, list] {
+            push_row(&inputs, &payload, &mut Vec::new()).unwrap();
+        }
+    }
 
     fn row(payload: &str) -> Result<Vec<f32>, String> {
         let inputs: Vec<Input> = serde_json::from_str(INPUTS).unwrap();

@@ -24,7 +24,7 @@ use crate::{
     input::{push_row, sample_row},
 };
 
-pub use card::{Card, Provenance, cards};
+pub use card::{Card, Provenance, cards, sample_payload};
 
 /// The most rows of one tensor. Larger tensors cost no less per row.
 const LARGEST_BATCH: usize = 256;
