@@ -52,7 +52,7 @@ pub enum Does {
     Hang,
 }
 
-/// A model that does as it is told; its score says who it is.
+/// A model whose behaviour a test sets; its score names it.
 pub struct Scripted {
     profile: Profile,
     does: Arc<Mutex<Does>>,

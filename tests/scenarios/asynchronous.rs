@@ -1,4 +1,4 @@
-//! Requests that nobody waits for.
+//! Requests whose client does not wait (`respond-async`).
 
 use std::time::Duration;
 

@@ -153,7 +153,7 @@ async fn start_system(arguments: &[String]) -> Result<(SocketAddr, Child), Error
     let mut lines = BufReader::new(output).lines();
     let first = lines.next_line().await?.ok_or("the system did not start; see above")?;
     let address = first.strip_prefix("http://").unwrap_or(&first).parse()?;
-    // The rest of its output is read, so that it never waits for us.
+    // The rest of its output is read: a full pipe would block it.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Ok((address, child))
 }
@@ -254,7 +254,7 @@ impl Load {
             if due >= self.end {
                 return tally;
             }
-            // Waiting for a free connection counts; what our own timer is late by does not.
+            // The wait for a free connection counts; the lateness of this timer does not.
             let was_busy = self.interval.is_some() && Instant::now() > due;
             if self.interval.is_some() && !was_busy {
                 sleep_until(due).await;

@@ -1,5 +1,5 @@
-//! `demo`: real requests through the whole system, while models fail, and a report of what
-//! clients noticed.
+//! `demo`: real requests through the whole system, while models fail, and a report of the
+//! answers.
 
 use std::{
     collections::HashMap,
@@ -243,7 +243,7 @@ async fn play(
     let mut requests = JoinSet::new();
     let mut reported = 0;
     for i in 0..count {
-        // A request counts from the time it is due: what keeps us from sending it keeps it waiting.
+        // A request is measured from the time it is due, so that a delay in sending it counts.
         let due = ticks.tick().await;
         let flight = &flights[i % flights.len()];
         let late = flight.late;

@@ -32,7 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // What the demonstration breaks on purpose is told in its report. RUST_LOG shows more.
+    // The report of the demonstration lists the failures that it causes. RUST_LOG shows more.
     let usual = if matches!(options.command, Command::Demo(_)) { "off" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever reads the output has seen enough: this is no error to tell of.
+            // The reader of the output has closed it: not an error to report.
             let closed = error.downcast_ref::<io::Error>();
             if closed.is_none_or(|error| error.kind() != io::ErrorKind::BrokenPipe) {
                 warn(format_args!("error: {error}"));

@@ -8,8 +8,8 @@ use std::{
 use chrono::{DateTime, SecondsFormat};
 use rendezvous_core::now;
 
-/// Prints text and a line end to standard output. An error of kind `BrokenPipe` means that nobody
-/// reads any more: the command should end.
+/// Prints text and a line end to standard output. An error of kind `BrokenPipe` means that
+/// the reader has closed the pipe: the command should end.
 pub(crate) fn say(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;

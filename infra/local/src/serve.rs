@@ -38,7 +38,7 @@ pub struct ServeOptions {
     system: SystemOptions,
 }
 
-/// Runs until Ctrl-C or SIGTERM, or until nobody reads its output any more; then answers what is in
+/// Runs until Ctrl-C or SIGTERM, or until its standard output is closed; then answers what is in
 /// flight.
 pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let mut interruptions = Interruptions::new()?;

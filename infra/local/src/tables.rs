@@ -1,4 +1,4 @@
-//! How to look into the archive: told at the end of a demonstration.
+//! How to query the archive, printed at the end of a demonstration.
 
 use std::path::Path;
 

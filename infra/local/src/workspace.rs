@@ -1,5 +1,5 @@
 //! The folders of cards and of endpoint configurations, and the system that they configure: what is
-//! saved there takes effect, and what cannot work is told.
+//! saved there takes effect, and what cannot work is reported.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -1,7 +1,7 @@
 //! `demo --year`: every flight of the sample at its own time of 2013, on a clock that is simulated.
 //!
-//! Where nothing happens, time is skipped: tokio's paused clock jumps to the next timer as soon as
-//! everything waits for one. The year is then as long as its requests take.
+//! Time without events is skipped: tokio's paused clock jumps to the next timer when all tasks wait.
+//! The year takes as long as its requests do.
 
 use std::{
     collections::VecDeque,
@@ -39,8 +39,8 @@ use crate::{
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// When what became of a day's flights is reported: at noon of the next day, when the last of them
-/// has long landed. In truth it would be known flight by flight; the data does not say when.
+/// When the outcomes of a day's flights are reported: at noon of the next day, after the last of them
+/// has landed. The data does not say when each landed.
 const REPORTED_AFTER: Duration = Duration::from_hours(36);
 
 /// Plays the year. The runtime must be of one thread: only there can time be paused.
@@ -181,7 +181,7 @@ impl Year {
         Ok(())
     }
 
-    /// Calls the interface as API Gateway does: over a socket time would not stand still.
+    /// Calls the interface as API Gateway does: the clock is not paused while a socket is read.
     async fn call(&self, method: Method, path: &str, body: &str) -> Result<String, Error> {
         let mut event = ApiGatewayV2httpRequest::default();
         event.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -207,8 +207,8 @@ impl Year {
 
 /// A model whose thinking takes no virtual time.
 ///
-/// A graph runs on a thread of its own, of which a paused clock knows nothing: while everybody waits
-/// for it, time would jump to the next timer. So the one thread of the runtime waits, too.
+/// A graph runs on a thread of its own. A paused clock jumps to the next timer while all tasks wait
+/// for that thread, so the one thread of the runtime is blocked until the graph has run.
 struct Undelayed<M>(M);
 
 impl<M: Model> Model for Undelayed<M> {

@@ -48,7 +48,7 @@ pub enum EncodingHint {
     /// Neighbouring values have a common beginning, or are numbers close to each other: the
     /// differences are written.
     Near,
-    /// All values differ, and nobody filters by a range of them: they are written as they are,
+    /// All values differ, and no query filters by a range of them: they are written as they are,
     /// without minimum and maximum.
     Distinct,
 }

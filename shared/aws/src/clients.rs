@@ -28,7 +28,7 @@ fn quick() -> TimeoutConfig {
         .build()
 }
 
-/// The same for files, which nobody waits for.
+/// The same for files, for which no client waits.
 fn patient() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))

@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    /// What is logged at `level` of one invocation in which we and a library say something.
+    /// What is logged at `level` of one invocation in which this code and a library log something.
     fn logged(level: Level) -> Vec<Value> {
         let lines = Lines::default();
         let layer = layer().with_writer(lines.clone());

@@ -28,7 +28,7 @@ pub struct Decision {
     pub deadline: Timestamp,
     pub config: u64,
     pub arm: Arm,
-    /// The first choice under `config`, whoever answered.
+    /// The first choice under `config`, also if another model answered.
     pub champion: ModelId,
     /// The models whose scores or failures the decider had before it.
     pub seen: Vec<ModelId>,
@@ -62,7 +62,7 @@ pub enum Reason {
     Exhausted,
     /// The deadline was reached.
     Deadline,
-    /// A dependency did not let us ask or hear.
+    /// The stream or the ledger was unavailable.
     Unavailable,
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{error::Invalid, limits::MAX_DEPTH};
 
-/// JSON text that nobody on the way parses and writes again: the bytes that came are the bytes
+/// JSON text that is not parsed and written again on its way: the bytes that came are the bytes
 /// that leave. White space around the value is not part of it. Cloning costs nothing.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]

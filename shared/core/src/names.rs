@@ -214,7 +214,7 @@ impl RequestId {
         Self(uuid::Builder::from_custom_bytes(secret.tag("request id", &name)).into_uuid())
     }
 
-    /// The id that versions before 0.2 gave to an idempotency key (UUID version 5). Whoever knows
+    /// The id that versions before 0.2 gave to an idempotency key (UUID version 5). A caller that knows
     /// caller, endpoint and key can compute it, so that it is only read, never written.
     pub fn from_idempotency_key_before_0_2(
         caller: &str,

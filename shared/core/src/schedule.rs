@@ -32,7 +32,8 @@ pub struct Choice {
     pub after: Duration,
 }
 
-/// Who may answer, in order of preference, by when, and what if nobody does. Valid once built.
+/// The choices in order of preference, the deadline, and the answer when no model has one. Valid once
+/// built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ScheduleFields", into = "ScheduleFields")]
 pub struct Schedule {

@@ -24,7 +24,7 @@ pub struct Score {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub kind: FailureKind,
-    /// For whoever runs the model. Never a part of the payload.
+    /// For the team that runs the model. Never a part of the payload.
     pub message: String,
 }
 

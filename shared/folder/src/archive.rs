@@ -20,7 +20,7 @@ const ARCHIVE: &str = "archive";
 ///
 /// A file that was put survives a power failure: its content is synced, and so is every folder from
 /// its own up to the archive's. A put that finds a file of its name syncs the folders as well, because
-/// whoever wrote that file may not have done so yet.
+/// the process that wrote that file may not have done so yet.
 #[derive(Clone, Debug)]
 pub struct FolderArchive {
     folder: DataFolder,

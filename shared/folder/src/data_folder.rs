@@ -13,12 +13,12 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, names};
 ///
 /// | path | what it is | written by | changes |
 /// | --- | --- | --- | --- |
-/// | `endpoints/{name}/{version}.json` | one version of an endpoint's configuration, with provenance | whoever publishes: the server or a tool | never |
-/// | `endpoints/{name}/current` | the number of the current version | whoever publishes | replaced atomically at each publication |
+/// | `endpoints/{name}/{version}.json` | one version of an endpoint's configuration, with provenance | the server or a tool | never |
+/// | `endpoints/{name}/current` | the number of the current version | the publisher | replaced atomically at each publication |
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server | never |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `lock` | empty; locked by the server | the server | never |
-/// | `.unfinished-*`, in the folder, `endpoints/` and `archive/` | a file that is being written, or that a crash has left behind; no reader looks at it | whoever writes | renamed when it is finished |
+/// | `.unfinished-*`, in the folder, `endpoints/` and `archive/` | a file that is being written, or that a crash has left behind; no reader looks at it | the writer | renamed when it is finished |
 ///
 /// Any number of processes may read the folder, publish endpoints and read the secret at once. One
 /// of them may be a server ([`Self::serve`]): only a server writes the archive.

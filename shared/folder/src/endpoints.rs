@@ -52,7 +52,7 @@ const ENDPOINTS: &str = "endpoints table";
 ///   back. Readers go on from there to the same version as before. The pointer only saves them from
 ///   reading the folder: it never decides.
 /// - *A power failure* can undo the replacement of the pointer, which is the case above. It cannot
-///   undo a version that anybody was told of: neither its publisher nor a reader that found it
+///   undo a version that was returned to a caller: neither its publisher nor a reader that found it
 ///   beyond the pointer answers before the folders are synced, and the pointer names it only after.
 ///
 /// # Errors

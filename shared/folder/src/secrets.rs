@@ -24,7 +24,7 @@ const SECRETS: &str = "secret store";
 /// The secret of a data folder: 32 random bytes, generated when it is first needed.
 ///
 /// It stays the same over restarts, so that a repeat of an idempotency key gets the id of the first
-/// request. Processes that generate it at once agree: one file is kept, and everybody reads that.
+/// request. Processes that generate it at once agree: one file is kept, and all read it.
 /// Its time of creation is the file's modification time. It is read once and then kept in memory.
 #[derive(Clone, Debug)]
 pub struct FolderSecrets {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time-out of a function where nobody has set another, as in the local system. It is the
+/// The time-out of a function that has no other, as in the local system. It is the
 /// default of `TimeoutSeconds` in the template of the models, too.
 pub const DEFAULT_FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 

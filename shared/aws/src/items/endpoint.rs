@@ -1,5 +1,5 @@
 //! The table of endpoints: one item for each published version, written once, and for each endpoint
-//! one pointer item that names the current version. Written by whoever publishes.
+//! one pointer item that names the current version. Written by the publisher.
 
 use rendezvous_core::{Configuration, EndpointName, Invalid, Provenance, Publication, Timestamp};
 

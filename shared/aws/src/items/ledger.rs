@@ -12,7 +12,7 @@ use super::{Attribute, Attributes, binary, boolean, json, opaque, text, time, wh
 
 /// The request's id: the key.
 pub const ID: Attribute<RequestId> = text("id");
-/// The envelope. Written once, by whoever creates the item.
+/// The envelope. Written once, by the write that creates the item.
 pub const ENVELOPE: Attribute<Envelope> = json("envelope");
 /// Seconds since the epoch, for DynamoDB's time to live. Written with the envelope.
 pub const EXPIRES_AT: Attribute<i64> = whole("expires_at");
