@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
-    Decision, Endpoint, EndpointName, Envelope, FailureKind, Json, Key, Kind, Mailbox, ModelId,
-    Opening, Reason, RequestId, RequestMessage, Score, Timestamp, Unavailable, Write, Written,
+    Decision, Endpoint, EndpointName, Envelope, Json, Key, Kind, Mailbox, Opening, RequestId,
+    RequestMessage, Timestamp, Unavailable, Write, Written,
     limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE},
     now,
     ports::{Consistency, Ledger, Record, Secrets, Stream},
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Answered, Ingress, Ports, Refusal, TABLE_LIMIT,
+    failures::{ChoiceFailure, failures},
     read::missing_version,
     wait::{Waited, wait},
 };
@@ -75,22 +76,6 @@ pub struct Answer {
     pub sent: Option<Timestamp>,
     pub ended: Timestamp,
     pub report: Answered,
-}
-
-/// Why one choice of the schedule gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChoiceFailure {
-    pub model: ModelId,
-    pub kind: ChoiceFailureKind,
-    /// Empty when the model was silent.
-    pub message: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChoiceFailureKind {
-    Failed(FailureKind),
-    /// The model sent neither a score nor a failure before the decision.
-    Silent,
 }
 
 /// A request that is understood.
@@ -349,30 +334,6 @@ impl<P: Ports> Ingress<P> {
             report,
         }))
     }
-}
-
-/// Why each choice gave no answer. Empty when a model answered, and when none was asked.
-pub(crate) fn failures(
-    endpoint: &Endpoint,
-    decision: &Decision,
-    scores: &[Score],
-) -> Vec<ChoiceFailure> {
-    let by_a_model = matches!(decision.kind, Kind::Champion | Kind::StandIn);
-    if by_a_model || decision.reason == Reason::Unavailable {
-        return Vec::new();
-    }
-    let choices = endpoint.configuration.schedule(&decision.arm).choices();
-    let failure = |model: &ModelId| {
-        let found = scores.iter().find(|score| score.model == *model);
-        let (kind, message) = match found.map(|score| &score.result) {
-            Some(Err(failure)) => {
-                (ChoiceFailureKind::Failed(failure.kind), failure.message.clone())
-            }
-            _ => (ChoiceFailureKind::Silent, String::new()),
-        };
-        ChoiceFailure { model: model.clone(), kind, message }
-    };
-    choices.iter().map(|choice| failure(&choice.model)).collect()
 }
 
 /// A deadline of the client's own is at most 29 s, or 15 minutes for an asynchronous request.

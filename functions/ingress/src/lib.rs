@@ -7,6 +7,7 @@
 
 mod ask;
 mod describe;
+mod failures;
 pub mod http;
 mod read;
 mod refusal;
@@ -22,7 +23,8 @@ use rendezvous_core::{
 };
 
 pub use crate::{
-    ask::{Answer, Ask, Asked, ChoiceFailure, ChoiceFailureKind, Refused, RequestOptions},
+    ask::{Answer, Ask, Asked, Refused, RequestOptions},
+    failures::{ChoiceFailure, ChoiceFailureKind},
     read::Reading,
     refusal::Refusal,
     telemetry::{Answered, IngressReport},

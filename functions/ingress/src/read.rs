@@ -7,7 +7,10 @@ use rendezvous_core::{
     within,
 };
 
-use crate::{ChoiceFailure, Ingress, Ports, Refusal, TABLE_LIMIT, ask::failures};
+use crate::{
+    Ingress, Ports, Refusal, TABLE_LIMIT,
+    failures::{ChoiceFailure, failures},
+};
 
 /// The state of a request that somebody reads.
 #[derive(Clone, Debug, PartialEq)]

@@ -30,11 +30,10 @@ use tokio::{
 
 use crate::{
     client::Client,
-    demo::ENDPOINT,
-    flights::{Flight, Flights},
-    options::{Error, new_folder},
+    flights::{ENDPOINT, Flight, Flights},
+    options::new_folder,
     percentiles::{Percentiles, Times},
-    say::say,
+    say::{Error, say},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -220,7 +219,7 @@ fn requests(options: &BenchOptions) -> Result<Vec<Vec<u8>>, Error> {
         let payload = Json::parse(&text).map_err(|invalid| named(&invalid))?;
         return Ok(vec![Client::post(&path, &header, payload.as_str())]);
     }
-    let flights = Flights::read(&crate::options::flights())?;
+    let flights = Flights::read(&crate::flights::folder())?;
     let post = |flight: &Flight| Client::post(&path, &header, flight.payload.get());
     Ok(flights.unseen(FLIGHTS)?.iter().map(post).collect())
 }

@@ -131,7 +131,7 @@ mod tests {
 
     /// Copies a flights model into the folder, under the id and the file name that are given.
     fn card(folder: &Path, model: &str, file: &str) {
-        let flights = crate::options::flights();
+        let flights = crate::flights::folder();
         let text = fs::read_to_string(flights.join("prior.json")).unwrap();
         fs::copy(flights.join("prior.onnx"), folder.join("prior.onnx")).unwrap();
         fs::write(folder.join(file), text.replace("prior@1", model)).unwrap();

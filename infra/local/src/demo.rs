@@ -28,12 +28,12 @@ use tokio::{
 
 use crate::{
     client::Client,
-    flights::{Flight, Flights},
+    flights::{ENDPOINT, Flight, Flights},
     http,
-    options::{Error, Local, SystemOptions, known, shown},
+    options::{Local, SystemOptions, known},
     ready::readiness,
     report::{Answered, Heard, Report, Round},
-    say::{say, warn},
+    say::{Error, say, shown, warn},
     tables, year,
 };
 
@@ -101,16 +101,13 @@ impl FromStr for Kill {
     }
 }
 
-/// The endpoint that the flights are requests of.
-pub(crate) const ENDPOINT: &str = "flight-delay";
-
 /// Plays the demonstration and prints its report. An error when a client got none of its answers.
 pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     if options.year {
         return year::play(&options.system).await;
     }
     let count = usize::try_from(options.count)?;
-    let sample = Flights::read(&crate::options::flights())?;
+    let sample = Flights::read(&crate::flights::folder())?;
     let flights = sample.unseen(count)?;
     let data = options.system.fresh_data()?;
     let started = options.system.start(&data).await?;

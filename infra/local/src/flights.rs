@@ -1,13 +1,29 @@
 //! Real requests: flights out of New York in 2013, in order of departure, with what became of them.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use chrono::NaiveDateTime;
 use rendezvous_core::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::options::Error;
+use crate::say::Error;
+
+/// The endpoint that the flights are requests of.
+pub(crate) const ENDPOINT: &str = "flight-delay";
+
+/// The flights example, as it lies in the repository.
+pub(crate) fn folder() -> PathBuf {
+    repository().join("functions/models/flights")
+}
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
+}
 
 /// One line of `sample.ndjson.zst`.
 #[derive(Deserialize)]

@@ -3,7 +3,11 @@
 use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use rendezvous_local::{bench, demo, options::Error, say::warn, serve};
+use rendezvous_local::{
+    bench, demo,
+    say::{Error, warn},
+    serve,
+};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 

@@ -15,12 +15,10 @@ use rendezvous_onnx::OnnxModel;
 use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
 use crate::{
-    say::warn,
+    flights,
+    say::{Error, warn},
     workspace::{Told, Workspace},
 };
-
-/// An error as people read it: one line, what and why.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Args, Clone, Debug)]
 pub struct SystemOptions {
@@ -78,26 +76,7 @@ pub(crate) type Local = System<FolderArchive, FolderEndpoints, FolderSecrets>;
 pub(crate) fn new_folder() -> PathBuf {
     let time = chrono::DateTime::from_timestamp_micros(rendezvous_core::now().as_micros());
     let time = time.unwrap_or_default().format("%Y%m%dT%H%M%S%.3f").to_string();
-    repository().join("target/data").join(time)
-}
-
-/// The flights example, as it lies in the repository.
-pub(crate) fn flights() -> PathBuf {
-    repository().join("functions/models/flights")
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
-}
-
-/// A path as people like to read it: from where they stand, if it lies below.
-pub(crate) fn shown(path: &Path) -> String {
-    let path: PathBuf = match path.canonicalize() {
-        Ok(whole) => whole,
-        Err(_) => path.to_owned(),
-    };
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+    flights::repository().join("target/data").join(time)
 }
 
 impl SystemOptions {
@@ -135,9 +114,10 @@ impl SystemOptions {
         let secrets = FolderSecrets::new(data).into();
         let system = Arc::new(Local::start_on(archive, endpoints, secrets, size));
 
-        let models = self.models.clone().unwrap_or_else(flights);
+        let models = self.models.clone().unwrap_or_else(flights::folder);
         let endpoints = self.endpoints.clone();
-        let endpoints = endpoints.unwrap_or_else(|| repository().join("infra/local/endpoints"));
+        let endpoints =
+            endpoints.unwrap_or_else(|| flights::repository().join("infra/local/endpoints"));
         for folder in [&models, &endpoints] {
             std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }

@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    options::shown,
     percentiles::{Percentiles, Times},
+    say::shown,
 };
 
 /// How a demonstration was played.

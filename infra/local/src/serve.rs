@@ -15,9 +15,9 @@ use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
     http,
-    options::{Error, Local, Started, SystemOptions, shown},
+    options::{Local, Started, SystemOptions},
     ready::readiness,
-    say::{say, timed, warn},
+    say::{Error, say, shown, timed, warn},
     values::missing_value,
     workspace::{Told, current},
 };

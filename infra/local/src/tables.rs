@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::options::shown;
+use crate::say::shown;
 
 /// How good each model was, on the requests that all models have scored.
 pub const BY_MODEL: &str = "with s as (select distinct request_id, model, value \

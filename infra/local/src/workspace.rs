@@ -15,7 +15,7 @@ use rendezvous_onnx::{Card, OnnxModel, sample_payload};
 use crate::{
     cards::{CardChange, Cards},
     endpoints::{EndpointChange, Endpoints},
-    options::shown,
+    say::shown,
 };
 
 /// Something to tell, as a line for people.
@@ -186,7 +186,7 @@ mod tests {
 
     impl World {
         fn card(&self, model: &str, endpoint: &str) {
-            let (flights, models) = (crate::options::flights(), self.folder.path().join("models"));
+            let (flights, models) = (crate::flights::folder(), self.folder.path().join("models"));
             let text = fs::read_to_string(flights.join("prior.json")).unwrap();
             let text = text.replace("prior@1", model).replace("flight-delay", endpoint);
             fs::copy(flights.join("prior.onnx"), models.join("prior.onnx")).unwrap();
@@ -251,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn the_sample_is_a_payload_of_the_endpoints_own_models() {
         let mut world = world();
-        let flights = crate::options::flights();
+        let flights = crate::flights::folder();
         let models = world.folder.path().join("models");
         for file in ["logistic.json", "logistic.onnx"] {
             fs::copy(flights.join(file), models.join(file)).unwrap();

@@ -30,10 +30,9 @@ use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
 
 use crate::{
-    demo::ENDPOINT,
-    flights::{Flight, Flights},
-    options::{Error, Local, SystemOptions},
-    say::say,
+    flights::{ENDPOINT, Flight, Flights},
+    options::{Local, SystemOptions},
+    say::{Error, say},
     tables,
 };
 
@@ -45,7 +44,7 @@ const REPORTED_AFTER: Duration = Duration::from_hours(36);
 
 /// Plays the year. The runtime must be of one thread: only there can time be paused.
 pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
-    let flights = Flights::read(&crate::options::flights())?;
+    let flights = Flights::read(&crate::flights::folder())?;
     let flights = flights.all()?;
     let data = options.fresh_data()?;
     let archive = data.archive();

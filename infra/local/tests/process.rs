@@ -70,7 +70,7 @@ impl Server {
 
     /// The payload that the introduction recommends.
     fn sample(&self) -> &str {
-        let (_, rest) = self.introduction.split_once("-d '").expect("a curl line");
+        let (_, rest) = self.introduction.split_once("-d '").unwrap();
         rest.split_once('\'').unwrap().0
     }
 

@@ -4,8 +4,7 @@ use parquet::column::writer::ColumnWriter;
 use rendezvous_core::{EndpointName, RequestId};
 
 use crate::{
-    read::{RowGroup, Unreadable},
-    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow},
+    row_group::{RowGroup, Unreadable},
     value::Type,
 };
 
@@ -63,7 +62,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    fn of<R: Row>() -> Self {
+    pub(crate) fn of<R: Row>() -> Self {
         let columns = R::columns();
         Self {
             table: R::TABLE,
@@ -71,16 +70,6 @@ impl Layout {
             columns: columns.into_iter().map(|c| (c.name, c.r#type, c.comment)).collect(),
         }
     }
-}
-
-/// The four tables.
-pub fn layouts() -> [Layout; 4] {
-    [
-        Layout::of::<RequestRow<'_>>(),
-        Layout::of::<ScoreRow<'_>>(),
-        Layout::of::<DecisionRow<'_>>(),
-        Layout::of::<OutcomeRow<'_>>(),
-    ]
 }
 
 /// Declares a row type, and with it a table: each field is a column, its documentation the
@@ -120,7 +109,7 @@ macro_rules! table {
                 self.request_id
             }
 
-            fn read(group: &$crate::read::RowGroup<'_>) -> Result<Vec<Self>, $crate::read::Unreadable> {
+            fn read(group: &$crate::row_group::RowGroup<'_>) -> Result<Vec<Self>, $crate::row_group::Unreadable> {
                 $( let mut $column = group.column::<$type>(stringify!($column))?.into_iter(); )+
                 let mut rows = Vec::with_capacity(group.rows());
                 // Every column has as many values as the row group has rows.

@@ -12,15 +12,17 @@
 pub mod files;
 pub mod layout;
 mod read;
+mod row_group;
 pub mod tables;
 mod value;
 pub mod views;
 mod write;
 
 pub use {
-    layout::{Column, EncodingHint, Layout, Row, layouts},
-    read::{Unreadable, read},
-    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow},
+    layout::{Column, EncodingHint, Layout, Row},
+    read::read,
+    row_group::Unreadable,
+    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow, layouts},
     value::{Scalar, Type, Value},
     write::{Unwritable, write},
 };

@@ -12,7 +12,7 @@ use rendezvous_core::{
     Arm, EndpointName, FailureKind, Json, Key, Kind, ModelId, Reason, RequestId, Timestamp,
 };
 
-use crate::layout::table;
+use crate::layout::{Layout, table};
 
 table! {
     /// Requests as the models saw them, from the stream input.
@@ -142,4 +142,14 @@ table! {
         /// When the change arrived on the table's stream
         Near arrived_us: Timestamp,
     }
+}
+
+/// The four tables.
+pub fn layouts() -> [Layout; 4] {
+    [
+        Layout::of::<RequestRow<'_>>(),
+        Layout::of::<ScoreRow<'_>>(),
+        Layout::of::<DecisionRow<'_>>(),
+        Layout::of::<OutcomeRow<'_>>(),
+    ]
 }
