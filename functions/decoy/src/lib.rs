@@ -37,7 +37,9 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch;
 use rendezvous_core::{
-    Endpoint, EndpointCache, EndpointName, Invalid, Timestamp, Unavailable, now,
+    Endpoint, EndpointCache, EndpointName, Invalid, Timestamp, Unavailable,
+    mutation::{Mutation, mutated},
+    now,
     ports::{Archive, EndpointTable, Stored, Telemetry},
 };
 
@@ -253,6 +255,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
                     report.bytes += body.len();
                 }
                 Ok(Stored::Already) => tracing::info!(name, "a file is already stored"),
+                Err(_) if mutated(Mutation::AcknowledgeUnstored) => {}
                 Err(unavailable) => result = Err(unavailable),
             }
         }

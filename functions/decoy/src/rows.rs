@@ -8,7 +8,10 @@ use rendezvous_aws::{
     batch::Place,
     items::{ledger, outcome},
 };
-use rendezvous_core::{Configuration, Invalid, Json, RequestMessage, ScoreMessage};
+use rendezvous_core::{
+    Configuration, Invalid, Json, RequestMessage, ScoreMessage,
+    mutation::{Mutation, mutated},
+};
 use serde_dynamo::Item;
 
 use crate::value;
@@ -37,6 +40,11 @@ pub(crate) enum Version {
 pub fn request(record: &KinesisEventRecord) -> Result<Option<RequestRow<'_>>, Invalid> {
     let RequestMessage { envelope, payload, .. } = RequestMessage::parse(&record.kinesis.data)?;
     let place = Place::of(record);
+    let payload = if mutated(Mutation::RewritePayload) {
+        payload.get().replace(' ', "").into()
+    } else {
+        payload.get().into()
+    };
     Ok(Some(RequestRow {
         request_id: envelope.id,
         endpoint: envelope.endpoint,
@@ -46,7 +54,7 @@ pub fn request(record: &KinesisEventRecord) -> Result<Option<RequestRow<'_>>, In
         received_us: envelope.received,
         deadline_us: envelope.deadline,
         traceparent: envelope.traceparent,
-        payload: payload.get().into(),
+        payload,
         shard: place.shard.into(),
         sequence_number: place.sequence.into(),
         arrived_us: place.arrived,
@@ -59,6 +67,9 @@ impl Evaluate for RequestRow<'_> {}
 pub fn score(record: &KinesisEventRecord) -> Result<Option<ScoreRow<'_>>, Invalid> {
     let ScoreMessage { envelope, score } = ScoreMessage::parse(&record.kinesis.data)?;
     let place = Place::of(record);
+    if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
+        return Ok(None);
+    }
     let (score_json, failure) = match score.result {
         Ok(json) => (Some(json), None),
         Err(failure) => (None, Some(failure)),

@@ -6,6 +6,7 @@ use rendezvous_core::{
     Decision, Endpoint, EndpointName, Envelope, Json, Key, Kind, Mailbox, Opening, RequestId,
     RequestMessage, Timestamp, Unavailable, Write, Written,
     limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE},
+    mutation::{Mutation, mutated},
     now,
     ports::{Consistency, Ledger, Record, Secrets, Stream},
     settle::{RequestState, Settled, give_up, unavailable},
@@ -152,8 +153,10 @@ impl<P: Ports> Ingress<P> {
             match self.open(&call).await {
                 Ok(Opened::Now(endpoint, envelope)) => call = Call { endpoint, envelope, ..call },
                 Ok(Opened::Before(endpoint, mailbox, opening)) => {
-                    let envelope = mailbox.envelope.clone();
-                    call = Call { endpoint, envelope, repeat: true, ..call };
+                    if !mutated(Mutation::KeepOwnEnvelope) {
+                        call = Call { endpoint, envelope: mailbox.envelope.clone(), ..call };
+                    }
+                    call.repeat = true;
                     if !call.options.respond_async
                         && let Ok(settled) = Settled::of(mailbox)
                     {
@@ -174,7 +177,7 @@ impl<P: Ports> Ingress<P> {
             if let Err(cause) = self.send(&call).await {
                 return self.cannot_send(&call, cause).await;
             }
-            if opens {
+            if opens && !mutated(Mutation::ForgetAccepted) {
                 self.mark_accepted(&call.envelope).await;
             }
         }
@@ -212,7 +215,7 @@ impl<P: Ports> Ingress<P> {
             let Some(opening) = mailbox.opening else {
                 return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
             };
-            if opening.payload_sha256 != payload_sha256 {
+            if opening.payload_sha256 != payload_sha256 && !mutated(Mutation::IgnoreDigest) {
                 return Err(Refusal::KeyReused);
             }
             // The answer to this very write was lost, and the client of the ledger tried it again.
@@ -220,7 +223,8 @@ impl<P: Ports> Ingress<P> {
                 return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
             }
             let unsent = mailbox.decision.is_none() && !opening.accepted;
-            if unsent && now() >= mailbox.envelope.deadline {
+            let in_vain = unsent && now() >= mailbox.envelope.deadline;
+            if in_vain && !mutated(Mutation::KeepOldDeadline) {
                 write = Write::reopen(envelope, opening);
                 continue;
             }

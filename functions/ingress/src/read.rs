@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use rendezvous_core::{
-    EndpointName, Envelope, Mailbox, RequestId, Score, Unavailable, now,
+    EndpointName, Envelope, Mailbox, RequestId, Score, Unavailable,
+    mutation::{Mutation, mutated},
+    now,
     ports::{Consistency, Ledger, Secrets},
     settle::{RequestState, Settled, settle},
     within,
@@ -31,8 +33,10 @@ impl<P: Ports> Ingress<P> {
         caller: Option<&str>,
     ) -> Result<Reading, Refusal> {
         let unknown = || Refusal::UnknownRequest(name.clone(), id);
-        let mut mailbox =
-            self.mailbox_of(name, id, caller, Consistency::Strong).await?.ok_or_else(unknown)?;
+        let consistency =
+            if mutated(Mutation::ReadStale) { Consistency::Eventual } else { Consistency::Strong };
+        let mailbox = self.mailbox_of(name, id, caller, consistency).await?;
+        let mut mailbox = mailbox.ok_or_else(unknown)?;
         loop {
             let (envelope, scores) = (mailbox.envelope.clone(), mailbox.scores.clone());
             let endpoint = self.endpoints.version(name, envelope.config).await?;

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use rendezvous_core::{
     Decision, Endpoint, Envelope, Mailbox, Reason, Score, Timestamp, Unavailable,
     clock::sleep_until,
+    mutation::{Mutation, mutated},
     now,
     ports::{Consistency, Ledger, Watch},
     settle::{RequestState, Settled, settle, verdict_in_hand},
@@ -30,7 +31,7 @@ impl From<Settled> for Waited {
 
 impl Waited {
     pub(crate) fn unsettled(decision: Decision, scores: Vec<Score>) -> Self {
-        Self { decision: Arc::new(decision), settled: false, scores }
+        Self { decision: Arc::new(decision), settled: mutated(Mutation::ClaimSettled), scores }
     }
 }
 
@@ -44,7 +45,8 @@ pub(crate) async fn wait<L: Ledger>(
     envelope: &Arc<Envelope>,
     margin: Duration,
 ) -> Waited {
-    let last = envelope.deadline - margin;
+    let ahead = if mutated(Mutation::IgnoreMargin) { Duration::ZERO } else { margin };
+    let last = envelope.deadline - ahead;
     let mut watch = ledger.watch(envelope);
     // The instant of the schedule's next change.
     let mut next = last;

@@ -16,7 +16,9 @@ use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEv
 use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch;
 use rendezvous_core::{
-    Endpoint, EndpointCache, Envelope, RequestId, Score, ScoreMessage, Unavailable, now,
+    Endpoint, EndpointCache, Envelope, RequestId, Score, ScoreMessage, Unavailable,
+    mutation::{Mutation, mutated},
+    now,
     ports::{EndpointTable, Ledger, Telemetry},
     settle::{RequestState, settle},
     within,
@@ -133,7 +135,12 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
             }
             let settled = settle(&*self.ledger, &endpoint, &envelope, None, &listed, now());
             match within("ledger", LEDGER_LIMIT, settled).await? {
-                RequestState::Open(_) => return Ok(false),
+                RequestState::Open(_) => {
+                    if mutated(Mutation::RememberOpen) {
+                        self.settled().insert(&envelope);
+                    }
+                    return Ok(false);
+                }
                 RequestState::Reopened(newer) => envelope = newer,
                 RequestState::Forgotten => {
                     self.settled().insert(&envelope);
@@ -149,7 +156,11 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
 
     async fn endpoint(&self, envelope: &Envelope) -> Result<Option<Arc<Endpoint>>, Unavailable> {
         let Envelope { id, endpoint: name, config, .. } = envelope;
-        let endpoint = self.endpoints.version(name, *config).await?;
+        let endpoint = if mutated(Mutation::CurrentConfiguration) {
+            self.endpoints.current(name).await?
+        } else {
+            self.endpoints.version(name, *config).await?
+        };
         if endpoint.is_none() {
             tracing::warn!(request = %id, endpoint = %name, config, "scores are not filed: there is no such version of the endpoint");
         }
@@ -178,7 +189,8 @@ fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
     let mut arrivals: Vec<Arrivals> = Vec::with_capacity(messages.len());
     let (start, mut expired) = (now(), 0);
     for (record, ScoreMessage { envelope, score }) in messages {
-        if start.since(envelope.deadline) > EXPIRED_AFTER {
+        let is_expired = start.since(envelope.deadline) > EXPIRED_AFTER;
+        if is_expired || mutated(Mutation::ExpireLive) {
             expired += 1;
             continue;
         }

@@ -1,6 +1,9 @@
 use std::collections::{HashSet, VecDeque};
 
-use rendezvous_core::{Envelope, RequestId, Timestamp};
+use rendezvous_core::{
+    Envelope, RequestId, Timestamp,
+    mutation::{Mutation, mutated},
+};
 
 /// How many settled requests are remembered, at some 40 bytes each.
 const REMEMBERED: usize = 8_192;
@@ -17,11 +20,11 @@ pub(crate) struct Remembered {
 
 impl Remembered {
     pub(crate) fn contains(&self, envelope: &Envelope) -> bool {
-        self.requests.contains(&(envelope.id, envelope.received))
+        self.requests.contains(&identity(envelope))
     }
 
     pub(crate) fn insert(&mut self, envelope: &Envelope) {
-        let request = (envelope.id, envelope.received);
+        let request = identity(envelope);
         if !self.requests.insert(request) {
             return;
         }
@@ -31,5 +34,13 @@ impl Remembered {
         {
             self.requests.remove(&oldest);
         }
+    }
+}
+
+fn identity(envelope: &Envelope) -> (RequestId, Timestamp) {
+    if mutated(Mutation::RememberIdOnly) {
+        (envelope.id, Timestamp::default())
+    } else {
+        (envelope.id, envelope.received)
     }
 }

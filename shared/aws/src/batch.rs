@@ -9,7 +9,11 @@ use aws_lambda_events::{
     kinesis::{KinesisEvent, KinesisEventRecord},
 };
 use chrono::DateTime;
-use rendezvous_core::{Invalid, Timestamp, now};
+use rendezvous_core::{
+    Invalid, Timestamp,
+    mutation::{Mutation, mutated},
+    now,
+};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 
@@ -127,10 +131,14 @@ pub fn lag(event: &KinesisEvent) -> Duration {
 /// that is empty would fail the whole batch.
 pub fn response(event: &KinesisEvent, failed: impl Iterator<Item = usize>) -> KinesisEventResponse {
     let mut response = KinesisEventResponse::default();
-    if let Some(record) = failed.min().and_then(|index| event.records.get(index)) {
+    if let Some(record) = lowest(failed).and_then(|index| event.records.get(index)) {
         response.add_failure(record.kinesis.sequence_number.as_str());
     }
     response
+}
+
+fn lowest(failed: impl Iterator<Item = usize>) -> Option<usize> {
+    if mutated(Mutation::WrongLowestFailure) { failed.max() } else { failed.min() }
 }
 
 /// The same for a batch of a table's changes.
@@ -139,7 +147,7 @@ pub fn changes_response(
     failed: impl Iterator<Item = usize>,
 ) -> DynamoDbEventResponse {
     let mut response = DynamoDbEventResponse::default();
-    if let Some(record) = failed.min().and_then(|index| event.records.get(index)) {
+    if let Some(record) = lowest(failed).and_then(|index| event.records.get(index)) {
         let mut failure = DynamoDbBatchItemFailure::default();
         failure.item_identifier.clone_from(&record.change.sequence_number);
         response.batch_item_failures.push(failure);

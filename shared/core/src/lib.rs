@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod error;
 pub mod limits;
+pub mod mutation;
 pub mod random;
 
 pub mod json;

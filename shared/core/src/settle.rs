@@ -9,6 +9,7 @@ use crate::{
     error::Unavailable,
     mailbox::Mailbox,
     message::Envelope,
+    mutation::{Mutation, mutated},
     names::ModelId,
     ports::Ledger,
     schedule::{Settlement, Verdict},
@@ -78,6 +79,9 @@ pub async fn settle<L: Ledger>(
             at_hand.iter().filter(|score| !known_to_ledger(&score.model)).cloned().collect();
         let mut mailbox = confirmed.clone();
         mailbox.file(&unfiled);
+        if mutated(Mutation::IgnoreFiled) {
+            mailbox.scores = at_hand.to_vec();
+        }
         let write = match schedule.decide(envelope.received, envelope.deadline, now, &mailbox) {
             Verdict::Stands(decision) => {
                 let decision = Arc::new(decision.clone());
@@ -86,6 +90,7 @@ pub async fn settle<L: Ledger>(
             Verdict::Settle(settlement) => {
                 let preferred = &choices[..settlement.choice.unwrap_or(choices.len())];
                 let rivals = preferred.iter().map(|choice| &choice.model);
+                let rivals = rivals.filter(|_| !mutated(Mutation::IgnoreRivals));
                 let rivals = rivals.filter(|model| !known_to_ledger(model)).cloned();
                 let decision = decision(&settlement, endpoint, envelope, &mailbox.scores, now);
                 Write::settle(envelope, &unfiled, decision, rivals)
@@ -114,7 +119,8 @@ pub async fn give_up<L: Ledger>(
 ) -> Result<RequestState, Unavailable> {
     let schedule = endpoint.configuration.schedule(&envelope.arm);
     let decision = unavailable(endpoint, envelope, now);
-    let rivals = schedule.choices().iter().map(|choice| choice.model.clone());
+    let rivals = schedule.choices().iter().filter(|_| !mutated(Mutation::GiveUpOverScores));
+    let rivals = rivals.map(|choice| choice.model.clone());
     let write = Write::settle(envelope, &[], decision, rivals);
     Ok(match ledger.write(&write).await? {
         Written::Applied(mailbox) | Written::Refused(mailbox) => match Settled::of(mailbox) {

@@ -2,8 +2,8 @@
 //!
 //! A ledger applies a write as a whole or not at all: when every [`Requirement`] holds, every
 //! [`Assignment`] is made. DynamoDB evaluates the value as a condition and an update expression,
-//! the ledger in memory evaluates it by [`Write::apply_to`], so that a simulation runs the very
-//! conditions of production.
+//! the ledger in memory and the model checker evaluate it by [`Write::apply`], so that they run the
+//! very conditions of production.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::{
     decision::Decision,
     mailbox::{Mailbox, Opening},
     message::Envelope,
+    mutation::{Mutation, mutated},
     names::ModelId,
     score::Score,
 };
@@ -45,6 +46,22 @@ pub enum Requirement {
     SameTimes,
     /// The mailbox is not marked as accepted by the stream.
     NotAccepted,
+}
+
+impl Requirement {
+    /// Whether a test drops this condition.
+    fn is_dropped(&self) -> bool {
+        mutated(match self {
+            Self::Mailbox => return false,
+            Self::NoMailbox => Mutation::DropNoMailbox,
+            Self::NoDecision => Mutation::DropNoDecision,
+            Self::NoResult(_) => Mutation::DropNoResult,
+            Self::NoScore(_) => Mutation::DropNoScore,
+            Self::OpenedAt(_) => Mutation::DropOpenedAt,
+            Self::SameTimes => Mutation::DropSameTimes,
+            Self::NotAccepted => Mutation::DropNotAccepted,
+        })
+    }
 }
 
 /// What the write sets.
@@ -160,9 +177,20 @@ impl Write {
         self.require.contains(&Requirement::NoMailbox)
     }
 
+    /// What becomes of the write where `mailbox` is what the ledger holds.
+    pub fn apply(&self, mailbox: Option<&Mailbox>) -> Written {
+        if self.is_allowed_on(mailbox) {
+            // An opening replaces the whole mailbox, as a `PutItem` does. Others change it.
+            let former = mailbox.filter(|_| !self.opens());
+            return Written::Applied(self.apply_to(former.cloned()));
+        }
+        // Only a write that requires a mailbox is refused where there is none.
+        mailbox.cloned().map_or(Written::Forgotten, Written::Refused)
+    }
+
     /// Whether every requirement holds.
-    pub fn is_allowed_on(&self, mailbox: Option<&Mailbox>) -> bool {
-        self.require.iter().all(|requirement| self.holds(requirement, mailbox))
+    fn is_allowed_on(&self, mailbox: Option<&Mailbox>) -> bool {
+        self.require.iter().all(|each| each.is_dropped() || self.holds(each, mailbox))
     }
 
     fn holds(&self, requirement: &Requirement, mailbox: Option<&Mailbox>) -> bool {

@@ -7,7 +7,9 @@ use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEv
 use futures_util::future::{join, join_all};
 use rendezvous_aws::batch;
 use rendezvous_core::{
-    Failure, FailureKind, Invalid, Json, RequestMessage, Score, ScoreMessage, Timestamp, now,
+    Failure, FailureKind, Invalid, Json, RequestMessage, Score, ScoreMessage, Timestamp,
+    mutation::{Mutation, mutated},
+    now,
     ports::{Record, Rejected, Stream, Telemetry},
 };
 
@@ -120,6 +122,9 @@ impl<M: Model, S: Stream, T> Work<'_, M, S, T> {
             if let Err(Failure { kind, message }) = &result {
                 tracing::debug!(request = %envelope.id, %model, ?kind, message, "the model failed");
             }
+            if result.is_err() && mutated(Mutation::SkipFailure) {
+                continue;
+            }
             let score = Score { model: model.clone(), started, finished, result };
             match ScoreMessage::write(raw_envelope, &score) {
                 Ok(data) => {
@@ -133,6 +138,7 @@ impl<M: Model, S: Stream, T> Work<'_, M, S, T> {
         }
         match self.function.scores.put(records, finished + SEND_WITHIN).await {
             Ok(()) => Vec::new(),
+            Err(_) if mutated(Mutation::ForgetUnsent) => Vec::new(),
             Err(Rejected { indexes, cause }) => {
                 tracing::warn!(%model, count = indexes.len(), %cause, "scores were not sent; their requests will be redelivered");
                 indexes.into_iter().filter_map(|i| sent.get(i).copied()).collect()

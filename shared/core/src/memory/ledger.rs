@@ -201,16 +201,15 @@ impl MemoryLedger {
                 return Ok(Written::Forgotten);
             }
         }
-        if !write.is_allowed_on(former) {
-            // Only a write that requires a mailbox is refused where there is none.
-            return Ok(former.cloned().map_or(Written::Forgotten, Written::Refused));
-        }
+        let mailbox = match write.apply(former) {
+            Written::Applied(mailbox) => mailbox,
+            unchanged => return Ok(unchanged),
+        };
         let former = former.cloned();
         if !part.entries.contains_key(&id) {
             part.make_room(self.capacity_of_part)?;
             part.by_age.push_back(id);
         }
-        let mailbox = write.apply_to(former.clone());
         if mailbox.decision.is_some() && former.as_ref().is_none_or(|m| m.decision.is_none()) {
             let change = || Change::Mailbox { old: former.clone(), new: mailbox.clone() };
             self.changes.tell(change);
