@@ -18,15 +18,15 @@ use crate::{
 
 /// `a@1` at once, `b@1` after 100 ms, `c@1` after 200 ms, a fallback after 1 s; `d@1` observes.
 pub const CONFIGURATION: &str = r#"{
-"schedule": {
-    "choices": [ { "model": "a@1" },
-                 { "model": "b@1", "after_ms": 100 },
-                 { "model": "c@1", "after_ms": 200 } ],
-    "deadline_ms": 1000,
-    "fallback": { "p": 0.22 }
-},
-"observers": [ { "model": "d@1", "role": "challenger" } ],
-"value": "/p"
+    "schedule": {
+        "choices": [ { "model": "a@1" },
+                     { "model": "b@1", "after_ms": 100 },
+                     { "model": "c@1", "after_ms": 200 } ],
+        "deadline_ms": 1000,
+        "fallback": { "p": 0.22 }
+    },
+    "observers": [ { "model": "d@1", "role": "challenger" } ],
+    "value": "/p"
 }"#;
 
 /// Version 1 of an endpoint of [`CONFIGURATION`].
