@@ -28,13 +28,14 @@ const CLIENTS: usize = 4;
 async fn the_deployed_system_keeps_its_promises() {
     let stack = Stack::deploy().await;
     let aws = stack.ports();
-    every_port_conforms(&stack, &aws).await;
-
     let system = System::new(stack, &aws);
+    // The configuration's first version is the one that the requests below are decided under.
+    system.configure(&["logistic@1", "timetable@1", "prior@1"]);
+    everything_is_verified(&system);
+    every_port_conforms(&system.stack, &aws).await;
     ingress_has_a_generated_secret(&system);
     an_unknown_endpoint_is_not_found(&system).await;
     every_route_reaches_ingress(&system).await;
-    system.configure(&["logistic@1", "timetable@1", "prior@1"]);
     the_endpoint_is_listed_and_head_is_answered_where_get_is(&system).await;
     a_payload_above_the_stack_s_limit_is_refused(&system).await;
     let mut asked = requests_are_answered_by_the_champion(&system).await;
@@ -99,6 +100,22 @@ impl System {
         let payload = self.flights[flight].clone();
         let reply = self.stack.client().await.post(REQUESTS, headers, &payload).await;
         Asked { payload, reply }
+    }
+}
+
+/// The first command after a deployment.
+fn everything_is_verified(system: &System) {
+    println!("rendezvousctl verify");
+    let (report, succeeded) = system.stack.verify(&["--archive-within", "120"]);
+    println!("{report}");
+    assert!(succeeded, "see the table above");
+    // Functions, the archive's tables and the models of the endpoint are all looked at.
+    for step in ["health", "ask later", "ask", "read", "repeat", "outcome", "archive", "mapping"]
+        .into_iter()
+        .chain(["model gbt@1", "clean up"])
+    {
+        let done = |line: &str| line.starts_with(step) && line.contains(" ok ");
+        assert!(report.lines().any(done), "{step} is not in the table");
     }
 }
 

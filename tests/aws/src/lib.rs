@@ -165,6 +165,19 @@ impl Stack {
         run(aws(&mut command, &self.endpoint.url).args(["--stack", &self.name, "apply"]).arg(file))
     }
 
+    /// Verifies the deployed system by rendezvousctl; returns what it printed, and whether it
+    /// reported success.
+    pub fn verify(&self, options: &[&str]) -> (String, bool) {
+        let api = self.output("ApiId");
+        let address = format!("{}/_aws/execute-api/{api}/$default", self.endpoint.url);
+        let mut command = Command::new(binary("rendezvousctl"));
+        let command = aws(&mut command, &self.endpoint.url).current_dir(root());
+        let command = command.args(["verify", "--stack", &self.name, "--address", &address]);
+        let output = command.args(options).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout) + &text(&output.stderr), output.status.success())
+    }
+
     /// Enables or disables the event source mapping of a flights model.
     pub fn switch(&self, model: &str, on: bool) {
         let uuid = self.output(&format!("{model}Mapping"));

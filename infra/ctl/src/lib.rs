@@ -1,0 +1,4 @@
+//! What `rendezvousctl` does with a running system, whatever it runs on. Nothing here needs an AWS
+//! SDK: the program connects it to a stack.
+
+pub mod verify;

@@ -1,0 +1,203 @@
+//! A stack on AWS.
+
+use std::collections::HashMap;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_lambda::types::EventSourceMappingConfiguration as Mapping;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use bytes::Bytes;
+use rendezvous_aws::items::outcome;
+use rendezvous_core::{EndpointName, RequestId, Timestamp};
+use rendezvousctl::verify::{
+    archive::Files,
+    report::{Report, Step},
+};
+
+/// A stack that exists.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    name: String,
+    config: SdkConfig,
+    outputs: HashMap<String, String>,
+    parameters: HashMap<String, String>,
+}
+
+impl Stack {
+    /// The stack of this name, with the region and the credentials that the AWS CLI would use.
+    pub(crate) async fn find(name: &str) -> Result<Self, String> {
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(rendezvous_aws::http_client())
+            .load()
+            .await;
+        if config.region().is_none() {
+            return Err("no AWS region: set AWS_REGION, or a region in your AWS profile".to_owned());
+        }
+        let client = aws_sdk_cloudformation::Client::new(&config);
+        let described =
+            client.describe_stacks().stack_name(name).send().await.map_err(|error| {
+                format!("cannot describe stack {name:?}: {}", DisplayErrorContext(&error))
+            })?;
+        let (mut outputs, mut parameters) = (HashMap::new(), HashMap::new());
+        for stack in described.stacks() {
+            let pairs = stack.outputs().iter();
+            let pairs = pairs.filter_map(|o| Some((o.output_key()?, o.output_value()?)));
+            outputs.extend(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())));
+            let pairs = stack.parameters().iter();
+            let pairs = pairs.filter_map(|p| Some((p.parameter_key()?, p.parameter_value()?)));
+            parameters.extend(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
+        Ok(Self { name: name.to_owned(), config, outputs, parameters })
+    }
+
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    pub(crate) fn output(&self, key: &str) -> Result<&str, String> {
+        let name = &self.name;
+        self.outputs.get(key).map(String::as_str).ok_or_else(|| {
+            format!("stack {name:?} has no output {key}: is it a Rendezvous stack, and up to date?")
+        })
+    }
+
+    pub(crate) fn parameter(&self, key: &str) -> Option<&str> {
+        self.parameters.get(key).map(String::as_str)
+    }
+
+    /// The archive.
+    pub(crate) fn archive(&self) -> Result<Bucket, String> {
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            // An emulator has one host name for all buckets.
+            .force_path_style(self.config.endpoint_url().is_some())
+            .build();
+        let name = self.output("ArchiveBucket")?.to_owned();
+        Ok(Bucket { client: aws_sdk_s3::Client::from_conf(config), name })
+    }
+
+    /// Whether every event source mapping of the stack's streams and tables is enabled, and how its
+    /// last batch went.
+    pub(crate) async fn check_mappings(&self, report: &mut Report) {
+        match self.mappings().await {
+            Ok(mappings) if mappings.is_empty() => {
+                let advice = "deploy the stack again: without mappings no function is invoked";
+                report.add(Step::failed("mappings", "", "there is none").advise(advice));
+            }
+            Ok(mappings) => mappings.iter().for_each(|mapping| _ = report.add(check(mapping))),
+            Err(error) => {
+                let advice = "check that these credentials may list event source mappings";
+                report.add(Step::failed("mappings", "", error).advise(advice));
+            }
+        }
+    }
+
+    /// The event source mappings of the stack's streams and tables, those of models in other stacks
+    /// included.
+    async fn mappings(&self) -> Result<Vec<Mapping>, String> {
+        let streams = ["InputStreamArn", "ScoresStreamArn"].map(|key| self.output(key));
+        let tables = ["LedgerTable", "OutcomesTable"].map(|key| self.output(key));
+        let mut sources = Vec::new();
+        for stream in streams {
+            sources.push(stream?.to_owned());
+        }
+        for table in tables {
+            sources.push(format!(":table/{}/stream/", table?));
+        }
+        let client = aws_sdk_lambda::Client::new(&self.config);
+        let mut pages = client.list_event_source_mappings().into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| DisplayErrorContext(&error).to_string())?;
+            found.extend(page.event_source_mappings.unwrap_or_default());
+        }
+        let is_ours = |arn: &str| {
+            // A consumer of enhanced fan-out has its stream's ARN and more.
+            sources.iter().any(|source| match arn.find(source.as_str()) {
+                None => false,
+                Some(at) => source.ends_with('/') || !arn[at + source.len()..].starts_with('-'),
+            })
+        };
+        found.retain(|mapping| mapping.event_source_arn().is_some_and(is_ours));
+        found.sort_by(|a, b| name(a).cmp(&name(b)));
+        Ok(found)
+    }
+
+    /// Deletes outcomes that a run has reported.
+    pub(crate) async fn delete(
+        &self,
+        outcomes: &[(EndpointName, RequestId)],
+    ) -> Result<(), String> {
+        let table = self.output("OutcomesTable")?;
+        let client = aws_sdk_dynamodb::Client::new(&self.config);
+        for (endpoint, request) in outcomes {
+            let key = outcome::key(*request, endpoint).into();
+            let delete = client.delete_item().table_name(table).set_key(Some(key));
+            delete.send().await.map_err(|error| DisplayErrorContext(&error).to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn name(mapping: &Mapping) -> String {
+    let function = mapping.function_arn().unwrap_or_default();
+    let function = function.split(':').nth(6).unwrap_or(function);
+    // "…:stream/NAME", "…:stream/NAME/consumer/…" or "…:table/NAME/stream/…".
+    let source = mapping.event_source_arn().unwrap_or_default();
+    let source = source.split('/').nth(1).unwrap_or(source);
+    format!("{function} from {source}")
+}
+
+fn check(mapping: &Mapping) -> Step {
+    let (state, result) = (
+        mapping.state().unwrap_or("unknown"),
+        mapping.last_processing_result().unwrap_or_default(),
+    );
+    let (name, id) = (name(mapping), mapping.uuid().unwrap_or_default());
+    if state != "Enabled" {
+        let detail = format!("{state}: {}", mapping.state_transition_reason().unwrap_or_default());
+        return Step::failed("mapping", &name, detail).advise(format!(
+            "Disabled: aws lambda update-event-source-mapping --uuid {id} --enabled. Creating, Enabling, \
+             Updating: wait and verify again"
+        ));
+    }
+    // Lambda says "No records processed" before the first batch, and "OK" or "PROBLEM: …" later.
+    if matches!(result, "" | "OK" | "No records processed") {
+        let result = if result.is_empty() { "no batch yet" } else { result };
+        return Step::ok("mapping", &name, format!("enabled; last batch: {result}"));
+    }
+    let detail = format!("enabled; last batch: {result}");
+    Step::failed("mapping", &name, detail).advise(
+        "see the function's logs, and the failure bucket for batches that it could not handle",
+    )
+}
+
+/// A bucket of S3.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+}
+
+impl Files for Bucket {
+    async fn list(&self, prefix: &str, since: Timestamp) -> Result<Vec<String>, String> {
+        let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        let mut pages = list.into_paginator().send();
+        let mut names = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| DisplayErrorContext(&error).to_string())?;
+            for object in page.contents.unwrap_or_default() {
+                let written = object.last_modified.map_or(i64::MAX, |at| at.secs() * 1_000_000);
+                if Timestamp::from_micros(written) >= since {
+                    names.extend(object.key);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    async fn get(&self, name: &str) -> Result<Bytes, String> {
+        let got = self.client.get_object().bucket(&self.name).key(name).send().await;
+        let got = got.map_err(|error| format!("{name}: {}", DisplayErrorContext(&error)))?;
+        let body = got.body.collect().await.map_err(|error| format!("{name}: {error}"))?;
+        Ok(body.into_bytes())
+    }
+}
