@@ -139,5 +139,25 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(Timestamp(i64::MAX) + Duration::from_secs(1), Timestamp(i64::MAX));
         assert_eq!(Timestamp(i64::MIN) - Duration::MAX, Timestamp(i64::MIN));
+        assert_eq!(Timestamp::from_micros(1_500).as_micros(), 1_500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_clock_follows_tokios_and_an_actors_is_ahead_or_behind() {
+        let start = Timestamp(1_000_000_000);
+        simulate(start);
+        sleep_until(start + Duration::from_secs(2)).await;
+        assert_eq!(now(), start + Duration::from_secs(2));
+        assert_eq!(with_clock_ahead(500_000, now), start + Duration::from_millis(2_500));
+        assert_eq!(with_clock_ahead(-500_000, now), start + Duration::from_millis(1_500));
+        assert_eq!(now(), start + Duration::from_secs(2), "outside the section it is right again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instant_before_the_start_of_the_simulation_is_before_its_start() {
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let anchor = Instant::now() + Duration::from_secs(3);
+        SIMULATED.set(Some(Simulated { start: Timestamp(10_000_000), anchor, ahead_us: 0 }));
+        assert_eq!(now(), Timestamp(7_000_000));
     }
 }

@@ -107,6 +107,13 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_rate_limited_is_throttled() {
+        assert!(Unavailable::throttled("ledger", "").is_throttled());
+        assert!(!Unavailable::down("ledger", "").is_throttled());
+        assert!(!Unavailable::timed_out("ledger", "").is_throttled());
+    }
+
+    #[test]
     fn a_client_reads_no_detail() {
         let down = Unavailable::down("ledger", "table rendezvous-ledger-X");
         assert_eq!(down.summary(), "ledger is unavailable");

@@ -123,5 +123,17 @@ mod tests {
         assert!(Json::parse(&nested(MAX_DEPTH + 1)).unwrap_err().to_string().contains("64"));
         assert!(Json::parse(&nested(400_000)).is_err());
         assert!(Json::parse(&format!("\"\\\"{}\"", "[".repeat(200))).is_ok());
+        let wide = format!("[{}[]]", "[],{},".repeat(200));
+        assert!(Json::parse(&wide).is_ok(), "what is closed no longer counts");
+        let after_a_string = format!("[\"\",{}]", nested(MAX_DEPTH));
+        assert!(Json::parse(&after_a_string).is_err(), "a string hides nothing after it");
+    }
+
+    #[test]
+    fn two_are_equal_when_their_bytes_are() {
+        let json = |text| Json::parse(text).unwrap();
+        assert_eq!(json("[1]"), json(" [1] "));
+        assert_ne!(json("[1]"), json("[ 1]"));
+        assert_eq!(format!("{:?}", json("[ 1]")), "[ 1]");
     }
 }

@@ -348,6 +348,7 @@ mod tests {
         for bad in ["", "-a", "a-", "Flight", "a_b", "a/b", "ä", &"a".repeat(65)] {
             assert!(rejects::<EndpointName>(bad).contains("a-z, 0-9 and '-'"), "{bad}");
         }
+        assert!(rejects::<Arm>("Main").starts_with("arm"));
         for good in ["gbt@2", "a.b_c-d@2024-01.rc_1", "x@A1", "0@0"] {
             assert_eq!(good.parse::<ModelId>().unwrap().as_str(), good);
         }

@@ -140,4 +140,12 @@ mod tests {
         assert_ne!(bytes::<16>("id", "r"), bytes::<16>("id", "r"));
         assert!((0.0..1.0).contains(&fraction("jitter", "")));
     }
+
+    #[test]
+    fn fractions_are_spread_over_their_range() {
+        let _guard = seed(7);
+        let below = |limit: f64| (0..1_000).filter(|_| fraction("jitter", "") < limit).count();
+        assert!((200..300).contains(&below(0.25)));
+        assert!((700..800).contains(&below(0.75)));
+    }
 }
