@@ -93,15 +93,9 @@ impl Stack {
     /// The event source mappings of the stack's streams and tables, those of models in other stacks
     /// included.
     async fn mappings(&self) -> Result<Vec<Mapping>, String> {
-        let streams = ["InputStreamArn", "ScoresStreamArn"].map(|key| self.output(key));
-        let tables = ["LedgerTable", "OutcomesTable"].map(|key| self.output(key));
-        let mut sources = Vec::new();
-        for stream in streams {
-            sources.push(stream?.to_owned());
-        }
-        for table in tables {
-            sources.push(format!(":table/{}/stream/", table?));
-        }
+        let streams = [self.output("InputStreamArn")?, self.output("ScoresStreamArn")?];
+        let tables = [self.output("LedgerTable")?, self.output("OutcomesTable")?]
+            .map(|table| format!(":table/{table}/stream/"));
         let client = aws_sdk_lambda::Client::new(&self.config);
         let mut pages = client.list_event_source_mappings().into_paginator().send();
         let mut found = Vec::new();
@@ -110,11 +104,10 @@ impl Stack {
             found.extend(page.event_source_mappings.unwrap_or_default());
         }
         let is_ours = |arn: &str| {
-            // A consumer of enhanced fan-out has its stream's ARN and more.
-            sources.iter().any(|source| match arn.find(source.as_str()) {
-                None => false,
-                Some(at) => source.ends_with('/') || !arn[at + source.len()..].starts_with('-'),
-            })
+            // A consumer of enhanced fan-out has the ARN of its stream and "/consumer/…".
+            let rest = |stream: &&str| arn.strip_prefix(*stream);
+            streams.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with('/'))
+                || tables.iter().any(|table| arn.contains(table))
         };
         found.retain(|mapping| mapping.event_source_arn().is_some_and(is_ours));
         found.sort_by(|a, b| name(a).cmp(&name(b)));
