@@ -110,7 +110,7 @@ impl Stack {
                 || tables.iter().any(|table| arn.contains(table))
         };
         found.retain(|mapping| mapping.event_source_arn().is_some_and(is_ours));
-        found.sort_by(|a, b| name(a).cmp(&name(b)));
+        found.sort_by_cached_key(name);
         Ok(found)
     }
 

@@ -73,8 +73,7 @@ async fn verified(system: &Simulated) -> Verified {
     std::fs::write(&file, "{ \"a\" : 1.0 }").unwrap();
     let mut payloads = Payloads::default();
     payloads.add(file.to_str().unwrap()).unwrap();
-    let limits =
-        Limits { first_answer: Duration::from_secs(20), archive: Duration::from_secs(120) };
+    let limits = Limits { first_answer: Duration::from_secs(20), archive: Duration::from_mins(2) };
     verify(system, &InMemory(&system.0.system.archive), &payloads, limits).await.unwrap()
 }
 
