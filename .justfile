@@ -47,3 +47,7 @@ deploy *options:
 # Make endpoint configurations current on AWS
 apply +files:
     cargo run -p rendezvousctl -- apply "$@"
+
+# Verify that a stack, or with --data a local system, works
+verify *options:
+    cargo run -p rendezvousctl -- verify "$@"

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::large_futures, reason = "this is test code")]
 
 mod archive;
+mod interface;
 
 use std::{fs, time::Duration};
 
@@ -34,10 +35,10 @@ async fn the_deployed_system_keeps_its_promises() {
     everything_is_verified(&system);
     every_port_conforms(&system.stack, &aws).await;
     ingress_has_a_generated_secret(&system);
-    an_unknown_endpoint_is_not_found(&system).await;
-    every_route_reaches_ingress(&system).await;
-    the_endpoint_is_listed_and_head_is_answered_where_get_is(&system).await;
-    a_payload_above_the_stack_s_limit_is_refused(&system).await;
+    interface::an_unknown_endpoint_is_not_found(&system).await;
+    interface::every_route_reaches_ingress(&system).await;
+    interface::the_endpoint_is_listed_and_head_is_answered_where_get_is(&system).await;
+    interface::a_payload_above_the_stack_s_limit_is_refused(&system).await;
     let mut asked = requests_are_answered_by_the_champion(&system).await;
     a_dead_champions_stand_in_answers_in_time(&system, &mut asked).await;
     without_any_model_the_fallback_answers_at_the_deadline(&system, &mut asked).await;
@@ -64,9 +65,6 @@ struct Asked {
 }
 
 const MODELS: [&str; 5] = ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"];
-
-/// The default of the parameter `MaxPayloadBytes`.
-const MAX_PAYLOAD_BYTES: usize = 262_144;
 
 const REQUESTS: &str = "/v1/endpoints/flight-delay/requests";
 
@@ -160,46 +158,6 @@ async fn streamed(kinesis: &aws_sdk_kinesis::Client, name: &str) -> Vec<Bytes> {
 
 fn ingress_has_a_generated_secret(system: &System) {
     assert_eq!(system.stack.secret("IDEMPOTENCY_SECRET").chars().count(), 64);
-}
-
-async fn an_unknown_endpoint_is_not_found(system: &System) {
-    let mut client = system.stack.client().await;
-    let reply = client.post("/v1/endpoints/nobody/requests", &[], "{}").await;
-    assert_eq!(reply.status, 404, "{reply:?}");
-    assert_eq!(client.get("/health").await.status, 200);
-}
-
-async fn the_endpoint_is_listed_and_head_is_answered_where_get_is(system: &System) {
-    let mut client = system.stack.client().await;
-    let listed = client.get("/v1/endpoints").await;
-    assert_eq!(listed.status, 200, "{listed:?}");
-    let names = listed.body["endpoints"].as_array().unwrap().iter();
-    let names: Vec<&str> = names.map(|endpoint| endpoint.as_str().unwrap()).collect();
-    assert!(names.contains(&"flight-delay"), "{names:?}");
-    for path in ["/health", "/v1/endpoints", "/v1/endpoints/flight-delay"] {
-        let head = system.stack.client().await.call("HEAD", path, &[], "").await;
-        assert_eq!((head.status, &head.body), (200, &Value::Null), "{path}: {head:?}");
-    }
-}
-
-async fn a_payload_above_the_stack_s_limit_is_refused(system: &System) {
-    let payload = format!("\"{}\"", "x".repeat(MAX_PAYLOAD_BYTES - 1));
-    let reply = system.stack.client().await.post(REQUESTS, &[], &payload).await;
-    assert_eq!(reply.status, 413, "{reply:?}");
-    let detail = reply.text("detail");
-    assert!(detail.contains(&MAX_PAYLOAD_BYTES.to_string()), "{detail}");
-}
-
-/// API Gateway answers 404 by itself, with another body, where it has no route.
-async fn every_route_reaches_ingress(system: &System) {
-    let request = format!("{REQUESTS}/0199aa6d-1a5c-7cc8-9b06-4b1c8d0b6c4e");
-    for path in ["/health", "/v1/endpoints", "/v1/endpoints/flight-delay", &request] {
-        let mut client = system.stack.client().await;
-        let reply = client.get(path).await;
-        assert!(reply.body.get("message").is_none(), "{path}: {reply:?}");
-        let head = client.call("HEAD", path, &[], "").await;
-        assert!(head.body.get("message").is_none(), "{path}: {head:?}");
-    }
 }
 
 async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {

@@ -30,7 +30,7 @@ pub(crate) struct VerifyOptions {
     /// The folder that a running `rendezvous-local serve` serves, instead of a stack.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// The address of the API: that of the stack, or http://127.0.0.1:8080 with --data.
+    /// The address of the API: that of the stack, or with --data `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL")]
     address: Option<String>,
     /// JSON that the models of an endpoint accept; without an endpoint, for all that have none.

@@ -1,6 +1,10 @@
 //! The HTTP interface over the network, signed where the API needs it.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    error::Error,
+    fmt::Display,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::{
@@ -73,13 +77,24 @@ impl HttpApi {
     }
 }
 
+/// An error and all of its causes.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// Signs a request.
 fn signature(
     request: &mut Request<SdkBody>,
     body: &str,
     identity: &Identity,
     region: &str,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn Error>> {
     let micros = u64::try_from(now().as_micros()).unwrap_or(0);
     let parameters = v4::SigningParams::builder()
         .identity(identity)
@@ -103,11 +118,12 @@ impl Api for HttpApi {
     async fn call(&self, call: Call<'_>) -> Result<Reply, String> {
         let request = self.request(call).await?;
         let uri = request.uri().to_string();
-        let failed = |error: &dyn std::fmt::Display| format!("{} {uri}: {error}", call.method);
+        let failed = |error: &dyn Display| format!("{} {uri}: {error}", call.method);
         let request = request.try_into().map_err(|error| failed(&error))?;
         let start = Instant::now();
         let calling = async {
-            let response = self.connector.call(request).await.map_err(|error| failed(&error))?;
+            let response = self.connector.call(request).await;
+            let response = response.map_err(|error| failed(&causes(&error)))?;
             let status = response.status().as_u16();
             let timing = response.headers().get("server-timing").unwrap_or_default().to_owned();
             let body = ByteStream::new(response.into_body()).collect().await;
@@ -119,5 +135,45 @@ impl Api for HttpApi {
         let took = start.elapsed();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         Ok(Reply { status, body, server_timing, took })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_is_signed_for_api_gateway_with_its_headers_and_session() {
+        let session = Some("session".to_owned());
+        let credentials = Credentials::new("AKIDEXAMPLE", "secret", session, None, "test");
+        let credentials = SharedCredentialsProvider::new(credentials);
+        let access = Access::Signed { credentials, region: "eu-central-1".to_owned() };
+        let api = HttpApi::new("https://a.execute-api.eu-central-1.amazonaws.com/", access);
+        let headers = [("idempotency-key", "k")];
+        let call = Call { method: "POST", path: "/v1/x", headers: &headers, body: "{}" };
+        let request = api.request(call).await.unwrap();
+        let header = |name: &str| request.headers()[name].to_str().unwrap();
+        assert_eq!(request.uri().path(), "/v1/x");
+        let authorization = header("authorization");
+        assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"));
+        assert!(
+            authorization.contains("/eu-central-1/execute-api/aws4_request"),
+            "{authorization}"
+        );
+        let signed =
+            "SignedHeaders=content-type;host;idempotency-key;x-amz-date;x-amz-security-token";
+        assert!(authorization.contains(signed), "{authorization}");
+        assert_eq!(header("x-amz-security-token"), "session");
+    }
+
+    #[tokio::test]
+    async fn a_token_is_sent_as_a_bearer_token_and_nothing_where_the_api_is_open() {
+        let call = Call { method: "GET", path: "/health", headers: &[], body: "" };
+        let api = HttpApi::new("http://127.0.0.1", Access::Token("t".to_owned()));
+        assert_eq!(api.request(call).await.unwrap().headers()["authorization"], "Bearer t");
+        let api = HttpApi::new("http://127.0.0.1", Access::Open);
+        assert!(api.request(call).await.unwrap().headers().is_empty());
     }
 }

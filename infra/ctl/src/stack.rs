@@ -93,15 +93,9 @@ impl Stack {
     /// The event source mappings of the stack's streams and tables, those of models in other stacks
     /// included.
     async fn mappings(&self) -> Result<Vec<Mapping>, String> {
-        let streams = ["InputStreamArn", "ScoresStreamArn"].map(|key| self.output(key));
-        let tables = ["LedgerTable", "OutcomesTable"].map(|key| self.output(key));
-        let mut sources = Vec::new();
-        for stream in streams {
-            sources.push(stream?.to_owned());
-        }
-        for table in tables {
-            sources.push(format!(":table/{}/stream/", table?));
-        }
+        let streams = [self.output("InputStreamArn")?, self.output("ScoresStreamArn")?];
+        let tables = [self.output("LedgerTable")?, self.output("OutcomesTable")?]
+            .map(|table| format!(":table/{table}/stream/"));
         let client = aws_sdk_lambda::Client::new(&self.config);
         let mut pages = client.list_event_source_mappings().into_paginator().send();
         let mut found = Vec::new();
@@ -110,14 +104,13 @@ impl Stack {
             found.extend(page.event_source_mappings.unwrap_or_default());
         }
         let is_ours = |arn: &str| {
-            // A consumer of enhanced fan-out has its stream's ARN and more.
-            sources.iter().any(|source| match arn.find(source.as_str()) {
-                None => false,
-                Some(at) => source.ends_with('/') || !arn[at + source.len()..].starts_with('-'),
-            })
+            // A consumer of enhanced fan-out has the ARN of its stream and "/consumer/…".
+            let rest = |stream: &&str| arn.strip_prefix(*stream);
+            streams.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with('/'))
+                || tables.iter().any(|table| arn.contains(table))
         };
         found.retain(|mapping| mapping.event_source_arn().is_some_and(is_ours));
-        found.sort_by(|a, b| name(a).cmp(&name(b)));
+        found.sort_by_cached_key(name);
         Ok(found)
     }
 
@@ -159,15 +152,20 @@ fn check(mapping: &Mapping) -> Step {
              Updating: wait and verify again"
         ));
     }
-    // Lambda says "No records processed" before the first batch, and "OK" or "PROBLEM: …" later.
-    if matches!(result, "" | "OK" | "No records processed") {
-        let result = if result.is_empty() { "no batch yet" } else { result };
+    if is_well(result) {
+        let result = if result.is_empty() { "none yet" } else { result };
         return Step::ok("mapping", &name, format!("enabled; last batch: {result}"));
     }
     let detail = format!("enabled; last batch: {result}");
     Step::failed("mapping", &name, detail).advise(
         "see the function's logs, and the failure bucket for batches that it could not handle",
     )
+}
+
+/// Whether a mapping's last batch was handled. Lambda says "No records processed" before the first
+/// one, and then "OK" or "PROBLEM: …"; emulators add to "OK" how many records there were.
+fn is_well(result: &str) -> bool {
+    matches!(result, "" | "OK" | "No records processed") || result.starts_with("OK ")
 }
 
 /// A bucket of S3.
@@ -199,5 +197,40 @@ impl Files for Bucket {
         let got = got.map_err(|error| format!("{name}: {}", DisplayErrorContext(&error)))?;
         let body = got.body.collect().await.map_err(|error| format!("{name}: {error}"))?;
         Ok(body.into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rendezvousctl::verify::report::Status;
+
+    use super::*;
+
+    fn mapping(state: &str, result: &str) -> Step {
+        check(
+            &Mapping::builder()
+                .uuid("1-2")
+                .function_arn("arn:aws:lambda:us-east-1:123456789012:function:s-decoy:live")
+                .event_source_arn(
+                    "arn:aws:kinesis:us-east-1:123456789012:stream/s-input/consumer/c:1",
+                )
+                .state(state)
+                .last_processing_result(result)
+                .build(),
+        )
+    }
+
+    #[test]
+    fn a_mapping_is_well_when_it_is_enabled_and_its_last_batch_was_handled() {
+        for result in ["OK", "OK - 5 records", "No records processed", ""] {
+            let step = mapping("Enabled", result);
+            assert_eq!(step.status, Status::Ok, "{step:?}");
+            assert_eq!(step.subject, "s-decoy from s-input");
+        }
+        let problem = "PROBLEM: Function call failed";
+        assert_eq!(mapping("Enabled", problem).status, Status::Failed);
+        let disabled = mapping("Disabled", "OK");
+        assert_eq!(disabled.status, Status::Failed);
+        assert!(disabled.advice.unwrap().contains("--uuid 1-2 --enabled"));
     }
 }

@@ -78,7 +78,9 @@ pub async fn verify<F: Files>(
     for (name, configuration) in endpoints {
         let Some(payload) = payloads.of(&name) else { continue };
         let client = Client::new(api, name, configuration, payload.to_owned());
-        all.push(client.ask_everything(limits, &mut report).await);
+        let asked = client.ask_everything(limits, &mut report).await;
+        report.requests += asked.requests.len();
+        all.push(asked);
     }
     check_archive(&mut archive, &all, limits.archive, &mut report).await;
     for asked in all {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rendezvous_archive::ScoreRow;
-use rendezvous_core::{ModelId, RequestId};
+use rendezvous_core::{FailureKind, ModelId, RequestId};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -62,8 +62,14 @@ fn missing<F: Files>(archive: &Archive<'_, F>, asked: &Asked) -> Vec<&'static st
 }
 
 fn is_complete<F: Files>(archive: &Archive<'_, F>, asked: &Asked) -> bool {
-    let scored = |model: &ModelId| scores_of(archive, asked, model).any(|row| row.score.is_some());
-    missing(archive, asked).is_empty() && asked.models.iter().all(scored)
+    // A model that has failed every request does not score them later.
+    let is_known = |model: &ModelId| {
+        let told: BTreeSet<RequestId> =
+            scores_of(archive, asked, model).map(|row| row.request_id).collect();
+        scores_of(archive, asked, model).any(|row| row.score.is_some())
+            || told.len() == asked.requests.len()
+    };
+    missing(archive, asked).is_empty() && asked.models.iter().all(is_known)
 }
 
 fn rows<F: Files>(archive: &Archive<'_, F>, asked: &Asked, limit: Duration) -> Step {
@@ -126,13 +132,21 @@ fn scores<F: Files>(archive: &Archive<'_, F>, asked: &Asked, model: &ModelId) ->
             "is the model deployed, for this endpoint, and is its mapping enabled? See its logs",
         ),
         Some((kind, message)) => {
+            let advice = match kind {
+                FailureKind::Failed | FailureKind::Invalid => format!(
+                    "does the payload suit the model? Pass --payload {name}=FILE; see also the logs of the \
+                     model's function"
+                ),
+                FailureKind::TimedOut | FailureKind::Expired => {
+                    "is its function still starting, behind, or too small? Verify again, then see its logs \
+                     and metrics"
+                        .to_owned()
+                }
+            };
             let message = message.unwrap_or_default();
             let kind = serde_json::to_value(kind).unwrap_or_default();
             let kind = kind.as_str().unwrap_or_default();
-            Step::failed(&step, name, format!("{kind}: {message}")).advise(format!(
-                "failed or invalid: does the payload suit the model (--payload {name}=FILE)? timed_out or \
-                 expired: is the function starting, or too small?"
-            ))
+            Step::failed(&step, name, format!("{kind}: {message}")).advise(advice)
         }
     }
 }

@@ -31,7 +31,11 @@ pub struct Step {
     /// What to do about a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    #[serde(rename = "ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "ms",
+        serialize_with = "some_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub took: Option<Duration>,
 }
 
@@ -41,7 +45,7 @@ pub struct Part {
     pub endpoint: String,
     pub part: String,
     #[serde(rename = "ms", serialize_with = "millis")]
-    pub took: Option<Duration>,
+    pub took: Duration,
 }
 
 /// All steps in their order, and where the time of a request went.
@@ -49,6 +53,8 @@ pub struct Part {
 pub struct Report {
     pub steps: Vec<Step>,
     pub latencies: Vec<Part>,
+    /// How many requests were asked.
+    pub requests: usize,
 }
 
 impl Step {
@@ -88,14 +94,34 @@ impl Report {
         ok
     }
 
-    /// Adds a part of a request's time.
+    /// Adds a part of a request's time, where it is known.
     pub fn time(&mut self, endpoint: &str, part: impl Into<String>, took: Option<Duration>) {
-        self.latencies.push(Part { endpoint: endpoint.to_owned(), part: part.into(), took });
+        let (endpoint, part) = (endpoint.to_owned(), part.into());
+        self.latencies.extend(took.map(|took| Part { endpoint, part, took }));
+    }
+
+    /// What stays behind.
+    fn left(&self) -> Option<&'static str> {
+        (self.requests > 0).then_some(LEFT)
     }
 
     /// Whether every step is well.
     pub fn ok(&self) -> bool {
         self.steps.iter().all(|step| step.status == Status::Ok)
+    }
+
+    /// What to do, and about which steps.
+    fn advice(&self) -> Vec<(&str, Vec<String>)> {
+        let mut advice: Vec<(&str, Vec<String>)> = Vec::new();
+        for step in &self.steps {
+            let Some(what) = step.advice.as_deref() else { continue };
+            let name = [step.step.as_str(), step.subject.as_str()].join(" ").trim().to_owned();
+            match advice.iter_mut().find(|(known, _)| *known == what) {
+                Some((_, steps)) => steps.push(name),
+                None => advice.push((what, vec![name])),
+            }
+        }
+        advice
     }
 
     /// The report as JSON; `target` names the system.
@@ -106,10 +132,10 @@ impl Report {
             ok: bool,
             steps: &'a [Step],
             latencies: &'a [Part],
-            left: &'static str,
+            left: Option<&'static str>,
         }
-        let Self { steps, latencies } = self;
-        let document = Document { target, ok: self.ok(), steps, latencies, left: LEFT };
+        let Self { steps, latencies, .. } = self;
+        let document = Document { target, ok: self.ok(), steps, latencies, left: self.left() };
         // Texts and numbers can be written as JSON.
         serde_json::to_string_pretty(&document).unwrap_or_default()
     }
@@ -133,24 +159,22 @@ impl fmt::Display for Report {
             writeln!(f)?;
             let mut lines = vec![["endpoint", "part", "ms", ""].map(str::to_owned)];
             for Part { endpoint, part, took } in &self.latencies {
-                lines.push([endpoint.clone(), part.clone(), shown(*took), String::new()]);
+                lines.push([endpoint.clone(), part.clone(), shown(Some(*took)), String::new()]);
             }
             table(f, &lines, 2)?;
         }
-        let mut advice: Vec<String> = Vec::new();
-        for step in &self.steps {
-            let Some(what) = &step.advice else { continue };
-            let name = [step.step.as_str(), step.subject.as_str()].join(" ");
-            advice.push(format!("{}: {what}", name.trim()));
-        }
+        let advice = self.advice();
         if !advice.is_empty() {
             writeln!(f, "\nWhat to do:")?;
-            advice.iter().try_for_each(|line| writeln!(f, "- {line}"))?;
+            advice
+                .iter()
+                .try_for_each(|(what, steps)| writeln!(f, "- {}: {what}", steps.join(", ")))?;
         }
         let failed = self.steps.iter().filter(|step| step.status == Status::Failed).count();
         let skipped = self.steps.iter().filter(|step| step.status == Status::Skipped).count();
         let steps = self.steps.len();
-        writeln!(f, "\n{steps} steps, {failed} failed, {skipped} skipped. Left behind: {LEFT}.")
+        writeln!(f, "\n{steps} steps, {failed} failed, {skipped} skipped.")?;
+        self.left().map_or(Ok(()), |left| writeln!(f, "Left behind: {left}."))
     }
 }
 
@@ -182,9 +206,16 @@ fn shown(took: Option<Duration>) -> String {
 }
 
 /// Milliseconds to the microsecond.
+fn millis<S: Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64((took.as_secs_f64() * 1e6).round() / 1e3)
+}
+
 #[expect(clippy::ref_option, reason = "serde passes a reference to the member")]
-fn millis<S: Serializer>(took: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    took.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3).serialize(to)
+fn some_millis<S: Serializer>(took: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match took {
+        Some(took) => millis(took, to),
+        None => to.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -197,17 +228,19 @@ mod tests {
         assert!(report.add(Step::ok("health", "", "runs").took(Duration::from_micros(1_300))));
         assert!(report.ok());
         assert!(!report.add(Step::failed("ask", "e", "fallback").advise("pass --payload")));
+        report.add(Step::failed("ask later", "e", "fallback").advise("pass --payload"));
         report.add(Step::skipped("read", "e"));
         assert!(!report.ok());
         report.time("e", "send", Some(Duration::from_millis(2)));
         let table = report.to_string();
-        assert!(table.contains("health       ok       1.3  runs\n"), "{table}");
-        assert!(table.contains("- ask e: pass --payload\n"), "{table}");
-        assert!(table.contains("3 steps, 1 failed, 1 skipped"), "{table}");
+        assert!(table.contains("health          ok       1.3  runs\n"), "{table}");
+        assert!(table.contains("- ask e, ask later e: pass --payload\n"), "{table}");
+        assert!(!table.contains("Left behind"), "nothing was asked");
+        assert!(table.contains("4 steps, 2 failed, 1 skipped.\n"), "{table}");
         let json: serde_json::Value = serde_json::from_str(&report.json("stack s")).unwrap();
         assert_eq!((&json["ok"], &json["target"]), (&false.into(), &"stack s".into()));
         assert_eq!(json["steps"][0]["ms"], 1.3);
-        assert_eq!(json["steps"][2]["status"], "skipped");
+        assert_eq!(json["steps"][3]["status"], "skipped");
         assert_eq!(json["latencies"][0]["ms"], 2.0);
     }
 }
