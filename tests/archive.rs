@@ -17,7 +17,7 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use http::Method;
 use proptest::prelude::*;
-use rendezvous_archive::{DecisionRow, RequestRow, Row, ScoreRow, read};
+use rendezvous_archive::{DecisionRow, RequestRow, ScoreRow};
 use rendezvous_core::{
     Failure, FailureKind, Json, RequestId, Timestamp, Unavailable,
     memory::{MemoryArchive, MemoryStream, Position, Subscription, Trouble},
@@ -26,7 +26,7 @@ use rendezvous_core::{
 };
 use rendezvous_model::{Model, Profile};
 use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
-use rendezvous_tests::{Reply, World, endpoint};
+use rendezvous_tests::{Reply, World, endpoint, rows};
 use tokio::{runtime::Builder, time::sleep};
 
 const CONFIGURATION: &str = r#"{
@@ -157,13 +157,6 @@ async fn make_trouble(world: Arc<World<Shaky>>, [champion, _, challenger]: [Arc<
         sleep(Duration::from_millis(300)).await;
         champion.kill(false);
     }
-}
-
-/// Every row of a table.
-fn rows<R: Row>(files: &[(String, Bytes)]) -> Vec<R> {
-    let folder = format!("{}/", R::TABLE);
-    let files = files.iter().filter(|(name, _)| name.starts_with(&folder));
-    files.flat_map(|(_, body)| read::<R>(body.clone()).unwrap()).collect()
 }
 
 /// The view of a table: of each entity the row that arrived first.

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
 use bytes::Bytes;
+use rendezvous_aws::batch::{ItemFailure, Response, StreamBatch};
 use rendezvous_core::{
     clock,
     memory::{MemoryArchive, MemoryStream, Position},
@@ -43,18 +43,19 @@ impl Function for Spy {
         &self.actor
     }
 
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+    async fn invoke(&self, batch: StreamBatch<'static>) -> Result<Response, String> {
         let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
-        let texts: Vec<String> = event.records.iter().map(|r| text(&r.kinesis.data)).collect();
+        let records: Vec<_> = batch.records().iter().flatten().collect();
+        let texts: Vec<String> = records.iter().map(|r| text(&r.content.bytes)).collect();
         let at = self.start.elapsed().as_millis();
         self.calls.lock().unwrap().push((at, texts.join(" ")));
         sleep(self.takes).await;
-        let mut response = KinesisEventResponse::default();
+        let mut response = Response::default();
         for failed in (self.script)(&texts)? {
             // A record is named by its text here; an unknown text stands for a bad identifier.
             let place = failed.and_then(|failed| texts.iter().position(|text| *text == failed));
-            let id = place.map_or("", |place| &event.records[place].kinesis.sequence_number);
-            response.add_failure(id);
+            let id = place.map_or("", |place| &records[place].sequence);
+            response.batch_item_failures.push(ItemFailure { item_identifier: id.to_owned() });
         }
         Ok(response)
     }

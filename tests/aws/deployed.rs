@@ -35,6 +35,8 @@ async fn the_deployed_system_keeps_its_promises() {
     an_unknown_endpoint_is_not_found(&system).await;
     every_route_reaches_ingress(&system).await;
     system.configure(&["logistic@1", "timetable@1", "prior@1"]);
+    the_endpoint_is_listed_and_head_is_answered_where_get_is(&system).await;
+    a_payload_above_the_stack_s_limit_is_refused(&system).await;
     let mut asked = requests_are_answered_by_the_champion(&system).await;
     a_dead_champions_stand_in_answers_in_time(&system, &mut asked).await;
     without_any_model_the_fallback_answers_at_the_deadline(&system, &mut asked).await;
@@ -61,6 +63,9 @@ struct Asked {
 }
 
 const MODELS: [&str; 5] = ["logistic@1", "timetable@1", "prior@1", "gbt@1", "mlp@1"];
+
+/// The default of the parameter `MaxPayloadBytes`.
+const MAX_PAYLOAD_BYTES: usize = 262_144;
 
 const REQUESTS: &str = "/v1/endpoints/flight-delay/requests";
 
@@ -145,6 +150,27 @@ async fn an_unknown_endpoint_is_not_found(system: &System) {
     let reply = client.post("/v1/endpoints/nobody/requests", &[], "{}").await;
     assert_eq!(reply.status, 404, "{reply:?}");
     assert_eq!(client.get("/health").await.status, 200);
+}
+
+async fn the_endpoint_is_listed_and_head_is_answered_where_get_is(system: &System) {
+    let mut client = system.stack.client().await;
+    let listed = client.get("/v1/endpoints").await;
+    assert_eq!(listed.status, 200, "{listed:?}");
+    let names = listed.body["endpoints"].as_array().unwrap().iter();
+    let names: Vec<&str> = names.map(|endpoint| endpoint.as_str().unwrap()).collect();
+    assert!(names.contains(&"flight-delay"), "{names:?}");
+    for path in ["/health", "/v1/endpoints", "/v1/endpoints/flight-delay"] {
+        let head = system.stack.client().await.call("HEAD", path, &[], "").await;
+        assert_eq!((head.status, &head.body), (200, &Value::Null), "{path}: {head:?}");
+    }
+}
+
+async fn a_payload_above_the_stack_s_limit_is_refused(system: &System) {
+    let payload = format!("\"{}\"", "x".repeat(MAX_PAYLOAD_BYTES - 1));
+    let reply = system.stack.client().await.post(REQUESTS, &[], &payload).await;
+    assert_eq!(reply.status, 413, "{reply:?}");
+    let detail = reply.text("detail");
+    assert!(detail.contains(&MAX_PAYLOAD_BYTES.to_string()), "{detail}");
 }
 
 /// API Gateway answers 404 by itself, with another body, where it has no route.

@@ -22,11 +22,7 @@ use aws_lambda_events::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use parquet::{
-    file::reader::{FileReader, SerializedFileReader},
-    record::Field,
-    schema::types::Type,
-};
+use rendezvous_archive::{Row, read};
 use rendezvous_core::{
     Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, Provenance, RequestId,
     Timestamp, clock,
@@ -301,26 +297,11 @@ fn event(
     event
 }
 
-/// The rows of a table of the archive, the values in the order of `columns`.
-pub fn rows(files: &[(String, Bytes)], table: &str, columns: &[&str]) -> Vec<Vec<Field>> {
-    let mut rows = Vec::new();
-    let folder = format!("{table}/date=");
-    for (_, body) in files.iter().filter(|(name, _)| name.starts_with(&folder)) {
-        let reader = SerializedFileReader::new(body.clone()).unwrap();
-        let schema = reader.metadata().file_metadata().schema();
-        let column =
-            |name: &&str| schema.get_fields().iter().find(|f| f.name() == *name).unwrap().clone();
-        let projection = Type::group_type_builder(table)
-            .with_fields(columns.iter().map(column).collect())
-            .build()
-            .unwrap();
-        for row in reader.get_row_iter(Some(projection)).unwrap() {
-            let row = row.unwrap().into_columns();
-            assert!(row.iter().map(|(name, _)| name).eq(columns));
-            rows.push(row.into_iter().map(|(_, value)| value).collect());
-        }
-    }
-    rows
+/// The rows of a table of the archive, file by file.
+pub fn rows<R: Row>(files: &[(String, Bytes)]) -> Vec<R> {
+    let folder = format!("{}/date=", R::TABLE);
+    let files = files.iter().filter(|(name, _)| name.starts_with(&folder));
+    files.flat_map(|(_, body)| read::<R>(body.clone()).unwrap()).collect()
 }
 
 pub fn endpoint() -> EndpointName {

@@ -1,12 +1,13 @@
 //! What the archive holds.
 
 use http::Method;
-use parquet::record::Field;
+use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
+use rendezvous_core::{FailureKind, Kind, Reason};
 use rendezvous_sim::Size;
 use rendezvous_tests::{
     CONFIGURATION,
     Does::{Fail, Hang, Score},
-    World, rows,
+    World, model, rows,
 };
 
 use crate::world;
@@ -30,14 +31,10 @@ async fn the_archive_is_what_the_models_saw_byte_for_byte() {
     for (name, _) in &files {
         assert!(name.contains("/date=2025-11-22/hour=06/"), "{name}");
     }
-    let columns = ["endpoint", "config", "payload"];
     let mut archived = Vec::new();
-    for row in rows(&files, "requests", &columns) {
-        let [Field::Str(endpoint), Field::Long(1), Field::Str(payload)] = &row[..] else {
-            panic!("{row:?}");
-        };
-        assert_eq!(endpoint, "e");
-        archived.push(payload.clone());
+    for row in rows::<RequestRow<'_>>(&files) {
+        assert_eq!((row.endpoint.as_str(), row.config), ("e", 1));
+        archived.push(row.payload.into_owned());
     }
     let mut seen: Vec<String> =
         models[2].asked().iter().map(|json| json.as_str().to_owned()).collect();
@@ -56,44 +53,43 @@ async fn the_archive_holds_scores_decisions_and_the_outcomes_that_clients_report
     world.model("a@1", Hang);
     world.model("b@1", Fail(10));
     world.model("c@1", Score(30));
-    let id = world.ask("{}").await.id().to_string();
+    let id = world.ask("{}").await.id();
     for outcome in ["{\"late\": false}", "{ \"late\":true }"] {
         let path = format!("/v1/endpoints/e/requests/{id}/outcome");
         assert_eq!(world.call(Method::PUT, &path, &[], outcome).await.status, 204);
     }
     world.drain().await;
     let files = world.system.archive.files();
-    let text = |text: &str| Field::Str(text.to_owned());
 
-    let mut scores = rows(&files, "scores", &["request_id", "model", "failure_kind", "value"]);
-    scores.sort_by_key(|row| row[1].to_string());
+    let mut scores: Vec<ScoreRow<'_>> = rows(&files);
+    scores.sort_by_key(|row| row.model.to_string());
+    let told: Vec<_> = scores
+        .iter()
+        .map(|row| (row.request_id, &row.model, row.failure_kind, row.value))
+        .collect();
+    let [a, b, c] = ["a@1", "b@1", "c@1"].map(model);
     assert_eq!(
-        scores,
+        told,
         [
-            [text(&id), text("a@1"), text("timed_out"), Field::Null],
-            [text(&id), text("b@1"), text("failed"), Field::Null],
-            [text(&id), text("c@1"), Field::Null, Field::Double(0.5)],
+            (id, &a, Some(FailureKind::TimedOut), None),
+            (id, &b, Some(FailureKind::Failed), None),
+            (id, &c, None, Some(0.5)),
         ]
     );
-    let decision = ["request_id", "kind", "reason", "model", "champion", "config", "value"];
-    assert_eq!(
-        rows(&files, "decisions", &decision),
-        [[
-            text(&id),
-            text("stand_in"),
-            text("opened"),
-            text("c@1"),
-            text("a@1"),
-            Field::Long(1),
-            Field::Double(0.5)
-        ]]
-    );
+    let decisions: Vec<DecisionRow<'_>> = rows(&files);
+    let [decision] = &decisions[..] else { panic!("{decisions:?}") };
+    assert_eq!((decision.request_id, decision.config), (id, 1));
+    assert_eq!((decision.kind, decision.reason), (Kind::StandIn, Reason::Opened));
+    assert_eq!((decision.model.as_ref(), &decision.champion), (Some(&c), &a));
+    assert_eq!(decision.value, Some(0.5));
     // Both rows; the view selects the last one.
+    let outcomes: Vec<OutcomeRow<'_>> = rows(&files);
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|row| (row.request_id, row.endpoint.as_str(), row.outcome.as_str(), row.value))
+        .collect();
     assert_eq!(
-        rows(&files, "outcomes", &["request_id", "endpoint", "outcome", "value"]),
-        [
-            [text(&id), text("e"), text("{\"late\": false}"), Field::Double(0.0)],
-            [text(&id), text("e"), text("{ \"late\":true }"), Field::Double(1.0)],
-        ]
+        told,
+        [(id, "e", "{\"late\": false}", Some(0.0)), (id, "e", "{ \"late\":true }", Some(1.0)),]
     );
 }

@@ -7,11 +7,10 @@
 
 use std::{env, fs, hint::black_box, sync::Arc, time::Duration};
 
-use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
 use bytes::Bytes;
-use chrono::DateTime;
 use fastrand::Rng;
 use rendezvous_archive::write;
+use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
     Arm, Configuration, Envelope, Json, Provenance, RequestId, RequestMessage, Score, ScoreMessage,
     Timestamp, Unavailable,
@@ -48,22 +47,22 @@ fn main() {
         ("scores", Stream::Scores, scores()),
     ];
     // Memory first: the high-water mark does not fall again.
-    for (name, stream, event) in &batches {
-        let event = event.clone();
+    for (name, stream, batch) in &batches {
+        let batch = batch.clone();
         let before = resident("VmRSS:");
-        runtime.block_on(decoy.handle_stream(*stream, event));
+        runtime.block_on(decoy.handle_stream(*stream, batch));
         let extra = resident("VmHWM:").saturating_sub(before);
         println!("{name}: peak memory beside the batch {:.1} MB", extra as f64 / 1e3);
     }
     let folder = env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    for (name, stream, event) in &batches {
-        let payload: usize = event.records.iter().map(|record| payload(*stream, record)).sum();
-        println!("{name}: {} rows, {:.2} MB of JSON", event.records.len(), payload as f64 / 1e6);
+    for (name, stream, batch) in &batches {
+        let records: Vec<_> = batch.records().iter().flatten().collect();
+        let payload: usize = records.iter().map(|record| payload(*stream, record)).sum();
+        println!("{name}: {} rows, {:.2} MB of JSON", records.len(), payload as f64 / 1e6);
         let line = |stage: &str, time: Duration| {
             let rate = payload as f64 / 1e6 / time.as_secs_f64();
             println!("  {stage:<24} {:>7.1} ms  {rate:>7.1} MB/s", time.as_secs_f64() * 1e3);
         };
-        let records = &event.records;
         let file = match stream {
             Stream::Input => {
                 let read = || records.iter().map(|r| rows::request(r).unwrap().unwrap());
@@ -82,8 +81,8 @@ fn main() {
                 write(&all).unwrap()
             }
         };
-        let whole = |event| runtime.block_on(decoy.handle_stream(*stream, event));
-        line("all of a batch", time(|| event.clone(), whole));
+        let whole = |batch| runtime.block_on(decoy.handle_stream(*stream, batch));
+        line("all of a batch", time(|| batch.clone(), whole));
         println!("  file {:.2} MB", file.len() as f64 / 1e6);
         if let Some(folder) = &folder {
             let name = format!("{folder}/{}.parquet", name.replace(' ', "-"));
@@ -113,21 +112,21 @@ fn resident(line: &str) -> usize {
 }
 
 /// The bytes that count: a request's payload, or, since a score is small, its whole record.
-fn payload(stream: Stream, record: &KinesisEventRecord) -> usize {
-    let data = &record.kinesis.data;
+fn payload(stream: Stream, record: &Record<'_, Data<'_>>) -> usize {
+    let data = &record.content.bytes;
     match stream {
         Stream::Input => RequestMessage::parse(data).unwrap().payload.get().len(),
         Stream::Scores => data.len(),
     }
 }
 
-fn requests(payload: impl Fn(&mut Rng) -> String) -> KinesisEvent {
+fn requests(payload: impl Fn(&mut Rng) -> String) -> StreamBatch<'static> {
     batch(|random, envelope| {
         RequestMessage::write(envelope, &Json::parse(&payload(random)).unwrap()).unwrap()
     })
 }
 
-fn scores() -> KinesisEvent {
+fn scores() -> StreamBatch<'static> {
     batch(|random, envelope| {
         let score = Json::parse(&format!("{{\"p\":{:.6}}}", random.f64())).unwrap();
         let score = Score {
@@ -143,9 +142,9 @@ fn scores() -> KinesisEvent {
 }
 
 /// A full batch, at a thousand requests a second.
-fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> KinesisEvent {
+fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> StreamBatch<'static> {
     let mut random = Rng::with_seed(7);
-    let mut event = KinesisEvent::default();
+    let mut records = Vec::new();
     let (mut micros, mut bytes) = (1_763_794_344_000_000_u64, 0);
     let mut sequence = 49_545_115_243_490_985_018_280_067_714_973_144_u128 * 1_000
         + u128::from(random.u64(..1_000));
@@ -173,20 +172,17 @@ fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> KinesisEvent {
             deadline: received + Duration::from_millis(200),
             traceparent: Some(format!("00-{:032x}-{:016x}-01", random.u128(..), random.u64(..))),
         };
-        let mut record = KinesisEventRecord::default();
-        record.kinesis.data.0 = data(&mut random, &envelope).to_vec();
-        bytes += record.kinesis.data.0.len();
+        let data = data(&mut random, &envelope);
+        bytes += data.len();
         if bytes > BATCH_BYTES {
-            return event;
+            return Batch::new("", records);
         }
+        let data = Data { partition_key: envelope.key.to_string().into(), bytes: data };
         // 56 digits, as Kinesis gives them.
-        record.kinesis.sequence_number = format!("49545{sequence:051}");
-        record.event_id = Some(format!("shardId-000000000003:{}", record.kinesis.sequence_number));
-        record.kinesis.partition_key = envelope.key.to_string();
-        let arrived = i64::try_from(micros / 1_000 + 20).unwrap();
-        *record.kinesis.approximate_arrival_timestamp =
-            DateTime::from_timestamp_millis(arrived).unwrap();
-        event.records.push(record);
+        let sequence = format!("49545{sequence:051}");
+        let arrived =
+            Timestamp::from_micros(i64::try_from(micros).unwrap() / 1_000 * 1_000 + 20_000);
+        records.push(Record::new("shardId-000000000003", sequence, arrived, data));
     }
 }
 

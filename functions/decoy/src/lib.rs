@@ -23,11 +23,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::{
-    dynamodb,
-    event::streams::{DynamoDbEventResponse, KinesisEventResponse},
-    kinesis::KinesisEvent,
-};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use rendezvous_archive::{
@@ -35,15 +30,14 @@ use rendezvous_archive::{
     files::{self, Hour},
     write,
 };
-use rendezvous_aws::batch;
+use rendezvous_aws::batch::{self, Batch, Content, Record, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, EndpointName, Invalid, Timestamp, Unavailable,
+    Endpoint, EndpointCache, EndpointName, Invalid, Unavailable,
     mutation::{Mutation, mutated},
-    now,
     ports::{Archive, EndpointTable, Stored, Telemetry},
 };
 
-use quarantine::Record;
+use quarantine::Keep;
 use rows::{Evaluate, Version};
 
 /// The Lambda function of the decoy.
@@ -112,8 +106,12 @@ struct File {
     quarantined: usize,
 }
 
-/// A row, and the index of its record in the batch.
-type Indexed<R> = (usize, R);
+/// A row, the number of its record in the batch, and the hour within which the record arrived.
+struct Numbered<R> {
+    number: usize,
+    hour: Hour,
+    row: R,
+}
 
 /// How many configurations are read at a time.
 const READS_AT_ONCE: usize = 16;
@@ -125,52 +123,45 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
 
     /// Archives a batch of a stream. The batch is acknowledged when every record is in a file that
     /// is stored; else Lambda delivers all of it again.
-    pub async fn handle_stream(&self, stream: Stream, event: KinesisEvent) -> KinesisEventResponse {
-        let (source, records) = (stream.as_str(), &event.records);
+    pub async fn handle_stream(&self, stream: Stream, batch: StreamBatch<'_>) -> Response {
+        let source = stream.as_str();
         let stored = match stream {
-            Stream::Input => self.archive(source, records, rows::request, write).await,
-            Stream::Scores => self.archive(source, records, rows::score, write).await,
+            Stream::Input => self.archive(source, &batch, rows::request, write).await,
+            Stream::Scores => self.archive(source, &batch, rows::score, write).await,
         };
-        let failed = (!stored).then_some(0);
-        batch::response(&event, failed.into_iter())
+        batch.response((!stored).then_some(0).into_iter())
     }
 
     /// The same for a batch of a table's changes.
-    pub async fn handle_changes(
-        &self,
-        table: Table,
-        event: dynamodb::Event,
-    ) -> DynamoDbEventResponse {
-        let (source, records) = (table.as_str(), &event.records);
+    pub async fn handle_changes(&self, table: Table, batch: TableBatch<'_>) -> Response {
+        let source = table.as_str();
         let stored = match table {
-            Table::Ledger => self.archive(source, records, rows::decision, write).await,
-            Table::Outcomes => self.archive(source, records, rows::outcome, write).await,
+            Table::Ledger => self.archive(source, &batch, rows::decision, write).await,
+            Table::Outcomes => self.archive(source, &batch, rows::outcome, write).await,
         };
-        let failed = (!stored).then_some(0);
-        batch::changes_response(&event, failed.into_iter())
+        batch.response((!stored).then_some(0).into_iter())
     }
 
     /// Returns whether every record is in a file that is stored.
-    async fn archive<'a, C: Record, R: Evaluate>(
+    async fn archive<'a, C: Keep<'a>, R: Evaluate>(
         &self,
         source: &'static str,
-        records: &'a [C],
-        read: impl Fn(&'a C) -> Result<Option<R>, Invalid> + Send,
+        batch: &'a Batch<'a, C>,
+        read: impl Fn(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> bool {
-        let oldest = records.iter().map(|record| record.place().arrived).min();
-        let lag = oldest.map_or(Duration::ZERO, |oldest| now().since(oldest));
-        let mut report = DecoyReport { source, lag, ..DecoyReport::default() };
-        let stored = match self.files(source, records, read, write).await {
+        let records = batch.records().len();
+        let mut report = DecoyReport { source, lag: batch.lag(), ..DecoyReport::default() };
+        let stored = match self.files(source, batch, read, write).await {
             Ok(files) => self.store(&files, &mut report).await,
             Err(unavailable) => Err(unavailable),
         };
         match &stored {
-            Ok(()) => tracing::debug!(source, records = records.len(), ?report, "archived"),
+            Ok(()) => tracing::debug!(source, records, ?report, "archived"),
             Err(unavailable) => {
                 tracing::error!(
                     source,
-                    records = records.len(),
+                    records,
                     %unavailable,
                     "a batch is not archived and will be delivered again"
                 );
@@ -181,36 +172,43 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
     }
 
     /// The files that a batch becomes.
-    async fn files<'a, C: Record, R: Evaluate>(
+    async fn files<'a, C: Keep<'a>, R: Evaluate>(
         &self,
         source: &str,
-        records: &'a [C],
-        read: impl Fn(&'a C) -> Result<Option<R>, Invalid> + Send,
+        batch: &'a Batch<'a, C>,
+        read: impl Fn(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> Result<Vec<File>, Unavailable> {
+        let records = batch.records();
         let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), BTreeMap::new());
-        for (index, record) in records.iter().enumerate() {
-            match read(record) {
-                Ok(row) => rows.extend(row.map(|row| (index, row))),
-                Err(invalid) => drop(rejected.insert(index, invalid)),
+        for (number, record) in records.iter().enumerate() {
+            let row = match record {
+                Ok(record) => {
+                    read(record).map(|row| row.map(|row| (Hour::of(record.arrived), row)))
+                }
+                Err(unreadable) => Err(unreadable.reason.clone()),
+            };
+            match row {
+                Ok(row) => rows.extend(row.map(|(hour, row)| Numbered { number, hour, row })),
+                Err(invalid) => drop(rejected.insert(number, invalid)),
             }
         }
         self.evaluate(&mut rows).await?;
-        let mut hours: BTreeMap<Hour, Vec<&Indexed<R>>> = BTreeMap::new();
+        let mut hours: BTreeMap<Hour, Vec<&Numbered<R>>> = BTreeMap::new();
         for row in &rows {
-            hours.entry(Hour::of(arrived(&records[row.0]))).or_default().push(row);
+            hours.entry(row.hour).or_default().push(row);
         }
         let mut files = Vec::with_capacity(hours.len() + 1);
         for (hour, rows) in hours {
-            table_files(hour, records, &rows, &write, &mut files, &mut rejected);
+            table_files(hour, batch, &rows, &write, &mut files, &mut rejected);
         }
         if !rejected.is_empty() {
-            let places = rejected.keys().map(|index| place(&records[*index]));
+            let places = rejected.keys().map(|number| place(batch, *number));
             let name = files::quarantine_file(source, places);
             // A reason may quote its record, so it is written only beside the record.
             tracing::warn!(name, records = rejected.len(), "records are kept in quarantine");
-            let lines = rejected.iter().map(|(index, invalid)| (&records[*index], invalid));
-            let body = quarantine::write(lines);
+            let lines = rejected.iter().map(|(number, invalid)| (*number, invalid));
+            let body = quarantine::write(batch, lines);
             files.push(File { name, rows: 0, quarantined: rejected.len(), body });
         }
         Ok(files)
@@ -218,10 +216,10 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
 
     /// Sets the value of each row. A row whose configuration does not exist has none; while the
     /// table of configurations cannot be read, nothing is archived.
-    async fn evaluate<R: Evaluate>(&self, rows: &mut [Indexed<R>]) -> Result<(), Unavailable> {
+    async fn evaluate<R: Evaluate>(&self, rows: &mut [Numbered<R>]) -> Result<(), Unavailable> {
         let key = |row: &R| Some((row.endpoint().clone(), row.version()?));
         let wanted: BTreeSet<(EndpointName, Version)> =
-            rows.iter().filter_map(|(_, row)| key(row)).collect();
+            rows.iter().filter_map(|numbered| key(&numbered.row)).collect();
         let known: HashMap<(EndpointName, Version), Option<Arc<Endpoint>>> = stream::iter(wanted)
             .map(|(name, version)| async move {
                 let endpoint = match version {
@@ -233,7 +231,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
             .buffer_unordered(READS_AT_ONCE)
             .try_collect()
             .await?;
-        for (_, row) in rows {
+        for Numbered { row, .. } in rows {
             if let Some(Some(endpoint)) = key(row).and_then(|key| known.get(&key)) {
                 row.evaluate(&endpoint.configuration);
             }
@@ -267,65 +265,60 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
 /// each half is written on its own, and so on, until such rows are alone and are `rejected`.
 ///
 /// The division depends on the rows only: a batch that is delivered again becomes the same files.
-fn table_files<T: Record, R: Evaluate>(
+fn table_files<'a, T: Content<'a>, R: Evaluate>(
     hour: Hour,
-    records: &[T],
-    rows: &[&Indexed<R>],
+    batch: &Batch<'a, T>,
+    rows: &[&Numbered<R>],
     write: &impl Fn(&[&R]) -> Result<Bytes, Unwritable>,
     files: &mut Vec<File>,
     rejected: &mut BTreeMap<usize, Invalid>,
 ) {
-    let body = write(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>());
+    let body = write(&rows.iter().map(|numbered| &numbered.row).collect::<Vec<_>>());
     match (body, rows) {
         (_, []) => {}
         (Ok(body), rows) => {
-            let places = rows.iter().map(|(index, _)| place(&records[*index]));
+            let places = rows.iter().map(|row| place(batch, row.number));
             let name = files::table_file::<R>(hour, places);
             files.push(File { name, rows: rows.len(), quarantined: 0, body });
         }
-        (Err(unwritable), [(index, _)]) => {
-            rejected.insert(*index, Invalid::new(unwritable.to_string()));
+        (Err(unwritable), [row]) => {
+            rejected.insert(row.number, Invalid::new(unwritable.to_string()));
         }
         (Err(unwritable), rows) => {
             tracing::warn!(%unwritable, rows = rows.len(), "rows are divided to isolate the cause");
             let (first, second) = rows.split_at(rows.len() / 2);
-            table_files(hour, records, first, write, files, rejected);
-            table_files(hour, records, second, write, files, rejected);
+            table_files(hour, batch, first, write, files, rejected);
+            table_files(hour, batch, second, write, files, rejected);
         }
     }
 }
 
-fn arrived(record: &impl Record) -> Timestamp {
-    record.place().arrived
-}
-
-fn place(record: &impl Record) -> files::Place<'_> {
-    let batch::Place { shard, sequence, event_id, .. } = record.place();
+fn place<'b, 'a, T: Content<'a>>(batch: &'b Batch<'a, T>, number: usize) -> files::Place<'b> {
+    let batch::Place { shard, sequence, event_id } = batch.place(number);
     files::Place { shard, sequence_number: sequence, event_id }
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_lambda_events::kinesis::KinesisEventRecord;
-    use chrono::DateTime;
     use rendezvous_archive::{RequestRow, read};
-    use rendezvous_core::memory::{MemoryArchive, MemoryEndpoints, MemoryTelemetry};
+    use rendezvous_aws::batch::Data;
+    use rendezvous_core::{
+        Timestamp,
+        memory::{MemoryArchive, MemoryEndpoints, MemoryTelemetry},
+    };
 
     use super::*;
 
-    fn record(number: i64, arrived: i64) -> KinesisEventRecord {
+    fn record(number: i64, arrived: i64) -> Record<'static, Data<'static>> {
         let id = format!("0199aaaa-0000-7000-8000-{number:012}");
-        let mut record = KinesisEventRecord::default();
-        record.kinesis.data.0 = format!(
+        let bytes = format!(
             "{{\"v\":1,\"envelope\":{{\"id\":\"{id}\",\"endpoint\":\"e\",\"config\":1,\"arm\":\"main\",\
              \"key\":\"k\",\"received_us\":1,\"deadline_us\":2}},\"payload\":{number}}}"
         )
-        .into_bytes();
-        record.kinesis.sequence_number = format!("{number:020}");
-        record.event_id = Some(format!("shardId-000000000000:{number:020}"));
-        *record.kinesis.approximate_arrival_timestamp =
-            DateTime::from_timestamp_micros(arrived).unwrap();
-        record
+        .into();
+        let data = Data { partition_key: "k".into(), bytes };
+        let arrived = Timestamp::from_micros(arrived);
+        Record::new("shardId-000000000000", format!("{number:020}"), arrived, data)
     }
 
     type TestDecoy = Decoy<MemoryArchive, MemoryEndpoints, MemoryTelemetry<DecoyReport>>;
@@ -352,11 +345,11 @@ mod tests {
         let archive = Arc::new(MemoryArchive::default());
         let decoy = decoy(&archive);
         // Number 40 and later arrive in the next hour.
-        let records: Vec<_> = (0..50).map(|n| record(n, n / 40 * 3_600_000_000)).collect();
+        let batch = Batch::new("", (0..50).map(|n| record(n, n / 40 * 3_600_000_000)).collect());
         let bad = ["0", "17", "18", "49"];
         let attempt = async || {
             let write = |rows: &[&RequestRow<'_>]| refuse(&bad, rows);
-            decoy.archive("input", &records, rows::request, write).await
+            decoy.archive("input", &batch, rows::request, write).await
         };
         let (stored, archived) = (attempt().await, last(&decoy));
         assert!(stored, "the batch would be delivered again for ever");
@@ -395,9 +388,9 @@ mod tests {
     async fn a_batch_of_nothing_but_unwritable_rows_is_acknowledged() {
         let archive = Arc::new(MemoryArchive::default());
         let decoy = decoy(&archive);
-        let records = [record(1, 0), record(2, 0)];
+        let batch = Batch::new("", vec![record(1, 0), record(2, 0)]);
         let write = |rows: &[&RequestRow<'_>]| refuse(&["1", "2"], rows);
-        let stored = decoy.archive("input", &records, rows::request, write).await;
+        let stored = decoy.archive("input", &batch, rows::request, write).await;
         let archived = last(&decoy);
         assert!(stored);
         assert_eq!((archived.rows, archived.quarantined, archived.files), (0, 2, 1));

@@ -5,11 +5,8 @@ mod metrics;
 
 use std::process::ExitCode;
 
-use aws_lambda_events::event::streams::{DynamoDbEventResponse, KinesisEventResponse};
-use rendezvous_aws::{Environment, batch::StreamBatch, lambda};
+use rendezvous_aws::{Environment, batch::Event, lambda};
 use rendezvous_decoy::{Decoy, Stream, Table};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::metrics::Metrics;
 
@@ -20,17 +17,11 @@ async fn main() -> ExitCode {
         let sources = sources(aws.environment())?;
         let metrics = Metrics::new(stack);
         let decoy = Decoy::new(aws.archive()?.into(), aws.endpoints()?.into(), metrics.into());
-        lambda::run(async |event: Box<RawValue>| {
-            let source = source(&sources, event.get())?;
-            Ok(match source {
-                Source::Stream(stream) => {
-                    let StreamBatch(event) = serde_json::from_str(event.get())?;
-                    Response::Stream(decoy.handle_stream(stream, event).await)
-                }
-                Source::Table(table) => {
-                    let event = serde_json::from_str(event.get())?;
-                    Response::Table(decoy.handle_changes(table, event).await)
-                }
+        lambda::run(async |event: Event| {
+            let records = event.records()?;
+            Ok(match source(&sources, records.source())? {
+                Source::Stream(stream) => decoy.handle_stream(stream, records.read()).await,
+                Source::Table(table) => decoy.handle_changes(table, records.read()).await,
             })
         })
         .await
@@ -42,13 +33,6 @@ async fn main() -> ExitCode {
 enum Source {
     Stream(Stream),
     Table(Table),
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Response {
-    Stream(KinesisEventResponse),
-    Table(DynamoDbEventResponse),
 }
 
 /// A part of the ARN of each source, from the environment variables that name the sources.
@@ -63,20 +47,8 @@ fn sources(environment: &Environment) -> Result<[(String, Source); 4], lambda::E
     ])
 }
 
-/// The source of a batch: all of its records come from one.
-fn source(sources: &[(String, Source)], event: &str) -> Result<Source, lambda::Error> {
-    #[derive(Deserialize)]
-    struct Batch {
-        #[serde(rename = "Records")]
-        records: Vec<Record>,
-    }
-    #[derive(Deserialize)]
-    struct Record {
-        #[serde(rename = "eventSourceARN")]
-        arn: String,
-    }
-    let batch: Batch = serde_json::from_str(event)?;
-    let arn = batch.records.first().map_or("", |record| record.arn.as_str());
+/// The source with this ARN.
+fn source(sources: &[(String, Source)], arn: &str) -> Result<Source, lambda::Error> {
     let is_it = |part: &str| arn.ends_with(part) || (part.ends_with('/') && arn.contains(part));
     let found = sources.iter().find(|(part, _)| is_it(part));
     found

@@ -1,11 +1,8 @@
 //! The rows of the four tables, as they are read off records, and their values.
 
-use std::borrow::Cow;
-
-use aws_lambda_events::{dynamodb::EventRecord, kinesis::KinesisEventRecord};
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, Row, ScoreRow};
 use rendezvous_aws::{
-    batch::Place,
+    batch::{Data, ItemChange, Record},
     items::{ledger, outcome},
 };
 use rendezvous_core::{
@@ -37,9 +34,8 @@ pub(crate) enum Version {
 }
 
 /// The request in a record of the stream `input`.
-pub fn request(record: &KinesisEventRecord) -> Result<Option<RequestRow<'_>>, Invalid> {
-    let RequestMessage { envelope, payload, .. } = RequestMessage::parse(&record.kinesis.data)?;
-    let place = Place::of(record);
+pub fn request<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<RequestRow<'r>>, Invalid> {
+    let RequestMessage { envelope, payload, .. } = RequestMessage::parse(&record.content.bytes)?;
     let payload = if mutated(Mutation::RewritePayload) {
         payload.get().replace(' ', "").into()
     } else {
@@ -55,18 +51,17 @@ pub fn request(record: &KinesisEventRecord) -> Result<Option<RequestRow<'_>>, In
         deadline_us: envelope.deadline,
         traceparent: envelope.traceparent,
         payload,
-        shard: place.shard.into(),
-        sequence_number: place.sequence.into(),
-        arrived_us: place.arrived,
+        shard: record.shard().into(),
+        sequence_number: (&*record.sequence).into(),
+        arrived_us: record.arrived,
     }))
 }
 
 impl Evaluate for RequestRow<'_> {}
 
 /// The score, or the failure, in a record of the stream `scores`.
-pub fn score(record: &KinesisEventRecord) -> Result<Option<ScoreRow<'_>>, Invalid> {
-    let ScoreMessage { envelope, score } = ScoreMessage::parse(&record.kinesis.data)?;
-    let place = Place::of(record);
+pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>>, Invalid> {
+    let ScoreMessage { envelope, score } = ScoreMessage::parse(&record.content.bytes)?;
     if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
@@ -90,9 +85,9 @@ pub fn score(record: &KinesisEventRecord) -> Result<Option<ScoreRow<'_>>, Invali
         value: None,
         failure_kind: failure.as_ref().map(|failure| failure.kind),
         failure_message: failure.map(|failure| failure.message),
-        shard: place.shard.into(),
-        sequence_number: place.sequence.into(),
-        arrived_us: place.arrived,
+        shard: record.shard().into(),
+        sequence_number: (&*record.sequence).into(),
+        arrived_us: record.arrived,
     }))
 }
 
@@ -108,13 +103,14 @@ impl Evaluate for ScoreRow<'_> {
 
 /// The decision in a change of the ledger; none in any change but the one in which the decision
 /// first appears.
-pub fn decision(record: &EventRecord) -> Result<Option<DecisionRow<'_>>, Invalid> {
-    let Some(item) = new_image(record)? else { return Ok(None) };
-    if !ledger::DECISION.is_in(item) || ledger::DECISION.is_in(&record.change.old_image) {
+pub fn decision<'r>(
+    record: &'r Record<'r, ItemChange<'r>>,
+) -> Result<Option<DecisionRow<'r>>, Invalid> {
+    let Some(item) = new_image(&record.content)? else { return Ok(None) };
+    if !ledger::DECISION.is_in(item) || ledger::DECISION.is_in(&record.content.old) {
         return Ok(None);
     }
     let (envelope, decision) = (ledger::ENVELOPE.get(item)?, ledger::DECISION.get(item)?);
-    let place = Place::of_change(record);
     Ok(Some(DecisionRow {
         request_id: envelope.id,
         endpoint: envelope.endpoint,
@@ -130,8 +126,8 @@ pub fn decision(record: &EventRecord) -> Result<Option<DecisionRow<'_>>, Invalid
         seen: decision.seen,
         score: decision.score,
         value: None,
-        sequence_number: place.sequence.into(),
-        arrived_us: place.arrived,
+        sequence_number: (&*record.sequence).into(),
+        arrived_us: record.arrived,
     }))
 }
 
@@ -146,18 +142,19 @@ impl Evaluate for DecisionRow<'_> {
 }
 
 /// The outcome in a change of the table of outcomes; none in a deletion.
-pub fn outcome(record: &EventRecord) -> Result<Option<OutcomeRow<'_>>, Invalid> {
-    let Some(item) = new_image(record)? else { return Ok(None) };
+pub fn outcome<'r>(
+    record: &'r Record<'r, ItemChange<'r>>,
+) -> Result<Option<OutcomeRow<'r>>, Invalid> {
+    let Some(item) = new_image(&record.content)? else { return Ok(None) };
     let reported = outcome::read(item)?;
-    let place = Place::of_change(record);
     Ok(Some(OutcomeRow {
         request_id: reported.request,
         endpoint: reported.endpoint,
         reported_us: reported.reported,
         outcome: reported.outcome,
         value: None,
-        sequence_number: Cow::Borrowed(place.sequence),
-        arrived_us: place.arrived,
+        sequence_number: (&*record.sequence).into(),
+        arrived_us: record.arrived,
     }))
 }
 
@@ -178,9 +175,9 @@ fn number(score: Option<&Json>, configuration: &Configuration) -> Option<f64> {
 }
 
 /// The item after the change; none when the change deleted it.
-fn new_image(record: &EventRecord) -> Result<Option<&Item>, Invalid> {
-    match &record.change.new_image {
-        _ if record.event_name == "REMOVE" => Ok(None),
+fn new_image<'r>(change: &'r ItemChange<'r>) -> Result<Option<&'r Item>, Invalid> {
+    match &change.new {
+        _ if change.name == "REMOVE" => Ok(None),
         // A stream that is configured to carry keys only would otherwise archive nothing without
         // any error.
         image if image.is_empty() => Err(Invalid::new("the change carries no new image")),

@@ -7,7 +7,6 @@ mod common;
 
 use std::{collections::BTreeMap, ops::AsyncFn, time::Duration};
 
-use aws_lambda_events::{dynamodb::EventRecord, kinesis::KinesisEventRecord};
 use common::*;
 use futures_util::future::join;
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -176,7 +175,7 @@ fn sent() -> impl Strategy<Value = Vec<Sent>> {
 fn put(
     sent: &[Sent],
     data: impl Fn(usize, usize) -> Vec<u8>,
-) -> (Vec<Vec<KinesisEventRecord>>, usize, usize) {
+) -> (Vec<Vec<StreamRecord>>, usize, usize) {
     let mut shards = vec![Vec::new(); SHARDS];
     let (mut messages, mut garbage) = (0, 0);
     for (i, what) in sent.iter().enumerate() {
@@ -243,7 +242,7 @@ proptest! {
         });
         let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
         for record in shards.iter().flatten() {
-            if let Ok(message) = rendezvous_core::ScoreMessage::parse(&record.kinesis.data) {
+            if let Ok(message) = rendezvous_core::ScoreMessage::parse(&record.content.bytes) {
                 let key = (message.envelope.id.to_string(), message.score.model.to_string());
                 let json = message.score.result.unwrap().as_str().to_owned();
                 first.entry(key).or_insert(json);
@@ -276,7 +275,7 @@ proptest! {
             decided(n, &format!("{who},{members}"))
         };
         let mut items = vec![item([]); 40];
-        let mut shards: Vec<Vec<EventRecord>> = vec![Vec::new(); SHARDS];
+        let mut shards: Vec<Vec<TableRecord>> = vec![Vec::new(); SHARDS];
         let mut expected = BTreeMap::new();
         for (i, (n, only_opened)) in changes.iter().enumerate() {
             let is_decided = items[*n].contains_key("decision");
@@ -306,7 +305,7 @@ proptest! {
         reports in vec(0_usize..30, 1..80), history in histories(),
     ) {
         let mut items = vec![item([]); 30];
-        let mut shards: Vec<Vec<EventRecord>> = vec![Vec::new(); SHARDS];
+        let mut shards: Vec<Vec<TableRecord>> = vec![Vec::new(); SHARDS];
         let mut expected = BTreeMap::new();
         for (i, n) in reports.iter().enumerate() {
             let report = format!("{{\"late\": {i} }}");

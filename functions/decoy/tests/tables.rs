@@ -16,6 +16,7 @@ use parquet::{
     },
 };
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
+use rendezvous_aws::batch::{Batch, Event};
 use rendezvous_core::{Arm, Json, Kind, ModelId, Reason, Timestamp, memory::Trouble};
 use rendezvous_decoy::{Stream, Table};
 use serde_dynamo::AttributeValue;
@@ -320,6 +321,35 @@ async fn batches_with_the_same_ends_and_other_records_between_never_share_a_name
     assert_eq!(ids.len(), 5);
     // A record that this code cannot read and a later version may read.
     let mut poisoned = all.clone();
-    poisoned[2].kinesis.data.0 = b"?".to_vec();
+    poisoned[2].content.bytes = b"?".as_slice().into();
     assert_eq!(bed.records(Stream::Input, &poisoned).await.1.rows, 4);
+}
+
+/// The event is read as on AWS: a record without a time of arrival, and one without data.
+#[tokio::test]
+async fn a_record_that_is_not_even_a_record_is_kept_as_it_came_and_the_others_are_archived() {
+    let bed = Bed::new().await;
+    let requests = (1..=3).map(|i| record(0, i, ARRIVED, &request(1, "{}"))).collect();
+    let mut event = serde_json::to_value(Batch::new("arn", requests)).unwrap();
+    let lacking = |event: &mut serde_json::Value, record: usize, field: &str| {
+        let kinesis = event["Records"][record]["kinesis"].as_object_mut().unwrap();
+        kinesis.remove(field).unwrap();
+    };
+    lacking(&mut event, 0, "approximateArrivalTimestamp");
+    lacking(&mut event, 2, "data");
+    let sent: Event = serde_json::from_str(&event.to_string()).unwrap();
+    let response = bed.decoy.handle_stream(Stream::Input, sent.batch().unwrap()).await;
+    assert!(response.batch_item_failures.is_empty(), "{response:?}");
+    let report = bed.telemetry.last().unwrap();
+    assert_eq!((report.rows, report.quarantined, report.files), (1, 2, 2));
+    assert_eq!(bed.rows::<RequestRow<'_>>()[0].sequence_number, format!("{:020}", 2));
+    let lines = bed.quarantined();
+    for ((_, line), (number, field)) in
+        lines.iter().zip([(0, "approximateArrivalTimestamp"), (2, "data")])
+    {
+        assert_eq!(line["record"], event["Records"][number]);
+        assert_eq!(line["sequence_number"], event["Records"][number]["kinesis"]["sequenceNumber"]);
+        assert!(line["reason"].as_str().unwrap().contains(field), "{line}");
+    }
+    assert_eq!(lines.len(), 2);
 }

@@ -12,9 +12,8 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
 use futures_util::{StreamExt, stream};
-use rendezvous_aws::batch;
+use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
     Endpoint, EndpointCache, Envelope, RequestId, Score, ScoreMessage, Unavailable,
     mutation::{Mutation, mutated},
@@ -77,12 +76,12 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
 
     /// Files the scores of a batch of the stream `scores`. Scores that could not be filed are named
     /// in the response, so that Lambda hands them over again.
-    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
-        let messages = batch::messages(&event, ScoreMessage::parse);
+    pub async fn handle(&self, batch: StreamBatch<'_>) -> Response {
+        let messages = batch.messages(ScoreMessage::parse);
         let mut report = RendezvousReport {
             scores: messages.len(),
-            unreadable: event.records.len() - messages.len(),
-            lag: batch::lag(&event),
+            unreadable: batch.records().len() - messages.len(),
+            lag: batch.lag(),
             ..RendezvousReport::default()
         };
         let (arrivals, expired) = by_request(messages);
@@ -113,7 +112,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         }
         report.again = again.len();
         self.telemetry.record(&report);
-        batch::response(&event, again.into_iter())
+        batch.response(again.into_iter())
     }
 
     /// Files scores of one request; returns whether it is known to be settled now, and was not before.

@@ -5,7 +5,7 @@ mod metrics;
 use std::{process::ExitCode, sync::Arc};
 
 use rendezvous::Rendezvous;
-use rendezvous_aws::{batch::StreamBatch, lambda};
+use rendezvous_aws::{batch::Event, lambda};
 
 use crate::metrics::Metrics;
 
@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
         let ledger = Arc::new(aws.ledger()?);
         let metrics = Metrics::new(stack, ledger.clone());
         let rendezvous = Rendezvous::new(aws.endpoints()?.into(), ledger, metrics.into());
-        lambda::run(async |StreamBatch(event)| Ok(rendezvous.handle(event).await)).await
+        lambda::run(async |event: Event| Ok(rendezvous.handle(event.batch()?).await)).await
     })
     .await
 }

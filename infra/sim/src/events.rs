@@ -2,17 +2,13 @@
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
-use aws_lambda_events::{
-    dynamodb::{self, EventRecord, StreamViewType},
-    encodings::Base64Data,
-    event::streams::{DynamoDbEventResponse, KinesisEventResponse},
-    kinesis::{KinesisEvent, KinesisEventRecord},
-};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use rendezvous_aws::items::{
-    ledger,
-    outcome::{self, Reported},
+use rendezvous_aws::{
+    batch::{self, Data, ItemChange, Record, Response, StreamBatch, TableBatch},
+    items::{
+        ledger,
+        outcome::{self, Reported},
+    },
 };
 use rendezvous_core::{
     Mailbox,
@@ -55,41 +51,23 @@ pub fn sequence_number<T>(record: &StoredRecord<T>) -> String {
     format!("{:020}", record.sequence)
 }
 
-fn arrived<T>(record: &StoredRecord<T>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(record.arrived.as_micros()).unwrap_or_default()
-}
-
 /// A Kinesis stream.
 impl Carried for Bytes {
-    type Event = KinesisEvent;
-    type Response = KinesisEventResponse;
+    type Event = StreamBatch<'static>;
+    type Response = Response;
 
-    fn event(source: &Source, records: &Batch<Self>) -> KinesisEvent {
+    fn event(source: &Source, records: &Batch<Self>) -> Self::Event {
+        let record = |stored: &Arc<StoredRecord<Self>>| {
+            let partition_key = stored.key.as_str().to_owned().into();
+            let data = Data { partition_key, bytes: stored.data.clone() };
+            Record::new(&source.shard, sequence_number(stored), stored.arrived, data)
+        };
         let arn = format!("arn:aws:kinesis:local:000000000000:stream/{}", source.name);
-        let mut event = KinesisEvent::default();
-        event.records.reserve_exact(records.len());
-        for stored in records {
-            let sequence = sequence_number(stored);
-            let mut record = KinesisEventRecord::default();
-            record.aws_region = Some("local".to_owned());
-            record.event_id = Some([&source.shard, ":", &sequence].concat());
-            record.event_name = Some("aws:kinesis:record".to_owned());
-            record.event_source = Some("aws:kinesis".to_owned());
-            record.event_source_arn = Some(arn.clone());
-            record.event_version = Some("1.0".to_owned());
-            record.kinesis.data = Base64Data::default();
-            record.kinesis.data.0 = stored.data.to_vec();
-            record.kinesis.kinesis_schema_version = Some("1.0".to_owned());
-            stored.key.as_str().clone_into(&mut record.kinesis.partition_key);
-            record.kinesis.sequence_number = sequence;
-            *record.kinesis.approximate_arrival_timestamp = arrived(stored);
-            event.records.push(record);
-        }
-        event
+        batch::Batch::new(arn, records.iter().map(record).collect())
     }
 
-    fn failed(response: &KinesisEventResponse) -> impl Iterator<Item = Option<&str>> {
-        response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref())
+    fn failed(response: &Response) -> impl Iterator<Item = Option<&str>> {
+        response.batch_item_failures.iter().map(|failure| Some(failure.item_identifier.as_str()))
     }
 
     fn endpoint(&self) -> Option<Cow<'_, str>> {
@@ -109,36 +87,28 @@ impl Carried for Bytes {
 
 /// A table's change stream: each record holds the item as it was written.
 impl Carried for Change {
-    type Event = dynamodb::Event;
-    type Response = DynamoDbEventResponse;
+    type Event = TableBatch<'static>;
+    type Response = Response;
 
-    fn event(source: &Source, records: &Batch<Self>) -> dynamodb::Event {
-        let arn = format!("arn:aws:dynamodb:local:000000000000:table/{}/stream/local", source.name);
-        let mut event = dynamodb::Event::default();
-        event.records.reserve_exact(records.len());
-        for stored in records {
+    fn event(source: &Source, records: &Batch<Self>) -> Self::Event {
+        let record = |stored: &Arc<StoredRecord<Self>>| {
             let sequence = sequence_number(stored);
-            let mut record = EventRecord::default();
-            "local".clone_into(&mut record.aws_region);
-            record.event_id = [&source.shard, ":", &sequence].concat();
-            record.event_source = Some("aws:dynamodb".to_owned());
-            record.event_source_arn = Some(arn.clone());
-            record.event_version = Some("1.1".to_owned());
-            record.change.approximate_creation_date_time = arrived(stored);
             let (keys, old, new) = images(&stored.data);
             let name = if old.is_some() { "MODIFY" } else { "INSERT" };
-            name.clone_into(&mut record.event_name);
-            (record.change.keys, record.change.new_image) = (keys, new);
-            record.change.old_image = old.unwrap_or_default();
-            record.change.sequence_number = Some(sequence);
-            record.change.stream_view_type = Some(StreamViewType::NewAndOldImages);
-            event.records.push(record);
-        }
-        event
+            let old = old.unwrap_or_default();
+            Record {
+                event_id: [&source.shard, ":", &sequence].concat().into(),
+                sequence: sequence.into(),
+                arrived: stored.arrived,
+                content: ItemChange { name: name.into(), keys, old, new },
+            }
+        };
+        let arn = format!("arn:aws:dynamodb:local:000000000000:table/{}/stream/local", source.name);
+        batch::Batch::new(arn, records.iter().map(record).collect())
     }
 
-    fn failed(response: &DynamoDbEventResponse) -> impl Iterator<Item = Option<&str>> {
-        response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref())
+    fn failed(response: &Response) -> impl Iterator<Item = Option<&str>> {
+        response.batch_item_failures.iter().map(|failure| Some(failure.item_identifier.as_str()))
     }
 }
 
@@ -183,10 +153,11 @@ mod tests {
 
     use super::*;
 
-    async fn events(lane: &Subscription<Change>) -> Vec<EventRecord> {
+    async fn events(lane: &Subscription<Change>) -> Vec<ItemChange<'static>> {
         let records = lane.next(10, usize::MAX, Duration::ZERO).await;
         let source = Source { name: "t", shard: "shardId-000000000000".to_owned() };
-        Change::event(&source, &records.into()).records
+        let batch = Change::event(&source, &records.into());
+        batch.records().iter().flatten().map(|record| record.content.clone()).collect()
     }
 
     #[tokio::test]
@@ -200,17 +171,17 @@ mod tests {
             table.write(&samples::fallback(&endpoint, envelope)).await.unwrap();
         }
         let [insert, modify] = &events(lane).await[..] else { panic!("not two events") };
-        assert_eq!((&*insert.event_name, &*modify.event_name), ("INSERT", "MODIFY"));
-        assert_eq!(insert.change.keys, ledger::key(new.id));
-        assert!(insert.change.old_image.is_empty());
-        let decided = ledger::mailbox(&insert.change.new_image).unwrap();
+        assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
+        assert_eq!(insert.keys, ledger::key(new.id));
+        assert!(insert.old.is_empty());
+        let decided = ledger::mailbox(&insert.new).unwrap();
         assert_eq!((decided.envelope, decided.scores.len()), (new, 0));
         assert!(decided.decision.is_some());
-        assert_eq!(ledger::mailbox(&modify.change.old_image), Ok(old.clone()));
-        let decided = ledger::mailbox(&modify.change.new_image).unwrap();
+        assert_eq!(ledger::mailbox(&modify.old), Ok(old.clone()));
+        let decided = ledger::mailbox(&modify.new).unwrap();
         assert_eq!(decided.scores, old.scores);
         assert!(decided.decision.is_some());
-        assert!(ledger::EXPIRES_AT.is_in(&modify.change.new_image));
+        assert!(ledger::EXPIRES_AT.is_in(&modify.new));
     }
 
     #[tokio::test]
@@ -223,10 +194,10 @@ mod tests {
             outcomes.put(&endpoint.name, id, outcome, now()).await.unwrap();
         }
         let [insert, modify] = &events(lane).await[..] else { panic!("not two events") };
-        assert_eq!((&*insert.event_name, &*modify.event_name), ("INSERT", "MODIFY"));
-        assert_eq!(modify.change.old_image, insert.change.new_image);
+        assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
+        assert_eq!(modify.old, insert.new);
         let read = |image: &Item| outcome::read(image).unwrap().outcome.as_str().to_owned();
-        assert_eq!([&modify.change.old_image, &modify.change.new_image].map(read), ["1", "2"]);
+        assert_eq!([&modify.old, &modify.new].map(read), ["1", "2"]);
     }
 
     #[test]

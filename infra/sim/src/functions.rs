@@ -2,12 +2,8 @@
 
 use std::sync::Arc;
 
-use aws_lambda_events::{
-    dynamodb,
-    event::streams::{DynamoDbEventResponse, KinesisEventResponse},
-    kinesis::KinesisEvent,
-};
 use rendezvous::Rendezvous;
+use rendezvous_aws::batch::{Response, StreamBatch, TableBatch};
 use rendezvous_core::{
     memory::{Change, MemoryLedger, MemoryStream},
     ports::{Archive, EndpointTable},
@@ -32,7 +28,7 @@ impl<M: Model> Function for ModelHandler<M> {
         &self.actor
     }
 
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+    async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
         if self.faults.is_killed() {
             return Err("killed".to_owned());
         }
@@ -50,7 +46,7 @@ impl<E: EndpointTable> Function for RendezvousHandler<E> {
         &self.actor
     }
 
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+    async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
         Ok(self.function.handle(event).await)
     }
 }
@@ -67,7 +63,7 @@ impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
         &self.actor
     }
 
-    async fn invoke(&self, event: KinesisEvent) -> Result<KinesisEventResponse, String> {
+    async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
         Ok(self.decoy.handle_stream(self.source, event).await)
     }
 }
@@ -84,7 +80,7 @@ impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
         &self.actor
     }
 
-    async fn invoke(&self, event: dynamodb::Event) -> Result<DynamoDbEventResponse, String> {
+    async fn invoke(&self, event: TableBatch<'static>) -> Result<Response, String> {
         Ok(self.decoy.handle_changes(self.source, event).await)
     }
 }

@@ -1,215 +1,248 @@
 //! A batch of Kinesis records or of changes of a `DynamoDB` table, as Lambda's event source mapping
 //! hands it over, and the partial batch response that says from where to hand it over again.
+//!
+//! [`Event`] is what Lambda sends. It is read into a [`Batch`], whose records are each read on
+//! their own: a record that cannot be read is [`Unreadable`] and leaves the others as they are.
 
-use std::time::Duration;
+mod read;
+mod write;
 
-use aws_lambda_events::{
-    dynamodb,
-    event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse, KinesisEventResponse},
-    kinesis::{KinesisEvent, KinesisEventRecord},
-};
-use chrono::DateTime;
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
 use rendezvous_core::{
     Invalid, Timestamp,
     mutation::{Mutation, mutated},
     now,
 };
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_dynamo::Item;
 use serde_json::value::RawValue;
 
-/// Where a record, or a change, stands on its stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// `shardId-000000000000`, or nothing: the events of a table's stream do not say.
-    pub shard: &'a str,
-    pub sequence: &'a str,
+pub use read::{Event, Unread};
+
+/// Records of one source, in the order of their shard.
+#[derive(Clone, Debug)]
+pub struct Batch<'a, T> {
+    source: Cow<'a, str>,
+    records: Vec<Result<Record<'a, T>, Unreadable<'a>>>,
+    /// The earliest arrival of all records.
+    oldest: Option<Timestamp>,
+}
+
+/// A batch of a Kinesis stream.
+pub type StreamBatch<'a> = Batch<'a, Data<'a>>;
+
+/// A batch of the changes of a table.
+pub type TableBatch<'a> = Batch<'a, ItemChange<'a>>;
+
+/// A record of a batch; `T` is what its source carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record<'a, T> {
+    pub sequence: Cow<'a, str>,
     /// What the event calls the record; no other has it, on whatever shard.
-    pub event_id: &'a str,
+    pub event_id: Cow<'a, str>,
     /// When the stream accepted the record.
     pub arrived: Timestamp,
+    pub content: T,
 }
 
-impl<'a> Place<'a> {
-    pub fn of(record: &'a KinesisEventRecord) -> Self {
-        // An event id is "shardId-000000000000:49545115243490985018280067714973144582180062593244200961".
-        let event_id = record.event_id.as_deref().unwrap_or_default();
-        let (shard, _) = event_id.split_once(':').unwrap_or_default();
-        let arrived = record.kinesis.approximate_arrival_timestamp.timestamp_micros();
-        Self {
-            shard,
-            sequence: &record.kinesis.sequence_number,
-            event_id,
-            arrived: Timestamp::from_micros(arrived),
-        }
+/// What a record of a Kinesis stream carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data<'a> {
+    pub partition_key: Cow<'a, str>,
+    pub bytes: Bytes,
+}
+
+/// What a record of a table's change stream carries, with the item before and after the change. An
+/// image is empty where there was no item, or where the stream does not carry it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemChange<'a> {
+    /// `INSERT`, `MODIFY` or `REMOVE`.
+    pub name: Cow<'a, str>,
+    pub keys: Item,
+    pub old: Item,
+    pub new: Item,
+}
+
+/// A record that lacks what every record has, or that has it in another form.
+#[derive(Clone, Debug)]
+pub struct Unreadable<'a> {
+    pub reason: Invalid,
+    /// The record, whole.
+    pub text: &'a RawValue,
+    /// Empty where the record does not say it.
+    sequence: String,
+    event_id: String,
+}
+
+/// The position of a record on its stream, read or unreadable. Each part may be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// `shardId-000000000000`; empty for a change, whose event does not name the shard.
+    pub shard: &'a str,
+    pub sequence: &'a str,
+    pub event_id: &'a str,
+}
+
+/// What the records of a source carry.
+pub trait Content<'a>: Sized {
+    /// The name of the member of a record that holds its content and its sequence number, and the
+    /// name of the latter.
+    const MEMBERS: [&'static str; 2];
+
+    /// Reads one record of an event.
+    fn read(text: &'a str, decoder: &mut read::Decoder) -> Result<Record<'a, Self>, Invalid>;
+
+    /// Writes a record of this source in the form in which Lambda sends it.
+    fn write<S: Serializer>(
+        record: &Record<'a, Self>,
+        source: &str,
+        to: S,
+    ) -> Result<S::Ok, S::Error>;
+
+    /// The name of the shard in a record's event id.
+    fn shard(event_id: &str) -> &str;
+}
+
+impl<'a, T: Content<'a>> Batch<'a, T> {
+    /// A batch of the source with this ARN.
+    pub fn new(source: impl Into<Cow<'a, str>>, records: Vec<Record<'a, T>>) -> Self {
+        let oldest = records.iter().map(|record| record.arrived).min();
+        Self { source: source.into(), records: records.into_iter().map(Ok).collect(), oldest }
     }
 
-    pub fn of_change(record: &'a dynamodb::EventRecord) -> Self {
-        let change = &record.change;
-        Self {
-            shard: "",
-            sequence: change.sequence_number.as_deref().unwrap_or_default(),
-            event_id: &record.event_id,
-            arrived: Timestamp::from_micros(
-                change.approximate_creation_date_time.timestamp_micros(),
-            ),
-        }
+    /// The ARN of the stream, or of the table's change stream.
+    pub fn source(&self) -> &str {
+        &self.source
     }
-}
 
-/// A batch of a stream as Lambda sends it, with the records' times of arrival as they are.
-///
-/// `aws_lambda_events` 1.2 reads the fraction of 1763794344.5 as 5 ms: one time in ten comes out
-/// wrong, by up to 0.9 s. So they are read here once more.
-#[derive(Debug)]
-pub struct StreamBatch(pub KinesisEvent);
-
-impl<'de> Deserialize<'de> for StreamBatch {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Batch {
-            #[serde(rename = "Records")]
-            records: Vec<Record>,
-        }
-        #[derive(Deserialize)]
-        struct Record {
-            kinesis: Arrival,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Arrival {
-            approximate_arrival_timestamp: f64,
-        }
-        let text = Box::<RawValue>::deserialize(from)?;
-        let wrong = |error: serde_json::Error| D::Error::custom(error);
-        let mut event: KinesisEvent = serde_json::from_str(text.get()).map_err(wrong)?;
-        let times: Batch = serde_json::from_str(text.get()).map_err(wrong)?;
-        for (record, time) in event.records.iter_mut().zip(times.records) {
-            let seconds = time.kinesis.approximate_arrival_timestamp;
-            // A double holds microseconds until the year 2255.
-            #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
-            let micros = (seconds * 1e6).round() as i64;
-            let arrived = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-            record.kinesis.approximate_arrival_timestamp.0 = arrived;
-        }
-        Ok(Self(event))
+    /// The records, in order. The number of a record is its position here.
+    pub fn records(&self) -> &[Result<Record<'a, T>, Unreadable<'a>>] {
+        &self.records
     }
-}
 
-/// Reads every record of a batch with `parse`. What cannot be read never can: it is logged and
-/// passed by, so that it does not block its shard; to keep it is the decoy's business. The number beside each
-/// message is its record's place in the batch.
-pub fn messages<'a, T>(
-    event: &'a KinesisEvent,
-    parse: impl Fn(&'a [u8]) -> Result<T, Invalid>,
-) -> Vec<(usize, T)> {
-    let read = |(index, record): (usize, &'a KinesisEventRecord)| {
-        if let Ok(message) = parse(&record.kinesis.data) {
-            return Some((index, message));
-        }
-        // The reason may quote the record, so that it stands only beside the record, in quarantine.
-        let place = Place::of(record);
-        tracing::warn!(
-            shard = place.shard,
-            sequence = place.sequence,
-            bytes = record.kinesis.data.len(),
-            "a record cannot be read and is passed by"
-        );
-        None
-    };
-    event.records.iter().enumerate().filter_map(read).collect()
-}
-
-/// How far behind its stream a batch is: the time since its oldest record arrived.
-pub fn lag(event: &KinesisEvent) -> Duration {
-    let arrived = event.records.iter().map(|record| Place::of(record).arrived).min();
-    arrived.map_or(Duration::ZERO, |arrived| now().since(arrived))
-}
-
-/// Tells Lambda to hand the batch over again from the first of the `failed` records on.
-///
-/// Only one is named: "Lambda uses the lowest sequence number as the checkpoint", and an identifier
-/// that is empty would fail the whole batch.
-pub fn response(event: &KinesisEvent, failed: impl Iterator<Item = usize>) -> KinesisEventResponse {
-    let mut response = KinesisEventResponse::default();
-    if let Some(record) = lowest(failed).and_then(|index| event.records.get(index)) {
-        response.add_failure(record.kinesis.sequence_number.as_str());
+    /// How far behind its source the batch is: the time since its oldest record arrived.
+    pub fn lag(&self) -> Duration {
+        self.oldest.map_or(Duration::ZERO, |oldest| now().since(oldest))
     }
-    response
+
+    /// The position of a record on its stream.
+    pub fn place(&self, number: usize) -> Place<'_> {
+        let (sequence, event_id): (&str, &str) = match self.records.get(number) {
+            Some(Ok(record)) => (&record.sequence, &record.event_id),
+            Some(Err(unreadable)) => (&unreadable.sequence, &unreadable.event_id),
+            None => ("", ""),
+        };
+        Place { shard: T::shard(event_id), sequence, event_id }
+    }
+
+    /// Tells Lambda to hand the batch over again from the first of the `failed` records on.
+    ///
+    /// Only one is named: "Lambda uses the lowest sequence number as the checkpoint". An identifier
+    /// that is empty, where the record does not say its sequence number, fails the whole batch.
+    pub fn response(&self, failed: impl Iterator<Item = usize>) -> Response {
+        let failed = lowest(failed).filter(|number| *number < self.records.len());
+        let name = |number| self.place(number).sequence.to_owned();
+        let failures = failed.map(|number| ItemFailure { item_identifier: name(number) });
+        Response { batch_item_failures: failures.into_iter().collect() }
+    }
 }
 
 fn lowest(failed: impl Iterator<Item = usize>) -> Option<usize> {
     if mutated(Mutation::WrongLowestFailure) { failed.max() } else { failed.min() }
 }
 
-/// The same for a batch of a table's changes.
-pub fn changes_response(
-    event: &dynamodb::Event,
-    failed: impl Iterator<Item = usize>,
-) -> DynamoDbEventResponse {
-    let mut response = DynamoDbEventResponse::default();
-    if let Some(record) = lowest(failed).and_then(|index| event.records.get(index)) {
-        let mut failure = DynamoDbBatchItemFailure::default();
-        failure.item_identifier.clone_from(&record.change.sequence_number);
-        response.batch_item_failures.push(failure);
+impl StreamBatch<'_> {
+    /// Reads every record of the batch with `parse`. A record that cannot be read is permanently
+    /// unreadable: it is logged and skipped, so that it does not block its shard; the decoy keeps
+    /// it. The number beside each message is that of its record.
+    pub fn messages<'b, M>(
+        &'b self,
+        parse: impl Fn(&'b [u8]) -> Result<M, Invalid>,
+    ) -> Vec<(usize, M)> {
+        let mut messages = Vec::with_capacity(self.records.len());
+        for (number, record) in self.records.iter().enumerate() {
+            let message = record.as_ref().ok().and_then(|r| parse(&r.content.bytes).ok());
+            if let Some(message) = message {
+                messages.push((number, message));
+                continue;
+            }
+            // The reason may quote the record, so that it stands only beside the record, in quarantine.
+            let Place { shard, sequence, .. } = self.place(number);
+            tracing::warn!(shard, sequence, "a record cannot be read and is skipped");
+        }
+        messages
     }
-    response
+}
+
+impl<'a> Record<'a, Data<'a>> {
+    /// A record of a Kinesis stream, with the event id that Kinesis gives it.
+    pub fn new(
+        shard: &str,
+        sequence: impl Into<Cow<'a, str>>,
+        arrived: Timestamp,
+        content: Data<'a>,
+    ) -> Self {
+        let sequence = sequence.into();
+        let event_id = [shard, ":", &sequence].concat().into();
+        Self { sequence, event_id, arrived, content }
+    }
+}
+
+impl<'a, T: Content<'a>> Record<'a, T> {
+    /// The shard, or nothing: see [`Place`].
+    pub fn shard(&self) -> &str {
+        T::shard(&self.event_id)
+    }
+}
+
+/// The partial batch response: without failures, the batch is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    pub batch_item_failures: Vec<ItemFailure>,
+}
+
+/// A record from which on the batch is to be handed over again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFailure {
+    /// Its sequence number.
+    pub item_identifier: String,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_record_arrived_when_lambda_says_so_to_the_millisecond() {
-        let event = |time: &str| {
-            let kinesis = format!(
-                r#"{{"approximateArrivalTimestamp":{time},"data":"MQ==","encryptionType":"NONE",
-                    "partitionKey":"k","sequenceNumber":"1","kinesisSchemaVersion":"1.0"}}"#
-            );
-            format!(r#"{{"Records":[{{"eventID":"shardId-000000000000:1","kinesis":{kinesis}}}]}}"#)
+    fn batch(records: &[&'static str]) -> StreamBatch<'static> {
+        let record = |(i, data): (usize, &&'static str)| {
+            let content = Data { partition_key: "k".into(), bytes: data.as_bytes().into() };
+            let arrived = now() + Duration::from_secs(10) - Duration::from_secs(i as u64);
+            Record::new("shardId-000000000003", i.to_string(), arrived, content)
         };
-        for (time, micros) in [
-            ("1763794344.5", 1_763_794_344_500_000),
-            ("1763794344.05", 1_763_794_344_050_000),
-            ("1763794344.12", 1_763_794_344_120_000),
-            ("1763794344.999", 1_763_794_344_999_000),
-            ("1763794344", 1_763_794_344_000_000),
-        ] {
-            let StreamBatch(event) = serde_json::from_str(&event(time)).unwrap();
-            assert_eq!(Place::of(&event.records[0]).arrived.as_micros(), micros, "{time}");
-            assert_eq!(event.records[0].kinesis.data.0, b"1");
-        }
-    }
-
-    fn event(records: &[&str]) -> KinesisEvent {
-        let mut event = KinesisEvent::default();
-        for (i, data) in records.iter().enumerate() {
-            let mut record = KinesisEventRecord::default();
-            record.event_id = Some(format!("shardId-000000000003:{i}"));
-            record.kinesis.sequence_number = i.to_string();
-            record.kinesis.data.0 = data.as_bytes().to_vec();
-            event.records.push(record);
-        }
-        event
+        Batch::new("arn", records.iter().enumerate().map(record).collect())
     }
 
     #[test]
-    fn unreadable_records_are_passed_by_and_the_others_keep_their_places() {
-        let event = event(&["1", "x", "3"]);
+    fn unreadable_records_are_skipped_and_the_others_keep_their_numbers() {
+        let batch = batch(&["1", "x", "3"]);
         let parse = |data: &[u8]| {
             let text = std::str::from_utf8(data).map_err(|_| Invalid::new("not UTF-8"))?;
             text.parse::<u8>().map_err(|error| Invalid::new(error.to_string()))
         };
-        assert_eq!(messages(&event, parse), [(0, 1), (2, 3)]);
-        assert_eq!(Place::of(&event.records[2]).shard, "shardId-000000000003");
+        assert_eq!(batch.messages(parse), [(0, 1), (2, 3)]);
+        assert_eq!(batch.place(2).shard, "shardId-000000000003");
     }
 
     #[test]
     fn the_lowest_failed_record_is_named_and_success_names_none() {
-        let event = event(&["1", "2", "3"]);
-        let failures = response(&event, [2, 1].into_iter()).batch_item_failures;
-        assert_eq!(failures.len(), 1);
-        assert_eq!(failures[0].item_identifier.as_deref(), Some("1"));
-        assert!(response(&event, [].into_iter()).batch_item_failures.is_empty());
+        let batch = batch(&["1", "2", "3"]);
+        let response = |failed: &[usize]| {
+            serde_json::to_string(&batch.response(failed.iter().copied())).unwrap()
+        };
+        assert_eq!(response(&[2, 1]), r#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#);
+        assert_eq!(response(&[]), r#"{"batchItemFailures":[]}"#);
     }
 }

@@ -7,13 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use aws_lambda_events::{
-    dynamodb::{Event, EventRecord, StreamRecord},
-    kinesis::{KinesisEvent, KinesisEventRecord},
-};
 use bytes::Bytes;
-use chrono::DateTime;
 use rendezvous_archive::{Row, read};
+use rendezvous_aws::batch::{Batch, Content, Data, ItemChange, Record, Response};
 use rendezvous_core::{
     Configuration, Provenance, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
@@ -87,32 +83,21 @@ impl Bed {
     pub(crate) async fn records(
         &self,
         stream: Stream,
-        records: &[KinesisEventRecord],
+        records: &[StreamRecord],
     ) -> (bool, DecoyReport) {
-        let mut event = KinesisEvent::default();
-        event.records = records.to_vec();
-        let response = self.decoy.handle_stream(stream, event).await;
-        let failed = response.batch_item_failures;
-        if let Some(failure) = failed.first() {
-            let identifier = failure.item_identifier.as_deref();
-            assert_eq!(identifier, Some(&*records[0].kinesis.sequence_number));
-        }
-        (failed.is_empty(), self.telemetry.last().unwrap())
+        let batch = Batch::new("", records.to_vec());
+        let response = self.decoy.handle_stream(stream, batch).await;
+        (is_acknowledged(&response, records), self.telemetry.last().unwrap())
     }
 
     pub(crate) async fn changes(
         &self,
         table: Table,
-        records: &[EventRecord],
+        records: &[TableRecord],
     ) -> (bool, DecoyReport) {
-        let mut event = Event::default();
-        event.records = records.to_vec();
-        let response = self.decoy.handle_changes(table, event).await;
-        let failed = response.batch_item_failures;
-        if let Some(failure) = failed.first() {
-            assert_eq!(failure.item_identifier, records[0].change.sequence_number);
-        }
-        (failed.is_empty(), self.telemetry.last().unwrap())
+        let batch = Batch::new("", records.to_vec());
+        let response = self.decoy.handle_changes(table, batch).await;
+        (is_acknowledged(&response, records), self.telemetry.last().unwrap())
     }
 
     /// Every file of a table, or of any other folder.
@@ -141,38 +126,35 @@ impl Bed {
     }
 }
 
-pub(crate) fn record(
-    shard: usize,
-    sequence: u64,
-    arrived: Timestamp,
-    data: &[u8],
-) -> KinesisEventRecord {
-    let mut record = KinesisEventRecord::default();
-    record.kinesis.sequence_number = format!("{sequence:020}");
-    "k".clone_into(&mut record.kinesis.partition_key);
-    record.event_id = Some(format!("shardId-{shard:012}:{}", record.kinesis.sequence_number));
-    record.kinesis.data.0 = data.to_vec();
-    *record.kinesis.approximate_arrival_timestamp =
-        DateTime::from_timestamp_micros(arrived.as_micros()).unwrap();
-    record
+pub(crate) type StreamRecord = Record<'static, Data<'static>>;
+pub(crate) type TableRecord = Record<'static, ItemChange<'static>>;
+
+/// Whether no record is to be handed over again; if one is, it is the first.
+fn is_acknowledged<'a, T: Content<'a>>(response: &Response, records: &[Record<'a, T>]) -> bool {
+    let failed = &response.batch_item_failures;
+    if let Some(failure) = failed.first() {
+        assert_eq!(failure.item_identifier, records[0].sequence);
+    }
+    failed.is_empty()
 }
 
-pub(crate) fn change(sequence: u64, arrived: Timestamp, old: Item, new: Item) -> EventRecord {
-    let mut change = StreamRecord::default();
-    change.sequence_number = Some(format!("{sequence:021}"));
-    change.approximate_creation_date_time =
-        DateTime::from_timestamp_micros(arrived.as_micros()).unwrap();
-    let mut record = EventRecord::default();
+pub(crate) fn record(shard: usize, sequence: u64, arrived: Timestamp, data: &[u8]) -> StreamRecord {
+    let data = Data { partition_key: "k".into(), bytes: data.to_vec().into() };
+    Record::new(&format!("shardId-{shard:012}"), format!("{sequence:020}"), arrived, data)
+}
+
+pub(crate) fn change(sequence: u64, arrived: Timestamp, old: Item, new: Item) -> TableRecord {
     let name = match (old.is_empty(), new.is_empty()) {
         (true, _) => "INSERT",
         (false, true) => "REMOVE",
         (false, false) => "MODIFY",
     };
-    (change.old_image, change.new_image) = (old, new);
-    record.change = change;
-    name.clone_into(&mut record.event_name);
-    record.event_id = format!("{sequence:032x}");
-    record
+    Record {
+        sequence: format!("{sequence:021}").into(),
+        event_id: format!("{sequence:032x}").into(),
+        arrived,
+        content: ItemChange { name: name.into(), keys: item([]), old, new },
+    }
 }
 
 pub(crate) fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {

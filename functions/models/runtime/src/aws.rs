@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use metrique::{unit::Millisecond, unit_of_work::metrics};
-use rendezvous_aws::{Aws, batch::StreamBatch, lambda, metrics::Millis};
+use rendezvous_aws::{Aws, batch::Event, lambda, metrics::Millis};
 use rendezvous_core::ports::Telemetry;
 
 use crate::{Model, ModelFunction, ModelReport};
@@ -29,7 +29,7 @@ pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
     }
     let function = ModelFunction::new(model.into(), scores, Metrics { stack }.into())
         .with_timeout(Duration::from_secs(timeout.into()))?;
-    lambda::run(async |StreamBatch(event)| Ok(function.handle(event).await)).await
+    lambda::run(async |event: Event| Ok(function.handle(event.batch()?).await)).await
 }
 
 /// Prints a line of metrics for each batch.

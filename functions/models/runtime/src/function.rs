@@ -3,9 +3,8 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::{event::streams::KinesisEventResponse, kinesis::KinesisEvent};
 use futures_util::future::{join, join_all};
-use rendezvous_aws::batch;
+use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
     Failure, FailureKind, Invalid, Json, RequestMessage, Score, ScoreMessage, Timestamp,
     mutation::{Mutation, mutated},
@@ -44,11 +43,11 @@ impl<M: Model, S: Stream, T: Telemetry<ModelReport>> ModelFunction<M, S, T> {
 
     /// Scores a batch of the stream `input`. The response names the first request whose score or
     /// failure was not sent, so that Lambda hands it and those after it over again.
-    pub async fn handle(&self, event: KinesisEvent) -> KinesisEventResponse {
+    pub async fn handle(&self, batch: StreamBatch<'_>) -> Response {
         let profile = self.model.profile();
         let limits = Limits::begin(profile.timeout, self.timeout);
-        let mut requests: Vec<Request> = batch::messages(&event, RequestMessage::parse);
-        let unreadable = event.records.len() - requests.len();
+        let mut requests: Vec<Request> = batch.messages(RequestMessage::parse);
+        let unreadable = batch.records().len() - requests.len();
         requests.retain(|(_, request)| profile.endpoints.contains(&request.envelope.endpoint));
         let work = Work {
             function: self,
@@ -57,7 +56,7 @@ impl<M: Model, S: Stream, T: Telemetry<ModelReport>> ModelFunction<M, S, T> {
             report: Mutex::new(ModelReport {
                 requests: requests.len(),
                 unreadable,
-                lag: batch::lag(&event),
+                lag: batch.lag(),
                 ..ModelReport::new(profile.id.clone())
             }),
         };
@@ -79,7 +78,7 @@ impl<M: Model, S: Stream, T: Telemetry<ModelReport>> ModelFunction<M, S, T> {
         let unsent: Vec<usize> = expired.into_iter().chain(scored.into_iter().flatten()).collect();
         let report = work.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.telemetry.record(&ModelReport { unsent: unsent.len(), ..report });
-        batch::response(&event, unsent.into_iter())
+        batch.response(unsent.into_iter())
     }
 }
 

@@ -81,9 +81,9 @@ async fn a_request_whose_deadline_has_passed_is_expired_unless_the_model_wants_i
         clock::simulate(now());
         let bench =
             Bench::new(Batches(Profile { scores_expired, ..profile(Duration::from_secs(1)) }));
-        let event = common::event(&["1"]);
+        let batch = common::batch(&["1"]);
         tokio::time::sleep(Duration::from_mins(1)).await;
-        bench.function.handle(event).await;
+        bench.function.handle(batch).await;
         let report = bench.report();
         assert_eq!(report.expired, usize::from(!scores_expired));
         assert_eq!(report.scored, usize::from(scores_expired));

@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
+use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
     Json, RequestMessage, ScoreMessage,
     conformance::samples,
     memory::{MemoryStream, Position, Subscription},
+    now,
     ports::Telemetry,
 };
 use rendezvous_model::{Model, ModelFunction, ModelReport, Profile};
@@ -27,18 +28,15 @@ pub(crate) fn profile(timeout: Duration) -> Profile {
 }
 
 /// A batch of requests with these payloads; sequence numbers are their positions.
-pub(crate) fn event(payloads: &[&str]) -> KinesisEvent {
+pub(crate) fn batch(payloads: &[&str]) -> StreamBatch<'static> {
     let endpoint = samples::endpoint();
-    let mut event = KinesisEvent::default();
-    for (i, payload) in payloads.iter().enumerate() {
+    let record = |(i, payload): (usize, &&str)| {
         let payload = Json::parse(payload).unwrap();
-        let data = RequestMessage::write(&samples::envelope(&endpoint), &payload).unwrap();
-        let mut record = KinesisEventRecord::default();
-        record.kinesis.data.0 = data.to_vec();
-        record.kinesis.sequence_number = i.to_string();
-        event.records.push(record);
-    }
-    event
+        let bytes = RequestMessage::write(&samples::envelope(&endpoint), &payload).unwrap();
+        let data = Data { partition_key: "k".into(), bytes };
+        Record::new("shardId-000000000000", i.to_string(), now(), data)
+    };
+    Batch::new("input", payloads.iter().enumerate().map(record).collect())
 }
 
 /// Keeps every report.
@@ -70,8 +68,8 @@ impl<M: Model> Bench<M> {
 
     /// Scores a batch; returns the first record that is to be handed over again.
     pub(crate) async fn handle(&self, payloads: &[&str]) -> Option<String> {
-        let mut response = self.function.handle(event(payloads)).await;
-        response.batch_item_failures.pop().and_then(|failure| failure.item_identifier)
+        let mut response = self.function.handle(batch(payloads)).await;
+        response.batch_item_failures.pop().map(|failure| failure.item_identifier)
     }
 
     /// The scores and the messages of the failures on the stream, sorted. There must be some.
