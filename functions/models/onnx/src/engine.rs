@@ -105,6 +105,10 @@ impl Graph {
         self.ends && row.checked_mul(rows).is_some_and(|run| run <= QUICK)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the true time of a run, also where time is paused"
+    )]
     fn run(&self, pool: &Arc<ThreadPool>, rows: usize, numbers: Vec<f32>) -> Output {
         let start = Instant::now();
         let run = AssertUnwindSafe(|| self.output(pool, [rows, self.columns], numbers));

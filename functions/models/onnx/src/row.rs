@@ -115,8 +115,12 @@ impl At<'_, '_> {
     fn is(self, value: impl Fn(&Input) -> Found) {
         let Self { rows, node, found } = self;
         let Node { inputs, below, .. } = &rows.nodes[node];
-        below.iter().for_each(|i| found[*i] = Found::Nothing);
-        inputs.iter().for_each(|i| found[*i] = value(&rows.inputs[*i]));
+        for i in below {
+            found[*i] = Found::Nothing;
+        }
+        for i in inputs {
+            found[*i] = value(&rows.inputs[*i]);
+        }
     }
 }
 
@@ -313,6 +317,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[expect(clippy::cast_possible_truncation, reason = "the tensor is of f32")]
         fn it_finds_what_the_pointer_of_a_parsed_value_finds(
             first in value(), second in value(), name in prop_oneof!["a", "b", "0"],
         ) {
