@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rendezvous_core::ports::{Consistency, EndpointTable, Ledger};
+use rendezvous_core::{
+    ModelId,
+    ports::{Consistency, EndpointTable, Ledger},
+};
 use rendezvous_tests::{
     CONFIGURATION,
     Does::{Hang, Score},
@@ -82,7 +85,7 @@ async fn a_decision_can_be_computed_again_from_what_it_records() {
     let read = world.system.ledger.read(reply.id(), Consistency::Strong).await;
     let mailbox = read.unwrap().unwrap();
     let decision = mailbox.decision.clone().unwrap();
-    let presumed: Vec<&str> = decision.presumed.iter().map(|model| model.as_str()).collect();
+    let presumed: Vec<&str> = decision.presumed.iter().map(ModelId::as_str).collect();
     assert_eq!(presumed, ["a@1", "c@1"], "the choices that are not up");
     let endpoint = world.system.endpoints.version(&mailbox.envelope.endpoint, decision.config);
     let endpoint = endpoint.await.unwrap().unwrap();
