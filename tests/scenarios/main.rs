@@ -12,6 +12,7 @@ mod failures;
 mod idempotency;
 mod owners;
 mod repeatable;
+mod silence;
 
 use std::{sync::Arc, time::Duration};
 

@@ -111,7 +111,7 @@ async fn updated_before(age: Duration) -> World {
     ledger.write(&Write::accept(&envelope)).await.unwrap();
     let version = world.system.endpoints.version(&name, 1).await.unwrap().unwrap();
     let late = envelope.deadline;
-    let state = settle(ledger, &version, &envelope, None, &[], late).await.unwrap();
+    let state = settle(ledger, &version, &envelope, None, &[], &[], late).await.unwrap();
     assert!(matches!(state, RequestState::Settled(_)));
     world
 }

@@ -124,6 +124,7 @@ pub fn decision<'r>(
         model: decision.model,
         champion: decision.champion,
         seen: decision.seen,
+        presumed: decision.presumed,
         score: decision.score,
         value: None,
         sequence_number: (&*record.sequence).into(),

@@ -42,7 +42,7 @@ impl<P: Ports> Ingress<P> {
             let endpoint = self.endpoints.version(name, envelope.config).await?;
             let endpoint = endpoint.ok_or_else(|| missing_version(&envelope))?;
             let settled =
-                settle(&*self.ledger, &endpoint, &envelope, Some(mailbox.clone()), &[], now());
+                settle(&*self.ledger, &endpoint, &envelope, Some(mailbox.clone()), &[], &[], now());
             let (state, failures) = match within("ledger", TABLE_LIMIT, settled).await? {
                 RequestState::Settled(settled) => {
                     let failures = failures(&endpoint, &settled.decision, &settled.scores);

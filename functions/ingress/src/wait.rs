@@ -70,7 +70,7 @@ pub(crate) async fn wait<L: Ledger>(
         if now() >= last {
             break;
         }
-        let settled = settle(ledger, endpoint, envelope, seen.clone(), &[], now());
+        let settled = settle(ledger, endpoint, envelope, seen.clone(), &[], &[], now());
         match within("ledger", last.since(now()), settled).await {
             Ok(RequestState::Settled(settled)) => return settled.into(),
             Ok(RequestState::Open(instant)) => next = instant,
@@ -108,7 +108,7 @@ async fn close<L: Ledger>(
             return in_hand(endpoint, envelope, seen, Reason::Unavailable, at);
         }
     };
-    let settled = settle(ledger, endpoint, envelope, mailbox.clone(), &[], at);
+    let settled = settle(ledger, endpoint, envelope, mailbox.clone(), &[], &[], at);
     let reason = match within("ledger", left(), settled).await {
         Ok(RequestState::Settled(settled)) => return settled.into(),
         // Decided and forgotten, or opened again by a repeat: the decision cannot be known here.

@@ -2,6 +2,7 @@
 //! and settles the request when the schedule says so. It reacts to scores; ingress reacts to time.
 
 mod remembered;
+mod silence;
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, Envelope, RequestId, Score, ScoreMessage, Unavailable,
+    Endpoint, EndpointCache, Envelope, ModelId, RequestId, Score, ScoreMessage, Unavailable,
     mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Ledger, Telemetry},
@@ -23,7 +24,7 @@ use rendezvous_core::{
     within,
 };
 
-use crate::remembered::Remembered;
+use crate::{remembered::Remembered, silence::Silence};
 
 /// How many requests of a batch are processed at a time.
 const CONCURRENCY: usize = 32;
@@ -41,6 +42,7 @@ pub struct Rendezvous<E, L, T> {
     ledger: Arc<L>,
     telemetry: Arc<T>,
     settled: Mutex<Remembered>,
+    silence: Mutex<Silence>,
 }
 
 /// The report of one batch.
@@ -71,7 +73,8 @@ struct Arrivals {
 impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, L, T> {
     pub fn new(endpoints: Arc<E>, ledger: Arc<L>, telemetry: Arc<T>) -> Self {
         let endpoints = EndpointCache::new(endpoints);
-        Self { endpoints, ledger, telemetry, settled: Mutex::default() }
+        let (settled, silence) = (Mutex::default(), Mutex::default());
+        Self { endpoints, ledger, telemetry, settled, silence }
     }
 
     /// Files the scores of a batch of the stream `scores`. Scores that could not be filed are named
@@ -84,6 +87,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
             lag: batch.lag(),
             ..RendezvousReport::default()
         };
+        self.hear(&messages).await;
         let (arrivals, expired) = by_request(messages);
         report.requests = arrivals.len();
         report.expired = expired;
@@ -132,7 +136,9 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
             if listed.is_empty() {
                 return Ok(false);
             }
-            let settled = settle(&*self.ledger, &endpoint, &envelope, None, &listed, now());
+            let presumed = self.presumed(&endpoint, &envelope);
+            let settled =
+                settle(&*self.ledger, &endpoint, &envelope, None, &listed, &presumed, now());
             match within("ledger", LEDGER_LIMIT, settled).await? {
                 RequestState::Open(_) => {
                     if mutated(Mutation::RememberOpen) {
@@ -151,6 +157,26 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
                 }
             }
         }
+    }
+
+    /// Takes note that the models of these messages are not silent, late messages included. Without
+    /// the endpoint's configuration a message is not counted; filing it says why.
+    async fn hear(&self, messages: &[(usize, ScoreMessage)]) {
+        for (_, ScoreMessage { envelope, score }) in messages {
+            let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await;
+            if let Ok(Some(endpoint)) = endpoint {
+                let schedule = endpoint.configuration.schedule(&envelope.arm);
+                let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+                silence.hear(&score.model, envelope, schedule, now());
+            }
+        }
+    }
+
+    /// The choices for this request that are presumed silent.
+    fn presumed(&self, endpoint: &Endpoint, envelope: &Envelope) -> Vec<ModelId> {
+        let schedule = endpoint.configuration.schedule(&envelope.arm);
+        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        silence.presumed(schedule, now())
     }
 
     async fn endpoint(&self, envelope: &Envelope) -> Result<Option<Arc<Endpoint>>, Unavailable> {

@@ -112,7 +112,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let data = options.system.fresh_data()?;
     let started = options.system.start(&data).await?;
     started.warn();
-    let system = started.system;
+    let system = started.system.clone();
     let name = ENDPOINT.parse()?;
     let endpoint = EndpointCache::new(system.endpoints.clone()).current(&name).await?;
     let endpoint = endpoint.ok_or_else(|| no_endpoint(started.workspace.endpoints().path()))?;

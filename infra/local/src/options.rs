@@ -11,7 +11,7 @@ use clap::Args;
 use rendezvous_core::{ModelId, ports::EndpointTable};
 use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets};
 use rendezvous_model::Model;
-use rendezvous_onnx::OnnxModel;
+use rendezvous_onnx::{Compute, OnnxModel};
 use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
 use crate::{
@@ -99,7 +99,10 @@ impl SystemOptions {
     /// Starts the system with its models and the endpoints that are configured.
     pub(crate) async fn start(&self, data: &DataFolder) -> Result<Started, Error> {
         let bring_up = |system: &Local, model| self.bring_up(system, model);
-        self.start_with(data, &self.size()?, bring_up).await
+        let compute = Compute::start().map_err(|error| format!("cannot start threads: {error}"))?;
+        let size = Size { compute: compute.handles().cloned().collect(), ..self.size()? };
+        let started = self.start_with(data, &size, bring_up).await?;
+        Ok(Started { compute: Some(compute), ..started })
     }
 
     /// The same, where `bring_up` adds a model to the system.
@@ -138,7 +141,7 @@ impl SystemOptions {
         for OfModel { model, number } in &self.hang {
             known(&system, model)?.hang_one_in(*number);
         }
-        Ok(Started { system, workspace, told })
+        Ok(Started { system, workspace, told, compute: None })
     }
 
     /// Adds a model to the system.
@@ -160,6 +163,9 @@ pub(crate) struct Started {
     pub(crate) system: Arc<Local>,
     pub(crate) workspace: Workspace,
     pub(crate) told: Vec<Told>,
+    /// The threads of the models, which end when it is dropped.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    pub(crate) compute: Option<Compute>,
 }
 
 impl Started {

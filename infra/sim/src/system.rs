@@ -3,9 +3,11 @@
 
 use std::{
     collections::BTreeMap,
+    iter::Cycle,
     marker::PhantomData,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
+    vec,
 };
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -21,6 +23,7 @@ use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
+    runtime::Handle,
     sync::watch,
     task::JoinSet,
     time::{Instant, sleep},
@@ -44,6 +47,8 @@ pub struct Size {
     pub settings: Settings,
     /// The decoy's mappings. Their batches become the files of the archive.
     pub decoy: Mapping,
+    /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
+    pub compute: Vec<Handle>,
     /// What goes wrong by chance.
     pub chances: Chances,
     /// Where every call of a port, every invocation and every answer is recorded.
@@ -71,6 +76,7 @@ impl Default for Size {
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
+            compute: Vec::new(),
             chances: Chances::default(),
             trace: None,
         }
@@ -104,6 +110,7 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     actors: Mutex<BTreeMap<String, Arc<Actor>>>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
+    compute: Mutex<Cycle<vec::IntoIter<Handle>>>,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
@@ -151,6 +158,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             ingress: (ingress, actor),
             models: Mutex::default(),
             host,
+            compute: Mutex::new(size.compute.clone().into_iter().cycle()),
             tasks: Mutex::default(),
             stop,
         };
@@ -228,7 +236,14 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         let model = Faulty { model, faults: faults.clone(), actor: actor.clone() };
         let scores = self.host.link(self.scores.clone(), &actor);
         let function = ModelFunction::new(Arc::new(model), scores, self.counters.clone());
-        self.map(&self.input, &mapping, ModelHandler { function, faults: faults.clone(), actor });
+        let handler = ModelHandler { function, faults: faults.clone(), actor };
+        let (tasks, compute) = (&mut *lock(&self.tasks), &mut *lock(&self.compute));
+        for lane in mapping::lanes(&self.input, &mapping, &Arc::new(handler), &self.host) {
+            match compute.next() {
+                Some(runtime) => tasks.spawn_on(lane, &runtime),
+                None => tasks.spawn(lane),
+            };
+        }
         lock(&self.models).insert(id, faults.clone());
         faults
     }

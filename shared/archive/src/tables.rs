@@ -113,6 +113,8 @@ table! {
         Few champion: ModelId,
         /// Models whose score or failure was known
         Few seen: Vec<ModelId>,
+        /// Choices without a result that were presumed silent
+        Few presumed: Vec<ModelId>,
         /// The answer, JSON
         Distinct score: Option<Json>,
         /// The scalar of the answer that the configuration names

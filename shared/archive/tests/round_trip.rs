@@ -105,6 +105,7 @@ fn decision(n: usize) -> DecisionRow<'static> {
         model: n.is_multiple_of(2).then(|| model("b@1")),
         champion: model("a@1"),
         seen: (0..n % 4).map(|i| model(&format!("m@{i}"))).collect(),
+        presumed: (0..n % 3).map(|i| model(&format!("p@{i}"))).collect(),
         score: (!n.is_multiple_of(5)).then(|| json(ODD[n % ODD.len()])),
         value: None,
         sequence_number: request.sequence_number,
@@ -201,6 +202,7 @@ fn columns_that_a_file_lacks_are_null_and_others_are_ignored() {
         reason: Reason::Opened,
         model: None,
         seen: Vec::new(),
+        presumed: Vec::new(),
         score: None,
         sequence_number: Cow::Borrowed("9"),
         ..decision(1)

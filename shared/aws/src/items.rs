@@ -214,6 +214,7 @@ mod tests {
             arm: Arm::main(),
             champion: "a@1".parse().unwrap(),
             seen: vec!["a@1".parse().unwrap(), "b@1".parse().unwrap()],
+            presumed: vec!["c@1".parse().unwrap()],
         };
         Mailbox {
             envelope: envelope.into(),

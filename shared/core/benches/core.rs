@@ -39,7 +39,7 @@ fn decide_with_eight_choices(bencher: Bencher) {
     let received = mailbox.envelope.received;
     let (deadline, at) = (received + Duration::from_secs(1), received + Duration::from_millis(5));
     bencher.bench(|| {
-        schedule.decide(black_box(received), deadline, black_box(at), black_box(&mailbox))
+        schedule.decide(black_box(received), deadline, black_box(at), black_box(&mailbox), &[])
             == rendezvous_core::Verdict::WaitUntil(received)
     });
 }
@@ -61,7 +61,8 @@ fn file_and_settle_a_score(bencher: Bencher) {
         .counter(ItemsCount::new(1_u32))
         .with_inputs(|| samples::envelope(&endpoint))
         .bench_values(|envelope| {
-            let settled = settle(&ledger, &endpoint, &envelope, None, &score, envelope.received);
+            let settled =
+                settle(&ledger, &endpoint, &envelope, None, &score, &[], envelope.received);
             runtime.block_on(settled).expect("the ledger answers")
         });
 }
@@ -75,7 +76,7 @@ fn file_a_score(bencher: Bencher) {
     let inputs = || (MemoryLedger::with_capacity(100), samples::envelope(&endpoint));
     bencher.counter(ItemsCount::new(1_u32)).with_inputs(inputs).bench_values(
         |(ledger, envelope)| {
-            let filed = settle(&ledger, &endpoint, &envelope, None, &score, envelope.received);
+            let filed = settle(&ledger, &endpoint, &envelope, None, &score, &[], envelope.received);
             runtime.block_on(filed).expect("the ledger answers")
         },
     );

@@ -10,8 +10,9 @@ use crate::{
 
 /// The one answer to a request.
 ///
-/// Given the scores of the models in `seen`, `Schedule::decide` at `decided` under version
-/// `config` comes to the same answer again, unless the reason is `unavailable`.
+/// Given the scores of the models in `seen` and the models in `presumed`, `Schedule::decide` at
+/// `decided` under version `config` comes to the same answer again, unless the reason is
+/// `unavailable`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     pub kind: Kind,
@@ -32,6 +33,18 @@ pub struct Decision {
     pub champion: ModelId,
     /// The models whose scores or failures the decider had before it.
     pub seen: Vec<ModelId>,
+    /// The choices without a result that the decider presumed silent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub presumed: Vec<ModelId>,
+}
+
+impl Decision {
+    /// The same decision by a decider that presumed these choices silent.
+    pub(crate) fn presuming(mut self, presumed: &[ModelId]) -> Self {
+        let silent = presumed.iter().filter(|model| !self.seen.contains(model));
+        self.presumed = silent.cloned().collect();
+        self
+    }
 }
 
 /// Who gave an answer.
@@ -56,7 +69,7 @@ pub enum Reason {
     Preferred,
     /// Its time had come.
     Opened,
-    /// All choices before it had failed.
+    /// All choices before it had failed or were presumed silent.
     Survivor,
     /// Every choice had failed.
     Exhausted,

@@ -41,7 +41,11 @@ pub struct Schedule {
     choices: Vec<Choice>,
     deadline: Duration,
     fallback: Option<Json>,
+    silent_after: u32,
 }
+
+/// After how many requests a model is presumed silent, where the schedule does not say.
+const SILENT_AFTER: u32 = 20;
 
 #[derive(Serialize, Deserialize)]
 struct ScheduleFields {
@@ -50,6 +54,17 @@ struct ScheduleFields {
     deadline: Duration,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fallback: Option<Json>,
+    #[serde(default = "silent_after", skip_serializing_if = "is_default")]
+    silent_after: u32,
+}
+
+fn silent_after() -> u32 {
+    SILENT_AFTER
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_default(silent_after: &u32) -> bool {
+    *silent_after == SILENT_AFTER
 }
 
 /// What is to be done about a request now.
@@ -116,7 +131,7 @@ impl Schedule {
                 failure.message
             )));
         }
-        Ok(Self { choices, deadline, fallback })
+        Ok(Self { choices, deadline, fallback, silent_after: SILENT_AFTER })
     }
 
     /// In order of preference; there is at least one.
@@ -137,11 +152,23 @@ impl Schedule {
         self.fallback.as_ref()
     }
 
+    /// After how many requests without a message of its own a model is presumed silent; `None` if
+    /// never.
+    pub fn silent_after(&self) -> Option<usize> {
+        usize::try_from(self.silent_after).ok().filter(|requests| *requests > 0)
+    }
+
+    /// The same schedule with another [`Self::silent_after`]; 0 switches it off.
+    #[must_use]
+    pub fn with_silent_after(self, requests: u32) -> Self {
+        Self { silent_after: requests, ..self }
+    }
+
     /// What is to be done at `now` about a request that was received at `received` and must be
     /// answered by `deadline`.
     ///
-    /// A choice is *open* when its time has come, when every choice before it has failed, or at
-    /// the deadline. The most preferred open choice with a score wins at once; when all have
+    /// A choice is *open* when its time has come, when every choice before it has failed or is
+    /// `presumed` silent, or at the deadline. The most preferred open choice with a score wins at once; when all have
     /// failed, or at the deadline, the fallback does.
     pub fn decide<'a>(
         &'a self,
@@ -149,23 +176,24 @@ impl Schedule {
         deadline: Timestamp,
         now: Timestamp,
         mailbox: &'a Mailbox,
+        presumed: &[ModelId],
     ) -> Verdict<'a> {
         if let Some(decision) = &mailbox.decision {
             return Verdict::Stands(decision);
         }
         let elapsed = now.since(received);
         let closing = now >= deadline || mutated(Mutation::FallBackEarly);
-        let mut all_failed = true;
+        let (mut all_failed, mut all_out) = (true, true);
         let mut change = deadline;
         for (index, Choice { model, after }) in self.choices.iter().enumerate() {
             let due = *after <= elapsed || mutated(Mutation::OpenEarly);
             match mailbox.result_of(model) {
                 Some(Err(_)) => continue,
-                Some(Ok(score)) if due || all_failed || closing => {
+                Some(Ok(score)) if due || all_out || closing => {
                     let (kind, reason) = match index {
                         0 => (Kind::Champion, Reason::Preferred),
                         _ if due => (Kind::StandIn, Reason::Opened),
-                        _ if all_failed => (Kind::StandIn, Reason::Survivor),
+                        _ if all_out => (Kind::StandIn, Reason::Survivor),
                         _ => (Kind::StandIn, Reason::Deadline),
                     };
                     return Verdict::Settle(Settlement {
@@ -180,6 +208,8 @@ impl Schedule {
                 None => {}
             }
             all_failed = false;
+            // A score that only waits for its time is preferred to those after it.
+            all_out &= mailbox.result_of(model).is_none() && presumed.contains(model);
         }
         if all_failed {
             Verdict::Settle(self.give_up(Reason::Exhausted))
@@ -201,14 +231,15 @@ impl TryFrom<ScheduleFields> for Schedule {
     type Error = Invalid;
 
     fn try_from(fields: ScheduleFields) -> Result<Self, Invalid> {
-        Self::new(fields.choices, fields.deadline, fields.fallback)
+        let schedule = Self::new(fields.choices, fields.deadline, fields.fallback)?;
+        Ok(schedule.with_silent_after(fields.silent_after))
     }
 }
 
 impl From<Schedule> for ScheduleFields {
     fn from(schedule: Schedule) -> Self {
-        let Schedule { choices, deadline, fallback } = schedule;
-        Self { choices, deadline, fallback }
+        let Schedule { choices, deadline, fallback, silent_after } = schedule;
+        Self { choices, deadline, fallback, silent_after }
     }
 }
 

@@ -53,13 +53,14 @@ impl Settled {
 /// `known` is the mailbox as the ledger last returned it, if it has been read. The scores at hand
 /// are tried first, without a read: when they alone settle the request, that is one write. The
 /// ledger refuses a settlement that overlooks a more preferred score and returns the mailbox; then
-/// the schedule is evaluated again.
+/// the schedule is evaluated again. `presumed` are the choices that the caller presumes silent.
 pub async fn settle<L: Ledger>(
     ledger: &L,
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
     known: Option<Mailbox>,
     at_hand: &[Score],
+    presumed: &[ModelId],
     now: Timestamp,
 ) -> Result<RequestState, Unavailable> {
     let schedule = endpoint.configuration.schedule(&envelope.arm);
@@ -82,7 +83,8 @@ pub async fn settle<L: Ledger>(
         if mutated(Mutation::IgnoreFiled) {
             mailbox.scores = at_hand.to_vec();
         }
-        let write = match schedule.decide(envelope.received, envelope.deadline, now, &mailbox) {
+        let Envelope { received, deadline, .. } = **envelope;
+        let write = match schedule.decide(received, deadline, now, &mailbox, presumed) {
             Verdict::Stands(decision) => {
                 let decision = Arc::new(decision.clone());
                 return Ok(RequestState::Settled(Settled { decision, scores: mailbox.scores }));
@@ -93,6 +95,7 @@ pub async fn settle<L: Ledger>(
                 let rivals = rivals.filter(|_| !mutated(Mutation::IgnoreRivals));
                 let rivals = rivals.filter(|model| !known_to_ledger(model)).cloned();
                 let decision = decision(&settlement, endpoint, envelope, &mailbox.scores, now);
+                let decision = decision.presuming(presumed);
                 Write::settle(envelope, &unfiled, decision, rivals)
             }
             Verdict::WaitUntil(instant) if unfiled.is_empty() => {
@@ -150,7 +153,8 @@ pub fn verdict_in_hand(
     now: Timestamp,
 ) -> Decision {
     let schedule = endpoint.configuration.schedule(&envelope.arm);
-    let settlement = match schedule.decide(envelope.received, envelope.deadline, now, mailbox) {
+    let settlement = match schedule.decide(envelope.received, envelope.deadline, now, mailbox, &[])
+    {
         Verdict::Settle(settlement)
             if settlement.choice.is_some() || settlement.reason == Reason::Exhausted =>
         {
@@ -180,5 +184,6 @@ pub fn decision(
         arm: envelope.arm.clone(),
         champion: endpoint.configuration.schedule(&envelope.arm).champion().clone(),
         seen: seen.iter().map(|score| score.model.clone()).collect(),
+        presumed: Vec::new(),
     }
 }

@@ -83,7 +83,7 @@ impl Case {
 
     async fn settle(&self, scores: &[Score], after_ms: u64) -> RequestState {
         let at = self.envelope.received + Duration::from_millis(after_ms);
-        settle(&self.ledger, &self.endpoint, &self.envelope, None, scores, at).await.unwrap()
+        settle(&self.ledger, &self.endpoint, &self.envelope, None, scores, &[], at).await.unwrap()
     }
 
     async fn decision(&self, scores: &[Score], after_ms: u64) -> Arc<Decision> {
@@ -168,7 +168,7 @@ async fn a_known_mailbox_that_is_decided_costs_no_call() {
         Mailbox { decision: Some(decision.clone()), ..Mailbox::empty(case.envelope.clone()) };
     let calls = case.ledger.calls();
     let (score, at) = ([samples::score("a@1", "1")], case.at(1));
-    let state = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, at);
+    let state = settle(&case.ledger, &case.endpoint, &case.envelope, Some(known), &score, &[], at);
     let settled = Settled { decision, scores: Vec::new() };
     assert_eq!(state.await.unwrap(), RequestState::Settled(settled));
     assert_eq!(case.ledger.calls(), calls);

@@ -38,7 +38,7 @@ fn mailbox(results: &str) -> Mailbox {
 /// What the schedule says, in short: `a preferred`, `fallback deadline`, `wait 100`.
 fn verdict_by(schedule: &Schedule, deadline: u64, now: u64, results: &str) -> String {
     let mailbox = mailbox(results);
-    match schedule.decide(RECEIVED, at(deadline), at(now), &mailbox) {
+    match schedule.decide(RECEIVED, at(deadline), at(now), &mailbox, &[]) {
         Verdict::Settle(settlement) => {
             let who = settlement.model.map_or(settlement.kind.as_str(), |model| {
                 model.as_str().strip_suffix("@1").unwrap()
@@ -133,7 +133,7 @@ fn a_decision_stands_whatever_comes_after() {
     mailbox.decision = Some(Arc::new(decision.clone()));
     mailbox.file(&[samples::score("a@1", "1")]);
     let schedule = endpoint.configuration.schedule(&Arm::main());
-    let verdict = schedule.decide(RECEIVED, at(1000), at(9_999), &mailbox);
+    let verdict = schedule.decide(RECEIVED, at(1000), at(9_999), &mailbox, &[]);
     assert_eq!(verdict, Verdict::Stands(&decision));
     assert_eq!(mailbox.scores.len(), 1);
 }
@@ -142,7 +142,7 @@ fn a_decision_stands_whatever_comes_after() {
 fn a_clock_before_the_receipt_counts_as_no_time_at_all() {
     let mailbox = mailbox("b");
     let schedule = schedule();
-    let verdict = schedule.decide(RECEIVED, at(1000), Timestamp::from_micros(0), &mailbox);
+    let verdict = schedule.decide(RECEIVED, at(1000), Timestamp::from_micros(0), &mailbox, &[]);
     assert_eq!(verdict, Verdict::WaitUntil(at(100)));
 }
 
@@ -225,7 +225,7 @@ proptest! {
         let now = at(own) + Duration::from_millis(beyond);
         let mailbox = filed(&results);
         prop_assert!(matches!(
-            schedule.decide(RECEIVED, at(own), now, &mailbox),
+            schedule.decide(RECEIVED, at(own), now, &mailbox, &[]),
             Verdict::Settle(_)
         ));
     }
@@ -243,8 +243,8 @@ proptest! {
         };
         let mut after = before.clone();
         after.file(&[extra]);
-        let before = schedule.decide(RECEIVED, at(9_000), at(now), &before);
-        let after = schedule.decide(RECEIVED, at(9_000), at(now), &after);
+        let before = schedule.decide(RECEIVED, at(9_000), at(now), &before, &[]);
+        let after = schedule.decide(RECEIVED, at(9_000), at(now), &after, &[]);
         let waits = |verdict: &Verdict| matches!(verdict, Verdict::WaitUntil(_));
         // To wait is no worse than the fallback would be: there is nothing to settle on yet.
         prop_assert!(rank(&after) <= rank(&before) || (waits(&before) && waits(&after)));
@@ -256,7 +256,7 @@ proptest! {
         between in 0.0..1.0_f64,
     ) {
         let mailbox = filed(&results);
-        let decide = |now| schedule.decide(RECEIVED, at(own), now, &mailbox);
+        let decide = |now| schedule.decide(RECEIVED, at(own), now, &mailbox, &[]);
         let verdict = decide(at(now));
         if let Verdict::WaitUntil(change) = verdict {
             prop_assert!(change > at(now));
@@ -283,8 +283,8 @@ proptest! {
         let (one, other) = (filed(&once), filed(&shuffled));
         prop_assert_eq!(one.scores.len(), other.scores.len());
         prop_assert_eq!(
-            schedule.decide(RECEIVED, at(9_000), at(now), &one),
-            schedule.decide(RECEIVED, at(9_000), at(now), &other)
+            schedule.decide(RECEIVED, at(9_000), at(now), &one, &[]),
+            schedule.decide(RECEIVED, at(9_000), at(now), &other, &[])
         );
     }
 
@@ -298,7 +298,7 @@ proptest! {
             rendezvous_core::Configuration::new(schedule, Vec::new(), None, None).unwrap();
         let schedule = endpoint.configuration.schedule(&Arm::main());
         let envelope = &mailbox.envelope;
-        if let Verdict::Settle(settled) = schedule.decide(RECEIVED, at(9_000), at(now), &mailbox) {
+        if let Verdict::Settle(settled) = schedule.decide(RECEIVED, at(9_000), at(now), &mailbox, &[]) {
             let decision = settle::decision(&settled, &endpoint, envelope, &mailbox.scores, at(now));
             let seen: Vec<Score> = results
                 .iter()
@@ -306,7 +306,7 @@ proptest! {
                 .cloned()
                 .collect();
             let again = filed(&seen);
-            let verdict = schedule.decide(RECEIVED, at(9_000), decision.decided, &again);
+            let verdict = schedule.decide(RECEIVED, at(9_000), decision.decided, &again, &[]);
             prop_assert_eq!(verdict, Verdict::Settle(settled.clone()));
             prop_assert_eq!(decision.reason == Reason::Preferred, decision.kind == Kind::Champion);
         }

@@ -1,93 +1,195 @@
-//! Runs one ONNX graph on a thread of its own.
-//!
-//! The graph's runtime works on a thread pool, and a call from a thread outside the pool blocks
-//! that thread. So the one thread of a pool of one serves a queue for as long as the model is
-//! loaded: callers await their result, and a time-out can cancel the wait. Because that thread
-//! never leaves the pool, the pool never spins for work either.
+//! Runs one ONNX graph: in place while it is quick, else on the threads that all models share.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
-        mpsc::{Receiver, Sender, channel},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    thread,
+    time::{Duration, Instant},
 };
 
 use rten::{Model, RunOptions, ThreadPool};
 use rten_tensor::{AsView, Layout, NdTensor, NdTensorView};
 use tokio::sync::oneshot;
 
+use crate::workers::{Next, Workers, here};
+
 /// What a run returns: the output's numbers row by row, or what went wrong.
 type Output = Result<Vec<f32>, String>;
 
-/// The thread that runs a graph. It ends when this is dropped.
+/// The longest that a run in place may be expected to take: the thread does nothing else meanwhile.
+const QUICK: Duration = Duration::from_micros(500);
+
+/// How many calls that have timed out may still be running before the next fail at once.
+const MAX_STUCK: usize = 2;
+
+/// A graph, ready to run.
+#[derive(Debug)]
 pub(crate) struct Engine {
-    queue: Sender<Job>,
+    graph: Arc<Graph>,
+    workers: Arc<Workers>,
 }
 
-struct Job {
-    rows: usize,
-    numbers: Vec<f32>,
-    reply: oneshot::Sender<Output>,
+struct Graph {
+    model: Model,
+    columns: usize,
+    outputs: usize,
+    /// Whether the graph has no loop, so that the time of a run is bounded by its size.
+    ends: bool,
+    /// What a row has taken lately, in nanoseconds.
+    row_ns: AtomicU64,
+    /// Calls that have timed out and are still running.
+    stuck: AtomicUsize,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} inputs, {} outputs", self.columns, self.outputs)
+    }
 }
 
 impl Engine {
-    /// Starts the thread of `graph`, whose input has `columns` numbers per row and whose output has
-    /// `outputs`.
-    pub(crate) fn start(graph: Model, columns: usize, outputs: usize) -> std::io::Result<Self> {
-        let (queue, jobs) = channel();
-        // This thread only waits for the pool's, because a call into a pool blocks.
-        thread::Builder::new().name("onnx".to_owned()).stack_size(64 * 1024).spawn(move || {
-            let pool = Arc::new(ThreadPool::with_num_threads(1));
-            let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
-            pool.run(move || serve(&graph, &options, &jobs, columns, outputs));
-        })?;
-        Ok(Self { queue })
+    /// The engine of `model`, whose input has `columns` numbers per row and whose output has `outputs`.
+    /// `ends` says that the graph has no loop.
+    pub(crate) fn new(
+        model: Model,
+        ends: bool,
+        columns: usize,
+        outputs: usize,
+        workers: &Arc<Workers>,
+    ) -> Self {
+        let (row_ns, stuck) = (AtomicU64::new(u64::MAX), AtomicUsize::new(0));
+        let graph = Graph { model, columns, outputs, ends, row_ns, stuck }.into();
+        Self { graph, workers: workers.clone() }
     }
 
-    /// Runs the graph on `rows` rows, after the runs that are queued already.
+    /// Runs the graph on `rows` rows. When the future is dropped, for example by a time-out, a run that
+    /// has begun goes on without taking a thread from others.
     pub(crate) async fn run(&self, rows: usize, numbers: Vec<f32>) -> Output {
-        let (reply, output) = oneshot::channel();
-        let ended = || "the model's thread has ended".to_owned();
-        self.queue.send(Job { rows, numbers, reply }).map_err(|_| ended())?;
-        output.await.map_err(|_| ended())?
-    }
-}
-
-fn serve(
-    graph: &Model,
-    options: &RunOptions,
-    jobs: &Receiver<Job>,
-    columns: usize,
-    outputs: usize,
-) {
-    for Job { rows, numbers, reply } in jobs {
-        // The caller was cancelled, by a time-out for example: skip the run.
-        if reply.is_closed() {
-            continue;
+        if self.graph.is_quick(rows)
+            && let Some(pool) = here()
+        {
+            return self.graph.run(&pool, rows, numbers);
         }
-        let run = AssertUnwindSafe(|| run(graph, options, [rows, columns], numbers, outputs));
-        let output = catch_unwind(run).unwrap_or_else(|_| Err("the graph panicked".to_owned()));
-        let _ = reply.send(output);
+        if self.graph.stuck.load(Ordering::Relaxed) >= MAX_STUCK {
+            return Err(format!("the graph is still running for {MAX_STUCK} calls that timed out"));
+        }
+        let (reply, output) = oneshot::channel();
+        let call = Call { engine: self, phase: Arc::default() };
+        let (graph, phase) = (self.graph.clone(), call.phase.clone());
+        let job = move |pool: &Arc<ThreadPool>| {
+            if !begin(&phase) {
+                return Next::Job;
+            }
+            let output = graph.run(pool, rows, numbers);
+            if end(&phase) == Phase::Abandoned {
+                graph.stuck.fetch_sub(1, Ordering::Relaxed);
+                return Next::End;
+            }
+            let _ = reply.send(output);
+            Next::Job
+        };
+        self.workers.run(Box::new(job)).map_err(|error| format!("no thread: {error}"))?;
+        let output = output.await.map_err(|_| "the graph's thread has ended".to_owned());
+        drop(call);
+        output?
     }
 }
 
-fn run(
-    graph: &Model,
-    options: &RunOptions,
-    shape: [usize; 2],
-    numbers: Vec<f32>,
-    outputs: usize,
-) -> Output {
-    let input = NdTensor::<f32, 2>::from_data(shape, numbers);
-    let output = graph.run_one(input.into(), Some(options.clone()));
-    let output = output.map_err(|error| error.to_string())?;
-    let output: NdTensorView<f32, 2> =
-        output.as_view().try_into().map_err(|error| format!("output: {error}"))?;
-    let expected = [shape[0], outputs];
-    if output.shape() != expected {
-        return Err(format!("the output's shape is {:?}, not {expected:?}", output.shape()));
+impl Graph {
+    /// Whether a run is expected to take so little time that a thread of its own would cost more.
+    fn is_quick(&self, rows: usize) -> bool {
+        let row = Duration::from_nanos(self.row_ns.load(Ordering::Relaxed));
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.ends && row.checked_mul(rows).is_some_and(|run| run <= QUICK)
     }
-    Ok(output.to_vec())
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the true time of a run, also where time is paused"
+    )]
+    fn run(&self, pool: &Arc<ThreadPool>, rows: usize, numbers: Vec<f32>) -> Output {
+        let start = Instant::now();
+        let run = AssertUnwindSafe(|| self.output(pool, [rows, self.columns], numbers));
+        let output = catch_unwind(run).unwrap_or_else(|_| Err("the graph panicked".to_owned()));
+        let taken = start.elapsed().as_nanos() / rows.max(1) as u128;
+        let taken = u64::try_from(taken).unwrap_or(u64::MAX);
+        // A slow run counts at once, quick ones bit by bit.
+        let former = self.row_ns.load(Ordering::Relaxed);
+        let mean = if former == u64::MAX { taken } else { former - former / 8 + taken / 8 };
+        self.row_ns.store(mean.max(taken.min(mean.saturating_mul(2))), Ordering::Relaxed);
+        output
+    }
+
+    fn output(&self, pool: &Arc<ThreadPool>, shape: [usize; 2], numbers: Vec<f32>) -> Output {
+        let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
+        let input = NdTensor::<f32, 2>::from_data(shape, numbers);
+        let output = self.model.run_one(input.into(), Some(options));
+        let output = output.map_err(|error| error.to_string())?;
+        let output: NdTensorView<f32, 2> =
+            output.as_view().try_into().map_err(|error| format!("output: {error}"))?;
+        let expected = [shape[0], self.outputs];
+        if output.shape() != expected {
+            return Err(format!("the output's shape is {:?}, not {expected:?}", output.shape()));
+        }
+        Ok(output.to_vec())
+    }
+}
+
+/// A call that waits for a thread. When it is dropped early, another thread takes the place of the
+/// one that runs it.
+struct Call<'e> {
+    engine: &'e Engine,
+    phase: Arc<Mutex<Phase>>,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Queued,
+    Running,
+    Done,
+    /// Nobody waits for it, and it has not begun.
+    Cancelled,
+    /// Nobody waits for it, and another thread has taken the place of the one that runs it.
+    Abandoned,
+}
+
+fn lock(phase: &Mutex<Phase>) -> MutexGuard<'_, Phase> {
+    phase.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the job has to be done.
+fn begin(phase: &Mutex<Phase>) -> bool {
+    let mut phase = lock(phase);
+    let wanted = *phase == Phase::Queued;
+    if wanted {
+        *phase = Phase::Running;
+    }
+    wanted
+}
+
+/// The phase in which the run has ended.
+fn end(phase: &Mutex<Phase>) -> Phase {
+    let mut phase = lock(phase);
+    let ended = *phase;
+    *phase = Phase::Done;
+    ended
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let Self { engine, phase } = self;
+        let mut phase = lock(phase);
+        match *phase {
+            Phase::Queued => *phase = Phase::Cancelled,
+            Phase::Running if engine.workers.abandon_one() => {
+                engine.graph.stuck.fetch_add(1, Ordering::Relaxed);
+                *phase = Phase::Abandoned;
+            }
+            _ => {}
+        }
+    }
 }

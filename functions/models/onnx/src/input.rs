@@ -1,6 +1,7 @@
-//! How a payload becomes a row of the input tensor.
+//! The columns of the input tensor: which value of a payload each is, and how it becomes a number.
 
-use rendezvous_core::{Failure, FailureKind, Json};
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ pub(crate) struct Input {
     field: String,
     /// The value is a string and becomes its position in this list; one that is absent or not in
     /// the list becomes -1.
-    categories: Option<Vec<String>>,
+    categories: Option<Categories>,
     /// The value is a whole number between these two, both included.
     range: Option<(i64, i64)>,
     /// Replaces a value that is absent or `null`. Without it such a payload fails.
@@ -37,7 +38,7 @@ impl Input {
     /// A value that the input accepts.
     fn sample(&self) -> Value {
         match (&self.categories, self.range, self.impute) {
-            (Some(categories), ..) => categories.first().map_or("", String::as_str).into(),
+            (Some(categories), ..) => categories.first.clone().into(),
             (None, Some((low, high)), _) => low.midpoint(high).into(),
             (None, None, Some(number)) => {
                 number.to_string().parse().map_or(Value::Null, Value::Number)
@@ -46,58 +47,74 @@ impl Input {
         }
     }
 
-    /// The number for a value, or what is wrong with the value, without quoting it.
+    /// The names that lead from the payload to the value.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = String> {
+        self.field.split('/').skip(1).map(unescaped)
+    }
+
+    /// What this input makes of a string.
+    pub(crate) fn category(&self, text: &str) -> Found {
+        let Some(categories) = &self.categories else { return Found::Other };
+        categories.positions.get(text).map_or(Found::Unknown, |position| Found::Category(*position))
+    }
+
+    /// The number for what was found, or what is wrong with it, without quoting it. The message begins
+    /// with the field.
     #[expect(clippy::cast_possible_truncation, reason = "the tensor is of f32")]
-    fn number(&self, value: Option<&Value>) -> Result<f32, String> {
-        let value = value.filter(|value| !value.is_null());
-        if let Some(categories) = &self.categories {
-            return match value {
-                None => Ok(-1.0),
-                Some(Value::String(text)) => {
-                    let position = categories.iter().position(|category| category == text);
-                    Ok(position.map_or(-1.0, |position| position as f32))
-                }
-                Some(_) => Err("is not a string".to_owned()),
+    pub(crate) fn number(&self, found: Found) -> Result<f32, String> {
+        let wrong = |what: &str| Err(format!("{} {what}", self.field));
+        if self.categories.is_some() {
+            return match found {
+                Found::Category(position) => Ok(position),
+                Found::Nothing | Found::Unknown => Ok(-1.0),
+                Found::Number(_) | Found::Other => wrong("is not a string"),
             };
         }
-        let Some(value) = value else {
-            return self.impute.ok_or_else(|| "is missing".to_owned());
-        };
-        let Some(number) = value.as_f64() else {
-            return Err("is not a number".to_owned());
+        let number = match found {
+            Found::Number(number) => number,
+            Found::Nothing => return self.impute.map_or_else(|| wrong("is missing"), Ok),
+            _ => return wrong("is not a number"),
         };
         if let Some((low, high)) = self.range {
             let whole = number.fract() == 0.0 && (low as f64..=high as f64).contains(&number);
-            return if whole {
-                Ok(number as f32)
-            } else {
-                Err(format!("is not a whole number from {low} to {high}"))
-            };
+            if !whole {
+                return wrong(&format!("is not a whole number from {low} to {high}"));
+            }
         }
         let number = number as f32;
-        if number.is_finite() { Ok(number) } else { Err("is too large".to_owned()) }
+        if number.is_finite() { Ok(number) } else { wrong("is too large") }
     }
 }
 
-/// Appends the row of one payload to `tensor`, or leaves it unchanged.
-pub(crate) fn push_row(
-    inputs: &[Input],
-    payload: &Json,
-    tensor: &mut Vec<f32>,
-) -> Result<(), Failure> {
-    let value: Value = serde_json::from_str(payload.as_str())
-        .map_err(|error| invalid(format!("the payload cannot be read: {error}")))?;
-    let start = tensor.len();
-    for input in inputs {
-        match input.number(value.pointer(&input.field)) {
-            Ok(number) => tensor.push(number),
-            Err(what) => {
-                tensor.truncate(start);
-                return Err(invalid(format!("{} {what}", input.field)));
-            }
-        }
+/// What a payload has in the place of an input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Found {
+    /// Nothing, or null.
+    Nothing,
+    Number(f64),
+    /// The position of a category.
+    Category(f32),
+    /// A string that is no category of this input.
+    Unknown,
+    /// What no input accepts.
+    Other,
+}
+
+/// Strings, each of which stands for its position.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Vec<String>")]
+struct Categories {
+    first: String,
+    positions: HashMap<String, f32>,
+}
+
+impl From<Vec<String>> for Categories {
+    fn from(names: Vec<String>) -> Self {
+        let first = names.first().cloned().unwrap_or_default();
+        // Of equal names the first counts.
+        let positions = names.into_iter().enumerate().rev();
+        Self { first, positions: positions.map(|(i, name)| (name, i as f32)).collect() }
     }
-    Ok(())
 }
 
 /// A row that every input accepts, to try the model with.
@@ -114,7 +131,7 @@ pub(crate) fn sample_row(inputs: &[Input]) -> Vec<f32> {
 pub(crate) fn add_samples(inputs: &[Input], payload: &mut Value) {
     for input in inputs {
         if payload.pointer(&input.field).is_none() {
-            let steps: Vec<String> = input.field.split('/').skip(1).map(unescaped).collect();
+            let steps: Vec<String> = input.steps().collect();
             set(payload, &steps, input.sample());
         }
     }
@@ -151,13 +168,12 @@ fn unescaped(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
-fn invalid(message: String) -> Failure {
-    Failure::new(FailureKind::Invalid, message)
-}
-
 #[cfg(test)]
 mod tests {
+    use rendezvous_core::Json;
+
     use super::*;
+    use crate::row::Rows;
 
     const INPUTS: &str = r#"[
         {"field": "/carrier", "categories": ["AA", "UA"]},
@@ -179,47 +195,7 @@ mod tests {
         assert_eq!(payload.to_string(), text);
         let payload = Json::parse(text).unwrap();
         for inputs in [inputs, list] {
-            push_row(&inputs, &payload, &mut Vec::new()).unwrap();
-        }
-    }
-
-    fn row(payload: &str) -> Result<Vec<f32>, String> {
-        let inputs: Vec<Input> = serde_json::from_str(INPUTS).unwrap();
-        let mut tensor = vec![7.0];
-        let result = push_row(&inputs, &Json::parse(payload).unwrap(), &mut tensor);
-        assert_eq!(tensor.len(), if result.is_ok() { 5 } else { 1 });
-        result.map(|()| tensor.split_off(1)).map_err(|failure| {
-            assert_eq!(failure.kind, FailureKind::Invalid);
-            failure.message
-        })
-    }
-
-    #[test]
-    fn a_payload_becomes_a_row() {
-        let payload = r#"{"carrier":"UA","hour":5,"distance":1400.5,"weather":{"temp":39.02}}"#;
-        assert_eq!(row(payload).unwrap(), [1.0, 5.0, 1400.5, 39.02]);
-    }
-
-    #[test]
-    fn unknown_and_absent_values_are_what_the_card_says() {
-        let payload = r#"{"carrier":"ZZ","hour":0,"distance":0,"weather":{"temp":null}}"#;
-        assert_eq!(row(payload).unwrap(), [-1.0, 0.0, 0.0, 50.5]);
-        assert_eq!(row(r#"{"hour":23,"distance":1}"#).unwrap(), [-1.0, 23.0, 1.0, 50.5]);
-    }
-
-    #[test]
-    fn a_payload_that_does_not_fit_is_a_failure_that_names_the_field() {
-        for (payload, message) in [
-            ("[]", "/hour is missing"),
-            (r#"{"hour":5}"#, "/distance is missing"),
-            (r#"{"hour":24,"distance":1}"#, "/hour is not a whole number from 0 to 23"),
-            (r#"{"hour":-1,"distance":1}"#, "/hour is not a whole number from 0 to 23"),
-            (r#"{"hour":5.5,"distance":1}"#, "/hour is not a whole number from 0 to 23"),
-            (r#"{"hour":"5","distance":1}"#, "/hour is not a number"),
-            (r#"{"hour":5,"distance":1e39}"#, "/distance is too large"),
-            (r#"{"carrier":7,"hour":5,"distance":1}"#, "/carrier is not a string"),
-        ] {
-            assert_eq!(row(payload).unwrap_err(), message);
+            Rows::new(inputs).push(&payload, &mut Vec::new(), &mut Vec::new()).unwrap();
         }
     }
 

@@ -7,6 +7,8 @@
 mod card;
 mod engine;
 mod input;
+mod row;
+mod workers;
 
 use std::{
     fmt::{Display, Write},
@@ -19,12 +21,12 @@ use rendezvous_model::{Model, Profile};
 use rten::Dimension;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    engine::Engine,
-    input::{push_row, sample_row},
-};
+use crate::{engine::Engine, input::sample_row, row::Rows, workers::Workers};
 
-pub use card::{Card, Provenance, cards, sample_payload};
+pub use {
+    card::{Card, Provenance, cards, sample_payload},
+    workers::Compute,
+};
 
 /// The most rows of one tensor. Larger tensors cost no less per row.
 const LARGEST_BATCH: usize = 256;
@@ -44,6 +46,7 @@ pub enum LoadError {
 pub struct OnnxModel {
     card: Card,
     profile: Profile,
+    rows: Rows,
     engine: Engine,
     largest_batch: usize,
 }
@@ -62,12 +65,14 @@ impl OnnxModel {
             let expected = &card.provenance.sha256;
             return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
         }
+        let ends = !may_loop(&bytes);
         let graph = rten::Model::load(bytes).map_err(|error| wrong_file(error.to_string()))?;
         let declared = declared_rows(&graph);
-        let engine = Engine::start(graph, card.inputs.len(), card.outputs().len())
-            .map_err(|error| wrong_file(error.to_string()))?;
+        let (columns, outputs) = (card.inputs.len(), card.outputs().len());
+        let engine = Engine::new(graph, ends, columns, outputs, Workers::shared());
         let largest_batch = largest_batch(&card, declared, &engine).await.map_err(wrong_file)?;
-        Ok(Self { profile: card.profile(), card, engine, largest_batch })
+        let rows = Rows::new(card.inputs.clone());
+        Ok(Self { profile: card.profile(), card, rows, engine, largest_batch })
     }
 
     pub fn card(&self) -> &Card {
@@ -104,10 +109,10 @@ impl Model for OnnxModel {
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
-        let inputs = &self.card.inputs;
-        let mut tensor = Vec::with_capacity(payloads.len() * inputs.len());
-        let read: Vec<Result<(), Failure>> =
-            payloads.iter().map(|payload| push_row(inputs, payload, &mut tensor)).collect();
+        let mut tensor = Vec::with_capacity(payloads.len() * self.rows.columns());
+        let mut found = Vec::new();
+        let read = payloads.iter().map(|payload| self.rows.push(payload, &mut found, &mut tensor));
+        let read: Vec<Result<(), Failure>> = read.collect();
         let count = read.iter().filter(|read| read.is_ok()).count();
         let output = if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
         let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
@@ -120,6 +125,13 @@ impl Model for OnnxModel {
         };
         read.into_iter().map(row).collect()
     }
+}
+
+/// Whether a file can hold a loop. The name of an operator is text in an ONNX file; the same text
+/// elsewhere only means that the graph is never run in place.
+fn may_loop(onnx: &[u8]) -> bool {
+    let contains = |name: &[u8]| onnx.windows(name.len()).any(|window| window == name);
+    contains(b"Loop") || contains(b"Scan")
 }
 
 /// How many rows the graph's input has, when the file fixes their number.

@@ -79,7 +79,7 @@ pub fn settlement(
     mailbox.file(scores);
     let schedule = endpoint.configuration.schedule(&envelope.arm);
     let at = envelope.deadline;
-    match schedule.decide(envelope.received, envelope.deadline, at, &mailbox) {
+    match schedule.decide(envelope.received, envelope.deadline, at, &mailbox, &[]) {
         Verdict::Settle(settlement) => {
             let decision = decision(&settlement, endpoint, envelope, &mailbox.scores, at);
             Write::settle(envelope, scores, decision, rivals.iter().cloned())
