@@ -2,7 +2,7 @@
 //! the system find them.
 //!
 //! Without the feature `mutations`, which nothing that is deployed enables, [`mutated`] is the
-//! constant `false` and the compiler removes every point. With the feature, [`apply`] applies one
+//! constant `false` and the compiler removes every point. With the feature, `apply` applies one
 //! mutation to the current thread for as long as its guard lives. The checks themselves run what
 //! they expect inside [`unmutated`].
 
