@@ -1,7 +1,7 @@
 //! The rendezvous function: reads the stream `scores`, files each score in its request's mailbox,
 //! and settles the request when the schedule says so. It reacts to scores; ingress reacts to time.
 
-mod remembered;
+mod recent;
 mod silence;
 
 use std::{
@@ -16,7 +16,8 @@ use std::{
 use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, Envelope, ModelId, RequestId, Score, ScoreMessage, Unavailable,
+    Endpoint, EndpointCache, Envelope, ModelId, RequestId, Score, ScoreMessage, Timestamp,
+    Unavailable,
     mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Ledger, Telemetry},
@@ -24,7 +25,7 @@ use rendezvous_core::{
     within,
 };
 
-use crate::{remembered::Remembered, silence::Silence};
+use crate::{recent::Recent, silence::Silence};
 
 /// How many requests of a batch are processed at a time.
 const CONCURRENCY: usize = 32;
@@ -41,7 +42,8 @@ pub struct Rendezvous<E, L, T> {
     endpoints: EndpointCache<E>,
     ledger: Arc<L>,
     telemetry: Arc<T>,
-    settled: Mutex<Remembered>,
+    /// The requests known to be settled, so that their later scores cost no write.
+    settled: Mutex<Recent<(RequestId, Timestamp)>>,
     silence: Mutex<Silence>,
 }
 
@@ -125,7 +127,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         envelope: &Arc<Envelope>,
         scores: Vec<Score>,
     ) -> Result<bool, Unavailable> {
-        if self.settled().contains(envelope) {
+        if self.settled().contains(&identity(envelope)) {
             return Ok(false);
         }
         let mut envelope = envelope.clone();
@@ -142,17 +144,17 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
             match within("ledger", LEDGER_LIMIT, settled).await? {
                 RequestState::Open(_) => {
                     if mutated(Mutation::RememberOpen) {
-                        self.settled().insert(&envelope);
+                        self.settled().insert(identity(&envelope));
                     }
                     return Ok(false);
                 }
                 RequestState::Reopened(newer) => envelope = newer,
                 RequestState::Forgotten => {
-                    self.settled().insert(&envelope);
+                    self.settled().insert(identity(&envelope));
                     return Ok(false);
                 }
                 RequestState::Settled(_) => {
-                    self.settled().insert(&envelope);
+                    self.settled().insert(identity(&envelope));
                     return Ok(true);
                 }
             }
@@ -192,8 +194,18 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         Ok(endpoint)
     }
 
-    fn settled(&self) -> MutexGuard<'_, Remembered> {
+    fn settled(&self) -> MutexGuard<'_, Recent<(RequestId, Timestamp)>> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What tells a request from every other. An idempotency key that is used again after the ledger has
+/// forgotten it gives a new request of the same id, so that the time of receipt belongs to it.
+fn identity(envelope: &Envelope) -> (RequestId, Timestamp) {
+    if mutated(Mutation::RememberIdOnly) {
+        (envelope.id, Timestamp::default())
+    } else {
+        (envelope.id, envelope.received)
     }
 }
 

@@ -1,30 +1,28 @@
 use std::{
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashMap},
     time::Duration,
 };
 
 use rendezvous_core::{Envelope, ModelId, RequestId, Schedule, Timestamp};
 
+use crate::recent::Recent;
+
 /// How old the last message of a model is at least before the model is presumed silent.
 const QUIET_FOR: Duration = Duration::from_secs(3);
-
-/// How many requests are remembered, so that each counts once.
-const REMEMBERED: usize = 8_192;
 
 /// What this instance has heard of the models, and which it presumes silent.
 ///
 /// A model is presumed silent when `silent_after` requests that were received after its last message
 /// and that others have scored have passed their deadlines, and that message is at least
-/// [`QUIET_FOR`] old. A model of which
-/// nothing was heard counts from the first message of another.
+/// [`QUIET_FOR`] old. A model of which nothing was heard counts from the first message of another.
 ///
 /// All counts are of this instance alone. Lambda promises nothing about which instance gets which
 /// batch, so that they can be too low; a new instance presumes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
     models: HashMap<ModelId, Heard>,
-    requests: HashSet<RequestId>,
-    by_age: VecDeque<RequestId>,
+    /// So that each request counts once.
+    requests: Recent<RequestId>,
 }
 
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl Silence {
             heard.deadlines.clear();
         }
         let Some(enough) = schedule.silent_after() else { return };
-        if !self.is_new(envelope.id) {
+        if !self.requests.insert(envelope.id) {
             return;
         }
         for choice in schedule.choices().iter().filter(|choice| choice.model != *model) {
@@ -63,19 +61,6 @@ impl Silence {
                 heard.deadlines.pop();
             }
         }
-    }
-
-    fn is_new(&mut self, id: RequestId) -> bool {
-        if !self.requests.insert(id) {
-            return false;
-        }
-        self.by_age.push_back(id);
-        if self.by_age.len() > REMEMBERED
-            && let Some(oldest) = self.by_age.pop_front()
-        {
-            self.requests.remove(&oldest);
-        }
-        true
     }
 
     /// The choices that are presumed silent at `now`, in order of preference.

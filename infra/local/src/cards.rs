@@ -104,7 +104,7 @@ impl Cards {
             }
         };
         self.models.insert(file.to_owned(), card.model.clone());
-        self.up.insert(card.model.clone(), card);
+        self.up.insert(card.model, model.card().clone());
         Ok(model)
     }
 }

@@ -171,7 +171,7 @@ pub(crate) struct Started {
 impl Started {
     /// Prints the warnings.
     pub(crate) fn warn(&self) {
-        self.told.iter().filter(|told| matches!(told, Told::Warning(_))).for_each(warn);
+        self.told.iter().filter(|told| told.is_warning()).for_each(warn);
     }
 }
 

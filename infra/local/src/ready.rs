@@ -63,6 +63,5 @@ pub async fn not_ready<A: Archive, E: EndpointTable, K: Secrets>(
             }
         }
     }
-    wrong.dedup();
     wrong
 }

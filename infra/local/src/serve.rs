@@ -103,7 +103,7 @@ fn introduction(
         let (name, version) = (&endpoint.name, endpoint.version);
         lines.push(format!("  endpoint {name}, version {version}: {}", models.join(", ")));
     }
-    let warnings = started.told.iter().filter(|told| matches!(told, Told::Warning(_)));
+    let warnings = started.told.iter().filter(|told| told.is_warning());
     lines.extend(warnings.map(|warning| format!("  {warning}")));
     lines.push(format!("  {}; saved files take effect", started.workspace.places()));
     lines.push(format!("  data (endpoints, archive, secret) in {}\n", shown(data.root())));

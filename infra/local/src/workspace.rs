@@ -27,6 +27,12 @@ pub(crate) enum Told {
     Warning(String),
 }
 
+impl Told {
+    pub(crate) fn is_warning(&self) -> bool {
+        matches!(self, Self::Warning(_))
+    }
+}
+
 impl Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,8 +152,6 @@ pub(crate) async fn current(table: &impl EndpointTable) -> Result<Vec<Arc<Endpoi
 
 /// What will not work of an endpoint with these models.
 fn warnings(endpoint: &Endpoint, up: &BTreeMap<ModelId, Card>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let models = endpoint.configuration.models().filter(|model| seen.insert(*model));
     let warning = |model: &ModelId| {
         let name = &endpoint.name;
         match up.get(model) {
@@ -158,7 +162,7 @@ fn warnings(endpoint: &Endpoint, up: &BTreeMap<ModelId, Card>) -> Vec<String> {
             Some(_) => None,
         }
     };
-    models.filter_map(warning).collect()
+    endpoint.configuration.models().filter_map(warning).collect()
 }
 
 #[cfg(test)]

@@ -31,6 +31,10 @@ pub const MAX_DEPTH: usize = 64;
 /// The most choices of one schedule. With the observers' their scores fit one ledger item.
 pub const MAX_CHOICES: usize = 8;
 
+/// The most requests after which a schedule may presume a model silent. Rendezvous keeps a deadline
+/// for each.
+pub const MAX_SILENT_AFTER: u32 = 1_000;
+
 /// The most observers of one endpoint. Their scores and those of the choices fit one ledger item of
 /// 400 KB, at 16 KiB each.
 pub const MAX_OBSERVERS: usize = 12;

@@ -12,7 +12,7 @@ use crate::{
     decision::{Decision, Kind, Reason},
     error::Invalid,
     json::Json,
-    limits::{MAX_CHOICES, MAX_DEADLINE, MAX_SCORE_BYTES},
+    limits::{MAX_CHOICES, MAX_DEADLINE, MAX_SCORE_BYTES, MAX_SILENT_AFTER},
     mailbox::Mailbox,
     mutation::{Mutation, mutated},
     names::ModelId,
@@ -158,12 +158,6 @@ impl Schedule {
         usize::try_from(self.silent_after).ok().filter(|requests| *requests > 0)
     }
 
-    /// The same schedule with another [`Self::silent_after`]; 0 switches it off.
-    #[must_use]
-    pub fn with_silent_after(self, requests: u32) -> Self {
-        Self { silent_after: requests, ..self }
-    }
-
     /// What is to be done at `now` about a request that was received at `received` and must be
     /// answered by `deadline`.
     ///
@@ -231,8 +225,13 @@ impl TryFrom<ScheduleFields> for Schedule {
     type Error = Invalid;
 
     fn try_from(fields: ScheduleFields) -> Result<Self, Invalid> {
-        let schedule = Self::new(fields.choices, fields.deadline, fields.fallback)?;
-        Ok(schedule.with_silent_after(fields.silent_after))
+        let ScheduleFields { choices, deadline, fallback, silent_after } = fields;
+        if silent_after > MAX_SILENT_AFTER {
+            return Err(Invalid::new(format!(
+                "silent_after is {silent_after}; it must be 0 to {MAX_SILENT_AFTER}"
+            )));
+        }
+        Ok(Self { silent_after, ..Self::new(choices, deadline, fallback)? })
     }
 }
 

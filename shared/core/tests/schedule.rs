@@ -37,8 +37,21 @@ fn mailbox(results: &str) -> Mailbox {
 
 /// What the schedule says, in short: `a preferred`, `fallback deadline`, `wait 100`.
 fn verdict_by(schedule: &Schedule, deadline: u64, now: u64, results: &str) -> String {
+    verdict_presuming("", schedule, deadline, now, results)
+}
+
+/// The same where these models are presumed silent.
+fn verdict_presuming(
+    silent: &str,
+    schedule: &Schedule,
+    deadline: u64,
+    now: u64,
+    results: &str,
+) -> String {
     let mailbox = mailbox(results);
-    match schedule.decide(RECEIVED, at(deadline), at(now), &mailbox, &[]) {
+    let silent = silent.split_whitespace().map(|model| format!("{model}@1").parse().unwrap());
+    let silent: Vec<ModelId> = silent.collect();
+    match schedule.decide(RECEIVED, at(deadline), at(now), &mailbox, &silent) {
         Verdict::Settle(settlement) => {
             let who = settlement.model.map_or(settlement.kind.as_str(), |model| {
                 model.as_str().strip_suffix("@1").unwrap()
@@ -55,6 +68,43 @@ fn verdict_by(schedule: &Schedule, deadline: u64, now: u64, results: &str) -> St
 
 fn verdict(now: u64, results: &str) -> String {
     verdict_by(&schedule(), 1000, now, results)
+}
+
+#[test]
+fn a_choice_that_is_presumed_silent_opens_those_after_it() {
+    for (silent, now, results, expected) in [
+        ("a", 5, "b", "b survivor"),
+        ("a", 5, "c", "wait 200"),
+        ("a b", 5, "c", "c survivor"),
+        ("b", 5, "c", "wait 200"),
+        ("a", 5, "-b c", "c survivor"),
+        ("a", 150, "b", "b opened"),
+        // It has a score, or a failure, after all.
+        ("a", 5, "a b", "a preferred"),
+        ("a", 5, "-a b", "b survivor"),
+        // It is not known to have failed: its score may still come.
+        ("a", 5, "-b -c", "wait 1000"),
+        ("a b c", 5, "", "wait 1000"),
+        ("a b c", 1000, "", "fallback deadline"),
+    ] {
+        let verdict = verdict_presuming(silent, &schedule(), 1000, now, results);
+        assert_eq!(verdict, expected, "{silent:?} silent, {results:?} at {now}");
+    }
+}
+
+#[test]
+fn after_how_many_requests_a_choice_is_presumed_silent_is_bounded_and_20_by_default() {
+    let parse = |more: &str| {
+        let text = format!(r#"{{"choices":[{{"model":"a@1"}}],"deadline_ms":100{more}}}"#);
+        serde_json::from_str::<Schedule>(&text)
+    };
+    assert_eq!(parse("").unwrap().silent_after(), Some(20));
+    assert_eq!(parse(r#","silent_after":0"#).unwrap().silent_after(), None);
+    let most = parse(r#","silent_after":1000"#).unwrap();
+    assert_eq!(most.silent_after(), Some(1_000));
+    assert!(serde_json::to_string(&most).unwrap().ends_with(r#""silent_after":1000}"#));
+    let error = parse(r#","silent_after":1001"#).unwrap_err().to_string();
+    assert!(error.contains("silent_after is 1001; it must be 0 to 1000"), "{error}");
 }
 
 #[test]

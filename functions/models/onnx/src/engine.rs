@@ -193,3 +193,65 @@ impl Drop for Call<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn engine(ends: bool, workers: &Arc<Workers>) -> Engine {
+        let flights = concat!(env!("CARGO_MANIFEST_DIR"), "/../flights/timetable.onnx");
+        let model = Model::load(std::fs::read(flights).unwrap()).unwrap();
+        let columns = model.input_shape(0).unwrap().len();
+        assert_eq!(columns, 2, "rows and columns");
+        Engine::new(model, ends, 1, 1, workers)
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_while_it_runs_gives_its_thread_up_and_the_next_fail_at_once() {
+        let workers = Arc::new(Workers::new(1));
+        let engine = engine(true, &workers);
+        for stuck in 1..=MAX_STUCK {
+            let call = Call { engine: &engine, phase: Arc::default() };
+            assert!(begin(&call.phase));
+            let phase = call.phase.clone();
+            // The thread that runs it.
+            workers.run(Box::new(|_| Next::Job)).unwrap();
+            drop(call);
+            assert_eq!(engine.graph.stuck.load(Ordering::Relaxed), stuck);
+            assert_eq!(end(&phase), Phase::Abandoned);
+        }
+        let error = engine.run(1, vec![0.0]).await.unwrap_err();
+        assert!(error.contains("still running"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_while_it_waits_is_not_run() {
+        let workers = Arc::new(Workers::new(1));
+        let engine = engine(true, &workers);
+        let (release, released) = channel::<()>();
+        let hang = move |_: &Arc<ThreadPool>| {
+            let _ = released.recv();
+            Next::Job
+        };
+        workers.run(Box::new(hang)).unwrap();
+        let call = Call { engine: &engine, phase: Arc::default() };
+        let phase = call.phase.clone();
+        drop(call);
+        assert!(!begin(&phase) && engine.graph.stuck.load(Ordering::Relaxed) == 0);
+        drop(release);
+    }
+
+    #[test]
+    fn only_a_graph_without_a_loop_that_has_been_quick_runs_in_place() {
+        let workers = Arc::new(Workers::new(1));
+        let quick = engine(true, &workers);
+        assert!(!quick.graph.is_quick(1), "nothing is known of it yet");
+        quick.graph.row_ns.store(100_000, Ordering::Relaxed);
+        assert!(quick.graph.is_quick(5) && !quick.graph.is_quick(6));
+        let looping = engine(false, &workers);
+        looping.graph.row_ns.store(1, Ordering::Relaxed);
+        assert!(!looping.graph.is_quick(1));
+    }
+}

@@ -169,13 +169,13 @@ fn unescaped(step: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rendezvous_core::Json;
 
     use super::*;
     use crate::row::Rows;
 
-    const INPUTS: &str = r#"[
+    pub(crate) const INPUTS: &str = r#"[
         {"field": "/carrier", "categories": ["AA", "UA"]},
         {"field": "/hour", "range": [0, 23]},
         {"field": "/distance"},

@@ -231,13 +231,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-
-    const INPUTS: &str = r#"[
-        {"field": "/carrier", "categories": ["AA", "UA"]},
-        {"field": "/hour", "range": [0, 23]},
-        {"field": "/distance"},
-        {"field": "/weather/temp", "impute": 50.5}
-    ]"#;
+    use crate::input::tests::INPUTS;
 
     fn row_of(inputs: &str, payload: &str) -> Result<Vec<f32>, String> {
         let rows = Rows::new(serde_json::from_str(inputs).unwrap());

@@ -75,14 +75,13 @@ impl Workers {
     /// Queues a job. An error means that no thread could be started, and the job is not queued.
     pub(crate) fn run(self: &Arc<Self>, job: Job) -> io::Result<()> {
         let mut state = self.state();
-        if state.idle == 0 && state.threads < self.most {
-            let started = self.start();
-            // With other threads the job only waits longer.
-            if state.threads == 0 {
-                started?;
-                state.threads += 1;
-            } else if started.is_ok() {
-                state.threads += 1;
+        // Threads that are idle may have been woken for jobs that are queued already.
+        if state.queue.len() >= state.idle && state.threads < self.most {
+            match self.start() {
+                Ok(()) => state.threads += 1,
+                Err(error) if state.threads == 0 => return Err(error),
+                // The job waits for one of the other threads.
+                Err(_) => {}
             }
         }
         state.queue.push_back(job);
@@ -125,7 +124,7 @@ impl Workers {
         }
         state.abandoned += 1;
         state.threads -= 1;
-        if !state.queue.is_empty() && state.idle == 0 && self.start().is_ok() {
+        if state.queue.len() > state.idle && self.start().is_ok() {
             state.threads += 1;
         }
         true
@@ -220,6 +219,27 @@ mod tests {
         assert_eq!(jobs, (0..100).collect::<Vec<_>>());
         let threads: std::collections::HashSet<_> = threads.into_iter().collect();
         assert!(threads.len() <= 2, "{threads:?}");
+    }
+
+    #[test]
+    fn a_job_does_not_wait_for_another_while_a_thread_can_be_started() {
+        let workers = Arc::new(Workers::new(2));
+        let (begun, begins) = channel();
+        let (release, first) = hanging(&begun, Next::Job);
+        workers.run(first).unwrap();
+        begins.recv().unwrap();
+        drop(release);
+        while workers.state().idle < 1 {
+            thread::yield_now();
+        }
+        // The idle thread has not taken the first of these yet when the second is queued.
+        let (_release_one, one) = hanging(&begun, Next::Job);
+        let (_release_other, other) = hanging(&begun, Next::Job);
+        workers.state().queue.push_back(one);
+        workers.run(other).unwrap();
+        for _ in 0..2 {
+            begins.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+        }
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use rendezvous_core::{EndpointName, Json};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use rendezvous_onnx::{Card, cards, sample_payload};
 
 /// Payloads by endpoint.
 #[derive(Clone, Debug, Default)]
@@ -12,21 +11,6 @@ pub struct Payloads {
     by_endpoint: BTreeMap<EndpointName, String>,
     /// For every other endpoint.
     others: Option<String>,
-}
-
-/// What a model card says of payloads.
-#[derive(Deserialize)]
-struct Card {
-    endpoints: Vec<EndpointName>,
-    inputs: Vec<Input>,
-}
-
-#[derive(Deserialize)]
-struct Input {
-    field: String,
-    categories: Option<Vec<String>>,
-    range: Option<(i64, i64)>,
-    impute: Option<f64>,
 }
 
 impl Payloads {
@@ -52,57 +36,33 @@ impl Payloads {
 
     /// Makes payloads for the endpoints of the model cards in `folder`, unless they have one.
     pub fn add_cards(&mut self, folder: &Path) -> Result<(), String> {
-        let failed =
-            |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let mut made: BTreeMap<EndpointName, Value> = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
-            let path = entry.map_err(|error| failed(folder, &error))?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            let text = fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
-            // A folder may hold other JSON files than cards.
-            let Ok(card) = serde_json::from_str::<Card>(&text) else { continue };
-            for endpoint in card.endpoints {
-                let payload = made.entry(endpoint).or_insert_with(|| json!({}));
-                card.inputs.iter().for_each(|input| input.put(payload));
-            }
-        }
-        for (endpoint, payload) in made {
-            self.by_endpoint.entry(endpoint).or_insert_with(|| payload.to_string());
+        let files = cards(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        // A folder may hold other JSON files than cards.
+        let cards: Vec<Card> = files.iter().filter_map(|file| Card::read(file).ok()).collect();
+        for endpoint in cards.iter().flat_map(|card| &card.endpoints) {
+            let models = cards.iter().filter(|card| card.endpoints.contains(endpoint));
+            let payload = || sample_payload(models);
+            self.by_endpoint.entry(endpoint.clone()).or_insert_with(payload);
         }
         Ok(())
     }
 }
 
-impl Input {
-    /// Puts a value that the input takes where its field points.
-    fn put(&self, payload: &mut Value) {
-        let value = match (&self.categories, self.range, self.impute) {
-            (Some(categories), ..) => json!(categories.first()),
-            (_, Some((low, _)), _) => json!(low),
-            (.., number) => json!(number.unwrap_or(1.0)),
-        };
-        let mut place = payload;
-        for part in self.field.split('/').skip(1) {
-            if !place.is_object() {
-                *place = Value::Object(Map::new());
-            }
-            let name = part.replace("~1", "/").replace("~0", "~");
-            place = &mut place[name];
-        }
-        *place = value;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn a_payload_is_made_of_the_cards_of_all_models_of_its_endpoint() {
         let folder = tempfile::tempdir().unwrap();
-        let card = |endpoint: &str, inputs: Value| json!({ "model": "a@1", "endpoints": [endpoint], "onnx": "a.onnx", "inputs": inputs });
+        let card = |endpoint: &str, inputs: Value| {
+            json!({
+                "model": "a@1", "about": "A test.", "endpoints": [endpoint], "onnx": "a.onnx",
+                "timeout_ms": 50, "inputs": inputs, "outputs": ["p"], "provenance": { "sha256": "" },
+            })
+        };
         let first = json!([
             { "field": "/carrier", "categories": ["UA", "AA"] },
             { "field": "/weather/temp", "impute": 50.5 },
@@ -121,7 +81,7 @@ mod tests {
         let payload: Value =
             serde_json::from_str(payloads.of(&"e".parse().unwrap()).unwrap()).unwrap();
         let expected =
-            json!({ "carrier": "UA", "weather": { "temp": 50.5 }, "hour": 5, "a/b": 1.0 });
+            json!({ "carrier": "UA", "weather": { "temp": 50.5 }, "hour": 14, "a/b": 1 });
         assert_eq!(payload, expected);
         assert_eq!(payloads.of(&"f".parse().unwrap()), None);
     }
