@@ -103,6 +103,7 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     pub scores: Arc<MemoryStream>,
     pub ledger: Arc<MemoryLedger>,
     pub outcomes: Arc<MemoryOutcomes>,
+    pub secrets: Arc<K>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
     ingress: (HttpV1<Local<E, K>>, Arc<Actor>),
@@ -142,7 +143,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             input: host.link(input.clone(), &actor),
             ledger: host.link(ledger.clone(), &actor),
             outcomes: host.link(outcomes.clone(), &actor),
-            secrets: host.link(secrets, &actor),
+            secrets: host.link(secrets.clone(), &actor),
             telemetry: counters.clone(),
         };
         let ingress = HttpV1::new(Ingress::new(dependencies, size.settings).into());
@@ -152,6 +153,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             scores,
             ledger,
             outcomes,
+            secrets,
             archive,
             counters,
             actors: Mutex::new(BTreeMap::from([(actor.name().to_owned(), actor.clone())])),

@@ -184,3 +184,26 @@ fn write_message(fields: &impl Serialize, size: usize) -> Result<Bytes, Invalid>
         .map_err(|error| Invalid::new(format!("cannot be written as JSON: {error}")))?;
     Ok(bytes.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_microsecond_to_15_minutes_after_the_receipt() {
+        let parse = |deadline_us: i64| {
+            let envelope = format!(
+                r#"{{"id":"01998f1e-7b2a-7cc0-8000-3f0a5d9e1c22","endpoint":"e","config":1,"arm":"main","key":"k","received_us":1000,"deadline_us":{deadline_us}}}"#
+            );
+            Envelope::parse(&RawValue::from_string(envelope).unwrap())
+        };
+        let longest = 1_000 + 15 * 60 * 1_000_000;
+        for good in [1_001, longest] {
+            assert_eq!(parse(good).unwrap().deadline, Timestamp::from_micros(good));
+        }
+        for bad in [999, 1_000, longest + 1] {
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(error.contains("1 us to 900 s after received_us"), "{error}");
+        }
+    }
+}
