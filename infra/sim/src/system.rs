@@ -49,6 +49,8 @@ pub struct Size {
     pub decoy: Mapping,
     /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
     pub compute: Vec<Handle>,
+    /// The runtime on which the decoy runs; without one, that of the caller.
+    pub archiving: Option<Handle>,
     /// What goes wrong by chance.
     pub chances: Chances,
     /// Where every call of a port, every invocation and every answer is recorded.
@@ -77,6 +79,7 @@ impl Default for Size {
                 ..Mapping::default()
             },
             compute: Vec::new(),
+            archiving: None,
             chances: Chances::default(),
             trace: None,
         }
@@ -165,6 +168,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             stop,
         };
         system.start_rendezvous();
+        let _entered = size.archiving.as_ref().map(Handle::enter);
         system.start_decoy(&size.decoy);
         system
     }

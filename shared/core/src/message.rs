@@ -43,14 +43,19 @@ impl Envelope {
     fn parse(raw: &RawValue) -> Result<Self, Invalid> {
         let envelope: Self = serde_json::from_str(raw.get())
             .map_err(|error| Invalid::new(format!("envelope: {error}")))?;
-        let allowed = envelope.deadline.since(envelope.received);
+        envelope.checked()
+    }
+
+    /// The envelope, if its deadline is possible.
+    fn checked(self) -> Result<Self, Invalid> {
+        let allowed = self.deadline.since(self.received);
         if allowed.is_zero() || allowed > MAX_ASYNC_DEADLINE {
             return Err(Invalid::new(format!(
                 "envelope: deadline_us must be 1 us to {} s after received_us",
                 MAX_ASYNC_DEADLINE.as_secs()
             )));
         }
-        Ok(envelope)
+        Ok(self)
     }
 }
 
@@ -106,8 +111,7 @@ pub struct ScoreMessage {
 #[derive(Deserialize)]
 struct ScoreFields<'a> {
     v: u32,
-    #[serde(borrow)]
-    envelope: &'a RawValue,
+    envelope: Envelope,
     model: ModelId,
     started_us: Timestamp,
     finished_us: Timestamp,
@@ -134,7 +138,7 @@ impl ScoreMessage {
             finished: fields.finished_us,
             result,
         };
-        Ok(Self { envelope: Envelope::parse(fields.envelope)?, score })
+        Ok(Self { envelope: fields.envelope.checked()?, score })
     }
 
     /// Writes the record of a score; the request's envelope goes back as it came.
