@@ -218,11 +218,12 @@ impl<P: Ports> Ingress<P> {
             if opening.payload_sha256 != payload_sha256 && !mutated(Mutation::IgnoreDigest) {
                 return Err(Refusal::KeyReused);
             }
-            // The answer to this very write was lost, and the client of the ledger tried it again.
-            if mailbox.envelope == *envelope {
+            // The answer to this very write was lost, and the client of the ledger tried it again. A
+            // mailbox that is accepted or decided was opened by another call in the same millisecond.
+            let unsent = mailbox.decision.is_none() && !opening.accepted;
+            if mailbox.envelope == *envelope && unsent {
                 return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
             }
-            let unsent = mailbox.decision.is_none() && !opening.accepted;
             let in_vain = unsent && now() >= mailbox.envelope.deadline;
             if in_vain && !mutated(Mutation::KeepOldDeadline) {
                 write = Write::reopen(envelope, opening);
