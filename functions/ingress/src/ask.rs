@@ -157,12 +157,13 @@ impl<P: Ports> Ingress<P> {
                         call = Call { endpoint, envelope: mailbox.envelope.clone(), ..call };
                     }
                     call.repeat = true;
+                    // A decided request needs no model, whether or not the stream has it.
+                    must_send = !opening.accepted && mailbox.decision.is_none();
                     if !call.options.respond_async
                         && let Ok(settled) = Settled::of(mailbox)
                     {
                         return Ok(self.respond(&call, settled.into(), None));
                     }
-                    must_send = !opening.accepted;
                 }
                 // Without a mailbox the request must not be sent, it could be sent twice, and not
                 // be decided, it could be another caller's.
