@@ -3,15 +3,20 @@
 
 #![allow(clippy::expect_used, reason = "this is test code")]
 
+mod deployed;
 mod functions;
 mod lives;
 mod model;
 mod mutants;
 mod ports;
+mod possible;
 mod properties;
+mod protocol;
 mod runs;
 mod setups;
 mod state;
+mod steps;
+mod wide;
 
 use crate::runs::check;
 

@@ -26,6 +26,13 @@ pub(crate) enum Call {
     Put(Arc<Envelope>),
 }
 
+impl Call {
+    /// Whether it changes anything.
+    pub(crate) fn has_effect(&self) -> bool {
+        matches!(self, Self::Write(_) | Self::Put(_))
+    }
+}
+
 /// [`Consistency`], which a state of the checker can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Strength {

@@ -6,8 +6,8 @@ use stateright::{Expectation, Property};
 
 use crate::{
     functions::{Does, Outcome, endpoint},
-    model::Protocol,
     ports::Call,
+    protocol::Protocol,
     setups::{Role, START, Setup},
     state::{Actor, Begun, Phase, State, Task},
 };

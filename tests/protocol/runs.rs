@@ -6,8 +6,8 @@ use rendezvous_core::mutation::Mutation;
 use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model};
 
 use crate::{
-    model::{Action, Protocol},
     properties::ALWAYS,
+    protocol::{Action, Protocol},
     setups::Setup,
 };
 

@@ -156,7 +156,7 @@ pub(crate) const WAITING: Setup = Setup {
 pub(crate) const RACE: Setup = Setup {
     name: "race",
     configurations: &[THREE],
-    models: &[("a@1", EITHER), ("b@1", SCORE), ("c@1", SCORE)],
+    models: THREE_MODELS,
     actors: &[ASK, RENDEZVOUS, PRESUMING],
     batch: 1,
     faults: 0,
@@ -242,5 +242,22 @@ pub(crate) const PROMOTION: Setup = Setup {
     published: 1,
     models: &[("a@1", SCORE), ("b@1", SCORE)],
     actors: &[ASK, WARM, WARM],
+    ..WAITING
+};
+
+/// Three models instead of those of another setup.
+pub(crate) const fn with_three_models(setup: Setup) -> Setup {
+    Setup { configurations: &[THREE], published: 0, models: THREE_MODELS, ..setup }
+}
+
+const THREE_MODELS: &[Sender] = &[("a@1", EITHER), ("b@1", SCORE), ("c@1", SCORE)];
+
+/// Every actor at once, and one model.
+pub(crate) const ALL_FIVE: Setup = Setup {
+    name: "all five",
+    configurations: &[ONE],
+    models: &[("a@1", SCORE)],
+    actors: &[ASK, ASK, Role::Read, RENDEZVOUS, RENDEZVOUS],
+    keyed: true,
     ..WAITING
 };
