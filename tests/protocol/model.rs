@@ -24,6 +24,7 @@ impl Model for Protocol {
             before: None,
             sent: Vec::new(),
             scores: Vec::new(),
+            handed: 0,
             acknowledged: 0,
             actors: actors.collect(),
             strays: Vec::new(),

@@ -6,27 +6,62 @@ use crate::{
     ports::{Call, Strength},
     protocol::{Action, Protocol},
     setups::{Role, Sends},
-    state::{Actor, Phase, State, Task},
+    state::{Phase, State, Task},
 };
 
 impl Protocol {
     /// Appends every action that is possible in `state`.
     pub(crate) fn possible(&self, state: &State, actions: &mut Vec<Action>) {
+        self.batches(state, actions);
+        // A message has no effect before it is handed over, so that it is sent just then.
+        if state.handed < state.scores.len() {
+            return;
+        }
         for actor in 0..state.actors.len() {
             self.actions_of(state, actor, actions);
         }
-        self.messages(state, actions);
         if state.clock + 1 < self.setup.instants.len() {
             actions.push(Action::Tick);
         }
         actions.extend((0..state.strays.len()).map(Action::Stray));
     }
 
+    /// Which batches the mapping can hand to which instances.
+    fn batches(&self, state: &State, actions: &mut Vec<Action>) {
+        let is_idle = |actor: &usize| {
+            let is_instance = matches!(self.setup.actors[*actor], Role::Rendezvous { .. });
+            is_instance && state.actors[*actor].phase == Phase::Idle
+        };
+        // Which of several new instances is taken makes no difference.
+        let is_new = |actor: usize| Life::try_from(actor) == Ok(state.actors[actor].life);
+        let alike = |one: usize, other: usize| {
+            self.setup.actors[one] == self.setup.actors[other] && is_new(one) && is_new(other)
+        };
+        let idle: Vec<_> = (0..state.actors.len()).filter(is_idle).collect();
+        if state.delivers() || idle.is_empty() {
+            return;
+        }
+        let available = state.scores.len() - state.acknowledged;
+        let least = if state.handed < state.scores.len() { available } else { 1 };
+        for (position, &actor) in idle.iter().enumerate() {
+            if idle[..position].iter().any(|&other| alike(actor, other)) {
+                continue;
+            }
+            let counts = least..=available.min(self.setup.batch);
+            actions.extend(counts.map(|count| Action::Deliver { actor, count }));
+        }
+        if available < self.setup.batch {
+            self.messages(state, actions);
+        }
+    }
+
     fn actions_of(&self, state: &State, actor: usize, actions: &mut Vec<Action>) {
         let faulty = state.faults > 0;
         match &state.actors[actor].phase {
-            Phase::Idle => self.beginnings(state, actor, actions),
-            Phase::Ended { .. } | Phase::Crashed => {}
+            Phase::Idle if !matches!(self.setup.actors[actor], Role::Rendezvous { .. }) => {
+                actions.push(Action::Begin(actor));
+            }
+            Phase::Idle | Phase::Ended { .. } | Phase::Crashed => {}
             Phase::Runs { held, task } => {
                 if let Does::Calls(_, call) = self.does(&state.actors[actor]) {
                     self.answers(state, actor, &call, held.is_some(), actions);
@@ -41,27 +76,7 @@ impl Protocol {
         }
     }
 
-    fn beginnings(&self, state: &State, actor: usize, actions: &mut Vec<Action>) {
-        let role = self.setup.actors[actor];
-        let Role::Rendezvous { .. } = role else {
-            actions.push(Action::Begin(actor));
-            return;
-        };
-        // Which of several new instances is taken makes no difference.
-        let is_new = |actor: usize| {
-            let Actor { life, phase } = &state.actors[actor];
-            *phase == Phase::Idle && Life::try_from(actor) == Ok(*life)
-        };
-        let alike = |other: usize| self.setup.actors[other] == role && is_new(other);
-        if state.delivers() || (is_new(actor) && (0..actor).any(alike)) {
-            return;
-        }
-        let available = state.scores.len() - state.acknowledged;
-        for count in 1..=available.min(self.setup.batch) {
-            actions.push(Action::Deliver { actor, count });
-        }
-    }
-
+    /// What can become of the call that an actor waits for.
     fn answers(
         &self,
         state: &State,
@@ -99,6 +114,7 @@ impl Protocol {
         }
     }
 
+    /// What the models can send.
     fn messages(&self, state: &State, actions: &mut Vec<Action>) {
         for (record, envelope) in state.sent.iter().enumerate() {
             if state.sent[..record].contains(envelope) {

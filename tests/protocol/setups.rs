@@ -148,7 +148,15 @@ pub(crate) const WAITING: Setup = Setup {
     faults: 1,
     batch: 2,
     stale: false,
-    reaches: &[],
+    reaches: &[
+        "the champion answers",
+        "a stand-in answers because its time has come",
+        "a stand-in answers because others failed",
+        "the fallback answers at the deadline",
+        "the fallback answers because the request is not sent",
+        "an answer is not settled",
+        "a score is acknowledged after the decision",
+    ],
     mutation: None,
 };
 
@@ -160,16 +168,7 @@ pub(crate) const RACE: Setup = Setup {
     actors: &[ASK, RENDEZVOUS, PRESUMING],
     batch: 1,
     faults: 0,
-    reaches: &[
-        "the champion answers",
-        "a stand-in answers because its time has come",
-        "a stand-in answers because others failed",
-        "the fallback answers at the deadline",
-        "the fallback answers because the request is not sent",
-        "an answer is not settled",
-        "a choice is presumed silent",
-        "a score is acknowledged after the decision",
-    ],
+    reaches: &["a choice is presumed silent", "a stand-in answers because others failed"],
     ..WAITING
 };
 
@@ -193,7 +192,7 @@ pub(crate) const ANSWERED: Setup = Setup {
     keyed: true,
     stale: true,
     faults: 1,
-    reaches: &["two calls get the same answer"],
+    reaches: &["two calls get the same answer", "the fallback answers because all failed"],
     ..WAITING
 };
 
@@ -242,6 +241,7 @@ pub(crate) const PROMOTION: Setup = Setup {
     published: 1,
     models: &[("a@1", SCORE), ("b@1", SCORE)],
     actors: &[ASK, WARM, WARM],
+    reaches: &["the champion answers", "a stand-in answers because its time has come"],
     ..WAITING
 };
 
@@ -259,5 +259,6 @@ pub(crate) const ALL_FIVE: Setup = Setup {
     models: &[("a@1", SCORE)],
     actors: &[ASK, ASK, Role::Read, RENDEZVOUS, RENDEZVOUS],
     keyed: true,
+    reaches: &["two calls get the same answer", "a reader settles the request"],
     ..WAITING
 };

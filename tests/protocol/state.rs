@@ -22,8 +22,10 @@ pub(crate) struct State {
     pub(crate) before: Option<Arc<Mailbox>>,
     /// The stream `input`.
     pub(crate) sent: Vec<Arc<Envelope>>,
-    /// The stream `scores`, and how many of its records are acknowledged.
+    /// The stream `scores`; how many of its records were handed to an instance, and how many are
+    /// acknowledged.
     pub(crate) scores: Vec<Message>,
+    pub(crate) handed: usize,
     pub(crate) acknowledged: usize,
     pub(crate) actors: Vec<Actor>,
     /// Calls whose callers are gone, and that may still take effect.

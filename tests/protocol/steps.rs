@@ -57,6 +57,9 @@ impl Protocol {
                     && !*abandoned
                 {
                     state.acknowledged = until;
+                    // Their order has no effect any more.
+                    let key = |m: &Message| (m.envelope.received, m.model, m.run);
+                    state.scores[..until].sort_by_key(key);
                 }
                 *phase = Phase::Idle;
                 if !matches!(self.setup.actors[actor], Role::Rendezvous { warm: true, .. }) {
@@ -125,6 +128,7 @@ impl Protocol {
             }
             Action::Deliver { actor, count } => {
                 let first = state.acknowledged;
+                state.handed = state.handed.max(first + count);
                 let messages = state.scores[first..first + count].to_vec();
                 let task = Task::Batch { abandoned: false };
                 state.actors[actor].phase = Phase::Runs { held: None, task };
