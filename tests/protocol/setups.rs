@@ -245,12 +245,17 @@ pub(crate) const PROMOTION: Setup = Setup {
     ..WAITING
 };
 
+/// A client that repeats its call and does not wait the second time.
+pub(crate) const REPEATING_ASYNC: &[Role] = &[ASK, ASK_ASYNC, RENDEZVOUS];
+
 /// Three models instead of those of another setup.
 pub(crate) const fn with_three_models(setup: Setup) -> Setup {
     Setup { configurations: &[THREE], published: 0, models: THREE_MODELS, ..setup }
 }
 
 const THREE_MODELS: &[Sender] = &[("a@1", EITHER), ("b@1", SCORE), ("c@1", SCORE)];
+
+pub(crate) const THREE_SCORES: &[Sender] = &[("a@1", SCORE), ("b@1", SCORE), ("c@1", SCORE)];
 
 /// Every actor at once, and one model.
 pub(crate) const ALL_FIVE: Setup = Setup {
