@@ -22,7 +22,7 @@ fn three_models_and_a_reader() {
 #[test]
 #[ignore = "takes minutes"]
 fn three_models_and_a_repeating_client() {
-    // The repeat does not wait and no model fails, so that the states fit in memory.
+    // The repeat does not wait and no model fails, so that there are fewer states.
     let (actors, instants) = (REPEATING_ASYNC, &[0, 350, 400][..]);
     let setup = Setup { name: "wide repeating", actors, instants, batch: 1, ..REPEATING };
     let setup = Setup { reaches: &["a repeat opens the request again"], ..setup };
