@@ -27,7 +27,7 @@ const FOUND: &[(Mutation, Setup, &str)] = &[
     (KeepOwnEnvelope, REOPENING, "only an opened request is sent"),
     (IgnoreDigest, SHARED_KEY, "a key that is used with another payload gets no answer"),
     (ReadStale, ANSWERED, "what was answered as settled can be read"),
-    (IgnoreMargin, WAITING, "a client has its answer at the deadline"),
+    (IgnoreDeadline, WAITING, "a client has its answer at the deadline"),
     (ClaimSettled, WAITING, "a settled answer is the decision"),
     (ExpireLive, WAITING, "an acknowledged score is filed, or the request is decided"),
     (RememberOpen, PROMOTION, "an acknowledged score is filed, or the request is decided"),
