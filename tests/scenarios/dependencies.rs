@@ -5,7 +5,7 @@ use std::time::Duration;
 use rendezvous_core::memory::Trouble;
 use rendezvous_tests::{
     Does::{Hang, Score},
-    MARGIN_MS,
+    MARGIN_MS, Reply, World,
 };
 use tokio::time::sleep;
 
@@ -96,4 +96,50 @@ async fn a_throttled_stream_is_tried_again_within_the_deadline() {
     };
     let (reply, ()) = tokio::join!(world.ask("{}"), relief);
     reply.is("a@1 preferred", 60.0..=80.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_configuration_or_secret_makes_no_answer_late() {
+    let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    // Nothing is known of the endpoint yet but the deadline that the client asks for.
+    world.system.endpoints.outage.set(Trouble::Hanging);
+    let deadline = [("Rendezvous-Deadline-Ms", "300")];
+    refused_by("endpoints table", &world.ask_with("{}", &deadline).await, 300.0);
+    world.system.endpoints.outage.set(Trouble::None);
+
+    world.ask("{}").await.is("a@1 preferred", 10.0..=15.0);
+    world.system.secrets.outage.set(Trouble::Hanging);
+    let keyed = [("Idempotency-Key", "k")];
+    refused_by("secrets", &world.ask_with("{}", &keyed).await, 1000.0);
+    world.system.secrets.outage.set(Trouble::None);
+    world.ask_with("{}", &keyed).await.is("a@1 preferred", 10.0..=15.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_read_after_the_deadline_is_there_for_the_next_request() {
+    let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    world.system.endpoints.outage.set(Trouble::Slow(Duration::from_millis(600)));
+    // The pointer and the version: 1,200 ms, and the schedule allows 1,000.
+    refused_by("endpoints table", &world.ask("{}").await, 1200.0);
+    // Ingress knows it now. Rendezvous reads the version for the first time.
+    world.ask("{}").await.is("a@1 preferred", 600.0..=620.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asynchronous_request_that_cannot_be_sent_is_refused_long_before_its_deadline() {
+    let world = World::new().await;
+    world.system.input.outage.set(Trouble::Hanging);
+    let headers = [("Prefer", "respond-async"), ("Rendezvous-Deadline-Ms", "600000")];
+    let reply = world.ask_with("{}", &headers).await;
+    assert_eq!(reply.status, 202, "the fallback is committed: {reply:?}");
+    assert!(reply.took_ms <= 5_000.0, "{reply:?}");
+}
+
+/// Asserts that the call was refused because of `dependency`, that it may be tried again, and that
+/// the refusal came within these milliseconds.
+#[track_caller]
+fn refused_by(dependency: &str, reply: &Reply, within_ms: f64) {
+    assert_eq!((reply.status, &reply.headers["retry-after"]), (503, &"1".parse().unwrap()));
+    assert!(reply.text.contains(dependency), "{reply:?}");
+    assert!(reply.took_ms <= within_ms, "{reply:?}");
 }

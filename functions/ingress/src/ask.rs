@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
-    Decision, Endpoint, EndpointName, Envelope, Json, Key, Kind, Mailbox, Opening, RequestId,
+    Decision, Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, RequestId,
     RequestMessage, Timestamp, Unavailable, Write, Written,
-    limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE},
+    limits::MAX_DEADLINE,
     mutation::{Mutation, mutated},
     now,
     ports::{Consistency, Ledger, Record, Secrets, Stream},
@@ -15,26 +15,11 @@ use rendezvous_core::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Answered, Ingress, Ports, Refusal, TABLE_LIMIT,
+    Answered, Ingress, Ports, Refusal, RequestOptions, TABLE_LIMIT,
     failures::{ChoiceFailure, failures},
     read::missing_version,
     wait::{Waited, wait},
 };
-
-/// What a client may say about one request beside its payload.
-#[derive(Clone, Debug, Default)]
-pub struct RequestOptions {
-    /// A deadline of the client's own, from receipt.
-    pub deadline: Option<Duration>,
-    /// Return at once; the decision is read later.
-    pub respond_async: bool,
-    /// A repeat with the same key gets the same answer.
-    pub idempotency_key: Option<String>,
-    /// The partition key; by default the request's id.
-    pub key: Option<Key>,
-    /// W3C trace context.
-    pub traceparent: Option<String>,
-}
 
 /// One request of a client.
 #[derive(Clone, Debug)]
@@ -87,6 +72,8 @@ struct Call {
     envelope: Arc<Envelope>,
     /// When this call came in. A repeat's envelope is that of the first call.
     received: Timestamp,
+    /// When ingress began with this call: after a cold start later than `received`.
+    begun: Timestamp,
     owner: Option<[u8; 16]>,
     repeat: bool,
 }
@@ -111,14 +98,36 @@ impl<P: Ports> Ingress<P> {
 
     async fn understand(&self, ask: Ask) -> Result<Call, Refusal> {
         let Ask { endpoint: name, payload, options, id, caller, received } = ask;
-        let endpoint = self.describe(&name).await?;
-        check_deadline(&options)?;
-        let (id, owner) = match &options.idempotency_key {
-            Some(key) => self.keyed(caller.as_deref(), &name, key).await?,
-            None => (id, None),
-        };
-        let envelope = Arc::new(envelope(id, &endpoint, &options, received));
-        Ok(Call { options, payload, endpoint, envelope, received, owner, repeat: false })
+        options.check()?;
+        let begun = now();
+        // Until the schedule is known, only the client's own deadline is.
+        let longest = received + options.deadline.unwrap_or(MAX_DEADLINE);
+        let limit = self.due(longest, begun).since(now());
+        let current = within("endpoints table", limit, self.endpoints.current(&name)).await?;
+        let endpoint = current.ok_or_else(|| Refusal::UnknownEndpoint(name.clone()))?;
+        let mut envelope = options.envelope(id, &endpoint, received);
+        let due = self.due(envelope.deadline, begun);
+        if now() > due {
+            // It is known now, so that a repeat has its whole time.
+            let what = "the configuration was read after the deadline";
+            return Err(Unavailable::timed_out("endpoints table", what).into());
+        }
+        let mut owner = None;
+        if let Some(key) = &options.idempotency_key {
+            let keyed = self.keyed(caller.as_deref(), &name, key, due).await?;
+            owner = keyed.1;
+            envelope = options.envelope(keyed.0, &endpoint, received);
+        }
+        let envelope = Arc::new(envelope);
+        Ok(Call { options, payload, endpoint, envelope, received, begun, owner, repeat: false })
+    }
+
+    /// When a call must be answered at the latest.
+    ///
+    /// A call with which ingress begins after its deadline, or just before, is late whatever
+    /// happens. It gets the time to be sent and to be settled, so that the models see it.
+    fn due(&self, deadline: Timestamp, begun: Timestamp) -> Timestamp {
+        deadline.max(begun + self.settings.margin * 2)
     }
 
     /// The id and the owner's tag of a request with an idempotency key.
@@ -127,18 +136,20 @@ impl<P: Ports> Ingress<P> {
         caller: Option<&str>,
         name: &EndpointName,
         key: &str,
+        due: Timestamp,
     ) -> Result<(RequestId, Option<[u8; 16]>), Refusal> {
         let caller = caller.ok_or_else(|| {
             let what = "An Idempotency-Key needs a token that says whose it is, by its claim sub or \
                         client_id.";
             Refusal::Malformed(what.to_owned())
         })?;
-        let stack = within("secrets", TABLE_LIMIT, self.secrets.idempotency()).await?;
+        let limit = || due.since(now()).min(TABLE_LIMIT);
+        let stack = within("secrets", limit(), self.secrets.idempotency()).await?;
         // Until every mailbox with an id of the former kind is past its retention.
         if now() < stack.created + self.settings.ledger_retention {
             let former = RequestId::from_idempotency_key_before_0_2(caller, name, key);
             let read = self.ledger.read(former, Consistency::Strong);
-            if within("ledger", TABLE_LIMIT, read).await?.is_some_and(|m| m.opening.is_some()) {
+            if within("ledger", limit(), read).await?.is_some_and(|m| m.opening.is_some()) {
                 return Ok((former, None));
             }
         }
@@ -178,7 +189,7 @@ impl<P: Ports> Ingress<P> {
                 return self.cannot_send(&call, cause).await;
             }
             if opens && !mutated(Mutation::ForgetAccepted) {
-                self.mark_accepted(&call.envelope).await;
+                self.mark_accepted(&call).await;
             }
         }
         if call.options.respond_async {
@@ -190,7 +201,8 @@ impl<P: Ports> Ingress<P> {
     async fn wait(&self, call: &Call) -> Asked {
         let sent = now();
         let margin = self.settings.margin;
-        let waited = wait(&*self.ledger, &call.endpoint, &call.envelope, margin).await;
+        let due = self.due_of(call);
+        let waited = wait(&*self.ledger, &call.endpoint, &call.envelope, margin, due).await;
         self.respond(call, waited, Some(sent))
     }
 
@@ -204,7 +216,7 @@ impl<P: Ports> Ingress<P> {
         let payload_sha256 = Sha256::digest(call.payload.as_str()).into();
         let mut write = Write::open(envelope, payload_sha256, call.owner);
         loop {
-            let limit = self.time_to_send(envelope);
+            let limit = self.time_to_send(call);
             let mailbox = match within("ledger", limit, self.ledger.write(&write)).await? {
                 Written::Applied(_) | Written::Forgotten => {
                     return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
@@ -229,16 +241,24 @@ impl<P: Ports> Ingress<P> {
                 continue;
             }
             let former = &mailbox.envelope;
-            let version = self.endpoints.version(&former.endpoint, former.config).await?;
+            let version = self.endpoints.version(&former.endpoint, former.config);
+            let version = within("endpoints table", self.time_to_send(call), version).await?;
             let version = version.ok_or_else(|| missing_version(former))?;
             return Ok(Opened::Before(version, mailbox, opening));
         }
     }
 
-    /// How long the calls before the wait may take.
-    fn time_to_send(&self, envelope: &Envelope) -> Duration {
-        let margin = self.settings.margin;
-        (envelope.deadline - margin).since(now()).max(margin)
+    /// When this call must be answered at the latest. A repeat has as much time as the first call.
+    /// An asynchronous call does not wait for the decision, so that it has less.
+    fn due_of(&self, call: &Call) -> Timestamp {
+        let Envelope { received, deadline, .. } = *call.envelope;
+        let due = self.due(call.received + deadline.since(received), call.begun);
+        if call.options.respond_async { due.min(call.begun + TABLE_LIMIT) } else { due }
+    }
+
+    /// How long a call before the wait may take: a margin is left for the wait.
+    fn time_to_send(&self, call: &Call) -> Duration {
+        (self.due_of(call) - self.settings.margin).since(now())
     }
 
     async fn send(&self, call: &Call) -> Result<(), Unavailable> {
@@ -248,16 +268,17 @@ impl<P: Ports> Ingress<P> {
             tracing::error!(request = %envelope.id, %invalid, "a request cannot be written as JSON");
             Unavailable::down("stream input", "the message cannot be written")
         })?;
-        let limit = self.time_to_send(envelope);
+        let limit = self.time_to_send(call);
         let records = vec![Record { key: envelope.key.clone(), data }];
         let put = self.input.put(records, now() + limit);
         let put = async { put.await.map_err(|rejected| rejected.cause) };
         within("stream input", limit, put).await
     }
 
-    async fn mark_accepted(&self, envelope: &Arc<Envelope>) {
+    async fn mark_accepted(&self, call: &Call) {
+        let Call { envelope, .. } = call;
         let write = Write::accept(envelope);
-        let limit = self.time_to_send(envelope);
+        let limit = self.time_to_send(call);
         if let Err(cause) = within("ledger", limit, self.ledger.write(&write)).await {
             // At worst a repeat sends it once more.
             tracing::warn!(request = %envelope.id, %cause, "the mailbox is not marked as accepted");
@@ -270,7 +291,7 @@ impl<P: Ports> Ingress<P> {
         if endpoint.configuration.schedule(&envelope.arm).fallback().is_none() {
             return Err(Refusal::Unavailable(cause));
         }
-        let limit = self.time_to_send(envelope).min(self.settings.margin * 4);
+        let limit = self.due_of(call).since(now()).min(self.settings.margin * 4);
         let given_up = give_up(&*self.ledger, endpoint, envelope, now());
         let unsettled = || Waited::unsettled(unavailable(endpoint, envelope, now()), Vec::new());
         let waited = match within("ledger", limit, given_up).await {
@@ -337,47 +358,5 @@ impl<P: Ports> Ingress<P> {
             ended,
             report,
         }))
-    }
-}
-
-/// A deadline of the client's own is at most 29 s, or 15 minutes for an asynchronous request.
-fn check_deadline(options: &RequestOptions) -> Result<(), Refusal> {
-    let longest = if options.respond_async { MAX_ASYNC_DEADLINE } else { MAX_DEADLINE };
-    match options.deadline {
-        Some(deadline) if deadline > longest => Err(Refusal::Malformed(format!(
-            "The deadline is {} ms; it must be at most {} ms, or {} ms with Prefer: respond-async.",
-            deadline.as_millis(),
-            MAX_DEADLINE.as_millis(),
-            MAX_ASYNC_DEADLINE.as_millis(),
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn envelope(
-    id: RequestId,
-    endpoint: &Endpoint,
-    options: &RequestOptions,
-    received: Timestamp,
-) -> Envelope {
-    let key = options.key.clone().unwrap_or_else(|| id.to_key());
-    let arm = endpoint.configuration.assign(&key, received);
-    let schedule = endpoint.configuration.schedule(&arm);
-    let allowed = match options.deadline {
-        // Nobody waits, so the client may allow the models more time than the schedule does.
-        Some(deadline) if options.respond_async => deadline,
-        Some(deadline) => deadline.min(schedule.deadline()),
-        None => schedule.deadline(),
-    };
-    Envelope {
-        id,
-        endpoint: endpoint.name.clone(),
-        config: endpoint.version,
-        arm,
-        key,
-        received,
-        // `wait=0` means the shortest deadline.
-        deadline: received + allowed.max(Duration::from_millis(1)),
-        traceparent: options.traceparent.clone(),
     }
 }

@@ -9,6 +9,7 @@ mod ask;
 mod describe;
 mod failures;
 pub mod http;
+mod options;
 mod read;
 mod refusal;
 mod report;
@@ -23,8 +24,9 @@ use rendezvous_core::{
 };
 
 pub use crate::{
-    ask::{Answer, Ask, Asked, Refused, RequestOptions},
+    ask::{Answer, Ask, Asked, Refused},
     failures::{ChoiceFailure, ChoiceFailureKind},
+    options::RequestOptions,
     read::Reading,
     refusal::Refusal,
     telemetry::{Answered, IngressReport},

@@ -39,11 +39,14 @@ impl Waited {
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits for the decision of a request that was sent, and settles it when its time has come.
+///
+/// Returns at `due` at the latest: the deadline, or later where the call came too late for it.
 pub(crate) async fn wait<L: Ledger>(
     ledger: &L,
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
     margin: Duration,
+    due: Timestamp,
 ) -> Waited {
     let ahead = if mutated(Mutation::IgnoreMargin) { Duration::ZERO } else { margin };
     let last = envelope.deadline - ahead;
@@ -85,7 +88,7 @@ pub(crate) async fn wait<L: Ledger>(
     }
     drop(watch);
     sleep_until(last).await;
-    close(ledger, endpoint, envelope, seen, margin).await
+    close(ledger, endpoint, envelope, seen, due).await
 }
 
 /// The last read: decides a margin before the deadline, as of the deadline.
@@ -94,12 +97,10 @@ async fn close<L: Ledger>(
     endpoint: &Endpoint,
     envelope: &Arc<Envelope>,
     seen: Option<Mailbox>,
-    margin: Duration,
+    due: Timestamp,
 ) -> Waited {
     let at = now().max(envelope.deadline);
-    // A caller that comes after the deadline gets a margin, too.
-    let until = envelope.deadline.max(now() + margin);
-    let left = || until.since(now());
+    let left = || due.since(now());
     let read = ledger.read(envelope.id, Consistency::Strong);
     let mailbox = match within("ledger", left(), read).await {
         Ok(mailbox) => mailbox,

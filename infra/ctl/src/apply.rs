@@ -11,7 +11,7 @@ use rendezvous_core::{
     ports::{EndpointTable, PublishError},
 };
 
-use crate::stack::Stack;
+use crate::{say::say, stack::Stack};
 
 /// Makes the configurations in the files current.
 pub(crate) async fn apply(
@@ -34,7 +34,7 @@ pub(crate) async fn apply(
     for (endpoint, configuration) in read {
         let applied = apply_one(&table, &endpoint, configuration, provenance.clone()).await;
         let applied = applied.map_err(|cause| format!("{endpoint}: {cause} (table {name})"))?;
-        println!("{endpoint}: {applied}");
+        say(format_args!("{endpoint}: {applied}"));
     }
     Ok(())
 }

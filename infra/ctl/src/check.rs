@@ -19,6 +19,7 @@ use rendezvousctl::verify::{
 
 use crate::{
     http::{Access, HttpApi},
+    say::{fail, say},
     stack::Stack,
 };
 
@@ -79,14 +80,14 @@ pub(crate) async fn verify(stack: &str, options: VerifyOptions) -> ExitCode {
         Ok(report) => report,
         Err(Problem::Step(step)) => Report { steps: vec![*step], ..Report::default() },
         Err(Problem::Usage(error)) => {
-            eprintln!("error: {error}");
+            fail(error);
             return ExitCode::from(USAGE);
         }
     };
     if options.json {
-        println!("{}", report.json(&target));
+        say(report.json(&target));
     } else {
-        print!("{report}");
+        say(report.to_string().trim_end());
     }
     if report.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod http;
+mod say;
 mod stack;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -58,13 +59,13 @@ async fn main() -> ExitCode {
             match apply::apply(&stack, &files, author, message).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("error: {error}");
+                    say::fail(error);
                     ExitCode::FAILURE
                 }
             }
         }
         Command::Verify(options) if stack_is_named && options.data.is_some() => {
-            eprintln!("error: --stack and --data exclude each other");
+            say::fail("--stack and --data exclude each other");
             ExitCode::from(check::USAGE)
         }
         Command::Verify(options) => check::verify(&stack, options).await,

@@ -1,6 +1,7 @@
 //! Rendezvous on one machine: the system of `rendezvous-sim` over a data folder, with HTTP on
 //! 127.0.0.1.
 
+mod archiving;
 mod cards;
 mod client;
 mod endpoints;

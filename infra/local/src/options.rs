@@ -15,6 +15,7 @@ use rendezvous_onnx::{Compute, OnnxModel};
 use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
 use crate::{
+    archiving::Archiving,
     flights,
     say::{Error, warn},
     workspace::{Told, Workspace},
@@ -100,9 +101,15 @@ impl SystemOptions {
     pub(crate) async fn start(&self, data: &DataFolder) -> Result<Started, Error> {
         let bring_up = |system: &Local, model| self.bring_up(system, model);
         let compute = Compute::start().map_err(|error| format!("cannot start threads: {error}"))?;
-        let size = Size { compute: compute.handles().cloned().collect(), ..self.size()? };
+        let archiving =
+            Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
+        let size = Size {
+            compute: compute.handles().cloned().collect(),
+            archiving: Some(archiving.handle().clone()),
+            ..self.size()?
+        };
         let started = self.start_with(data, &size, bring_up).await?;
-        Ok(Started { compute: Some(compute), ..started })
+        Ok(Started { threads: Some((compute, archiving)), ..started })
     }
 
     /// The same, where `bring_up` adds a model to the system.
@@ -141,7 +148,7 @@ impl SystemOptions {
         for OfModel { model, number } in &self.hang {
             known(&system, model)?.hang_one_in(*number);
         }
-        Ok(Started { system, workspace, told, compute: None })
+        Ok(Started { system, workspace, told, threads: None })
     }
 
     /// Adds a model to the system.
@@ -163,9 +170,9 @@ pub(crate) struct Started {
     pub(crate) system: Arc<Local>,
     pub(crate) workspace: Workspace,
     pub(crate) told: Vec<Told>,
-    /// The threads of the models, which end when it is dropped.
-    #[expect(dead_code, reason = "it is there to be dropped")]
-    pub(crate) compute: Option<Compute>,
+    /// The threads of the models and of the decoy, which end when they are dropped.
+    #[expect(dead_code, reason = "they are there to be dropped")]
+    pub(crate) threads: Option<(Compute, Archiving)>,
 }
 
 impl Started {

@@ -1,6 +1,6 @@
 //! What can go wrong, and how often.
 
-use crate::step::{Dependency, Step};
+use crate::step::Step;
 
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $name:ident = ($text:literal, $share:literal),)+) => {
@@ -146,14 +146,3 @@ impl Shares {
         Fault::ALL.iter().copied().filter(|fault| self.of(*fault) > 0.0)
     }
 }
-
-/// The longest that a call is slow, by what is called.
-pub(crate) const fn slowest_ms(dependency: Dependency) -> u64 {
-    match dependency {
-        // Ingress can be late when these reads are slow.
-        Dependency::Endpoints | Dependency::Secrets => SLOWEST_READ_MS,
-        _ => 500,
-    }
-}
-
-const SLOWEST_READ_MS: u64 = 20;

@@ -77,9 +77,11 @@ impl<E: EndpointTable> Function for RendezvousHandler<E> {
     async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
         let subject = subject(self.actor().name(), &event);
         let (witness, ledger) = (self.conditions.witness.clone(), self.ledger.clone());
+        let conditions = self.conditions.clone();
         let handle = |instance: Arc<Instance<RendezvousOf<E>>>| async move {
             let Some(witness) = witness else { return instance.function.handle(event).await };
             let delivered = witness.hears(&instance.actor, &event);
+            conditions.trace(&instance.actor, || &delivered);
             let response = instance.function.handle(event).await;
             witness.acknowledges(&ledger, &delivered, &response);
             response

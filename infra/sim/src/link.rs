@@ -20,13 +20,16 @@ pub(crate) use past::Past;
 
 use crate::{
     Actor, Conditions,
-    fault::{Fault, slowest_ms},
+    fault::Fault,
     step::{Dependency, Step},
     weather::{Occasion, Weather, pick},
 };
 
 /// How long a client of the AWS SDK waits for an answer before it gives up.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest that a call is slow.
+const SLOWEST_MS: f64 = 500.0;
 
 /// The longest that a sandbox is frozen, and the longest jump of a clock.
 const LONGEST_FREEZE_MS: f64 = 240_000.0;
@@ -188,6 +191,7 @@ impl<P> Link<P> {
             Trouble::None => {}
             Trouble::Throttled => return Err(Unavailable::throttled(name, "outage")),
             Trouble::Down => return Err(Unavailable::down(name, "outage")),
+            Trouble::Slow(by) => sleep(by).await,
             Trouble::Hanging => {
                 sleep(CLIENT_TIMEOUT).await;
                 return Err(Unavailable::timed_out(name, "outage"));
@@ -265,9 +269,8 @@ impl Flight {
         }
         let draw = |detail| occasion.draw(Fault::Slow, detail);
         let slow = occasion.meets(Fault::Slow);
-        let slowest = occasion.step.dependency().map_or(0, slowest_ms);
         if slow {
-            let total = slowest as f64 * draw(1);
+            let total = SLOWEST_MS * draw(1);
             let before = total * draw(2);
             let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
             return Self { before: ms(before), after: ms(total - before), slow };

@@ -127,8 +127,8 @@ impl World {
                 starting_position: Position::TrimHorizon,
                 ..Size::default().decoy
             },
-            compute: Vec::new(),
             conditions,
+            ..Size::default()
         };
         let (endpoints, secrets) = (Arc::<MemoryEndpoints>::default(), MemorySecrets::random());
         let system = System::start_on(Arc::default(), endpoints, Arc::new(secrets), &size);

@@ -53,6 +53,8 @@ pub struct Size {
     pub decoy: Mapping,
     /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
     pub compute: Vec<Handle>,
+    /// The runtime on which the decoy runs; without one, that of the caller.
+    pub archiving: Option<Handle>,
     /// What goes wrong by chance, and who watches.
     pub conditions: Conditions,
 }
@@ -79,6 +81,7 @@ impl Default for Size {
                 ..Mapping::default()
             },
             compute: Vec::new(),
+            archiving: None,
             conditions: Conditions::default(),
         }
     }
@@ -95,6 +98,7 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     pub scores: Arc<MemoryStream>,
     pub ledger: Arc<MemoryLedger>,
     pub outcomes: Arc<MemoryOutcomes>,
+    pub secrets: Arc<K>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
     ingress: Fleet<HttpV1<Local<E, K>>>,
@@ -134,7 +138,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             secrets,
         };
         let ingress = ports.clone().ingress(host.conditions.clone(), size.settings);
-        let Inside { input, ledger, outcomes, counters, past, endpoints, .. } = ports;
+        let Inside { input, ledger, outcomes, counters, past, endpoints, secrets } = ports;
         let system = Self {
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
@@ -145,6 +149,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             input,
             ledger,
             outcomes,
+            secrets,
             archive,
             counters,
             past,
@@ -153,6 +158,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             stop,
         };
         system.start_rendezvous();
+        let _entered = size.archiving.as_ref().map(Handle::enter);
         system.start_decoy(&size.decoy);
         system
     }
@@ -284,7 +290,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         let witness = witness.clone();
         let handle = |instance: Arc<Instance<HttpV1<Local<E, K>>>>| async move {
             let Some(witness) = witness else { return instance.function.handle(event).await };
-            witness.begins(&instance.actor, &event);
+            witness.begins(&instance.actor);
             let response = instance.function.handle(event).await;
             witness.ends(&instance.actor, step, &response);
             response

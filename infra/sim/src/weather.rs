@@ -4,8 +4,8 @@ use std::{
     collections::HashMap,
     hash::{Hash, Hasher},
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -25,7 +25,7 @@ pub struct Weather {
     key: (u64, u64),
     shares: Shares,
     calm: AtomicBool,
-    troubles: [AtomicU8; Dependency::ALL.len()],
+    troubles: Mutex<[Trouble; Dependency::ALL.len()]>,
     /// The current version of the configuration.
     version: AtomicU64,
     taken: Mutex<HashMap<(Step, u64), u32>>,
@@ -40,7 +40,7 @@ impl Weather {
             key: (key("faults"), key("details")),
             shares,
             calm: AtomicBool::new(false),
-            troubles: std::array::from_fn(|_| AtomicU8::new(0)),
+            troubles: Mutex::default(),
             version: AtomicU64::new(0),
             taken: Mutex::default(),
             tally: Tally::default(),
@@ -70,17 +70,12 @@ impl Weather {
     /// Begins or ends an outage.
     pub fn set_trouble(&self, dependency: Dependency, trouble: Trouble) {
         if trouble == Trouble::None || !self.is_calm() {
-            self.troubles[dependency as usize].store(trouble as u8, Relaxed);
+            lock(&self.troubles)[dependency as usize] = trouble;
         }
     }
 
     pub fn trouble(&self, dependency: Dependency) -> Trouble {
-        match self.troubles[dependency as usize].load(Relaxed) {
-            trouble if trouble == Trouble::Throttled as u8 => Trouble::Throttled,
-            trouble if trouble == Trouble::Down as u8 => Trouble::Down,
-            trouble if trouble == Trouble::Hanging as u8 => Trouble::Hanging,
-            _ => Trouble::None,
-        }
+        lock(&self.troubles)[dependency as usize]
     }
 
     /// Another version of the configuration is current.
@@ -98,7 +93,7 @@ impl Weather {
     /// A step that is taken about `subject`.
     pub(crate) fn occasion(&self, step: Step, subject: u64) -> Occasion<'_> {
         let taken = {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut taken = lock(&self.taken);
             let count = taken.entry((step, subject)).or_default();
             *count += 1;
             *count
@@ -155,6 +150,11 @@ impl Occasion<'_> {
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         fraction(bits ^ (bits >> 31))
     }
+}
+
+/// A poisoned lock is used all the same: every section under these locks is one operation.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One of the numbers from 0 to `count` - 1, where `draw` is in [0, 1).

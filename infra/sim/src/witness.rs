@@ -240,7 +240,7 @@ impl Seen {
     fn begins_with(&mut self, actor: &Actor, envelope: &Arc<Envelope>) {
         self.known(envelope);
         if let Some(call) = self.calls.get_mut(&actor.key()) {
-            call.envelope = Some(envelope.clone());
+            call.envelope.get_or_insert_with(|| envelope.clone());
         }
     }
 

@@ -225,4 +225,30 @@ mod tests {
         let error = Configuration::parse(&example.replace("/late", "late")).unwrap_err();
         assert!(error.to_string().contains("outcome \"late\" is not a JSON pointer"), "{error}");
     }
+
+    #[test]
+    fn a_configuration_has_its_arms_observers_and_models() {
+        let example = include_str!("../../../infra/contract/examples/endpoint.json");
+        let configuration = Configuration::parse(example).unwrap();
+        let arms: Vec<(Arm, &Schedule)> = configuration.arms().collect();
+        assert_eq!(arms, [(Arm::main(), configuration.schedule(&Arm::main()))]);
+        let choices = arms[0].1.choices().iter().map(|choice| &choice.model);
+        let observers = configuration.observers().iter().map(|observer| &observer.model);
+        assert!(observers.clone().count() > 0);
+        let all: Vec<&ModelId> = choices.chain(observers).collect();
+        assert_eq!(configuration.models().collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn an_author_has_1_to_200_characters_and_a_message_at_most_2000() {
+        let provenance = Provenance::new("ä".repeat(200), "m".repeat(2_000)).unwrap();
+        assert_eq!(provenance.author(), "ä".repeat(200));
+        assert_eq!(provenance.message(), "m".repeat(2_000));
+        for author in [String::new(), "a".repeat(201)] {
+            let error = Provenance::new(author, "").unwrap_err();
+            assert_eq!(error.to_string(), "author must be 1 to 200 characters");
+        }
+        let error = Provenance::new("a", "m".repeat(2_001)).unwrap_err();
+        assert_eq!(error.to_string(), "message must be at most 2000 characters");
+    }
 }

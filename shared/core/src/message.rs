@@ -43,14 +43,19 @@ impl Envelope {
     fn parse(raw: &RawValue) -> Result<Self, Invalid> {
         let envelope: Self = serde_json::from_str(raw.get())
             .map_err(|error| Invalid::new(format!("envelope: {error}")))?;
-        let allowed = envelope.deadline.since(envelope.received);
+        envelope.checked()
+    }
+
+    /// The envelope, if its deadline is possible.
+    fn checked(self) -> Result<Self, Invalid> {
+        let allowed = self.deadline.since(self.received);
         if allowed.is_zero() || allowed > MAX_ASYNC_DEADLINE {
             return Err(Invalid::new(format!(
                 "envelope: deadline_us must be 1 us to {} s after received_us",
                 MAX_ASYNC_DEADLINE.as_secs()
             )));
         }
-        Ok(envelope)
+        Ok(self)
     }
 }
 
@@ -106,8 +111,7 @@ pub struct ScoreMessage {
 #[derive(Deserialize)]
 struct ScoreFields<'a> {
     v: u32,
-    #[serde(borrow)]
-    envelope: &'a RawValue,
+    envelope: Envelope,
     model: ModelId,
     started_us: Timestamp,
     finished_us: Timestamp,
@@ -134,7 +138,7 @@ impl ScoreMessage {
             finished: fields.finished_us,
             result,
         };
-        Ok(Self { envelope: Envelope::parse(fields.envelope)?, score })
+        Ok(Self { envelope: fields.envelope.checked()?, score })
     }
 
     /// Writes the record of a score; the request's envelope goes back as it came.
@@ -183,4 +187,27 @@ fn write_message(fields: &impl Serialize, size: usize) -> Result<Bytes, Invalid>
     serde_json::to_writer(&mut bytes, fields)
         .map_err(|error| Invalid::new(format!("cannot be written as JSON: {error}")))?;
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_microsecond_to_15_minutes_after_the_receipt() {
+        let parse = |deadline_us: i64| {
+            let envelope = format!(
+                r#"{{"id":"01998f1e-7b2a-7cc0-8000-3f0a5d9e1c22","endpoint":"e","config":1,"arm":"main","key":"k","received_us":1000,"deadline_us":{deadline_us}}}"#
+            );
+            Envelope::parse(&RawValue::from_string(envelope).unwrap())
+        };
+        let longest = 1_000 + 15 * 60 * 1_000_000;
+        for good in [1_001, longest] {
+            assert_eq!(parse(good).unwrap().deadline, Timestamp::from_micros(good));
+        }
+        for bad in [999, 1_000, longest + 1] {
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(error.contains("1 us to 900 s after received_us"), "{error}");
+        }
+    }
 }

@@ -69,3 +69,33 @@ pub fn checked_score(score: Json) -> Result<Json, Failure> {
     }
     Ok(score)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: usize) -> Json {
+        Json::parse(&format!("\"{}\"", "s".repeat(bytes - 2))).unwrap()
+    }
+
+    #[test]
+    fn a_score_is_at_most_16_kib_and_not_null() {
+        let largest = text(16 * 1024);
+        assert_eq!(checked_score(largest.clone()), Ok(largest));
+        let invalid = |score| {
+            let Failure { kind, message } = checked_score(score).unwrap_err();
+            assert_eq!(kind, FailureKind::Invalid);
+            message
+        };
+        let too_large = "a score of 16385 bytes; at most 16384 are allowed";
+        assert_eq!(invalid(text(16 * 1024 + 1)), too_large);
+        assert_eq!(invalid(Json::parse("null").unwrap()), "null is no score");
+    }
+
+    #[test]
+    fn a_failures_message_is_cut_to_500_characters() {
+        let failure = |message: &str| Failure::new(FailureKind::Failed, message).message;
+        assert_eq!(failure(&"ä".repeat(500)), "ä".repeat(500));
+        assert_eq!(failure(&"ä".repeat(501)), "ä".repeat(500));
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use rendezvous_core::{
     Configuration, Decision, Endpoint, EndpointCache, EndpointName, Envelope, Kind, Mailbox,
-    Provenance, Publication, Reason, Score, Timestamp, Unavailable, UnavailableKind, clock,
+    Provenance, Publication, Reason, Score, Timestamp, Unavailable, UnavailableKind, Write, clock,
     conformance,
     conformance::samples,
     memory::{
@@ -22,7 +22,7 @@ use rendezvous_core::{
     },
     now,
     ports::{Consistency, EndpointTable, Ledger, PublishError},
-    settle::{RequestState, Settled, settle},
+    settle::{RequestState, Settled, give_up, settle},
 };
 
 #[tokio::test]
@@ -184,6 +184,41 @@ async fn a_score_of_a_forgotten_request_settles_nothing() {
     }
     assert_eq!(case.settle(&[samples::score("a@1", "1")], 2).await, RequestState::Forgotten);
     assert_eq!(case.settle(&[samples::score("b@1", "1")], 2).await, RequestState::Forgotten);
+}
+
+#[tokio::test]
+async fn a_request_that_was_opened_again_is_not_decided_by_its_former_envelope() {
+    let case = Case::new();
+    let open = Write::open(&case.envelope, [1; 32], None);
+    let former = case.ledger.write(&open).await.unwrap().into_mailbox().unwrap();
+    let again = samples::later(&case.envelope);
+    case.ledger.write(&Write::reopen(&again, former.opening.unwrap())).await.unwrap();
+    let reopened = RequestState::Reopened(again);
+    // With and without a score, at the deadline, and when the request could not be sent.
+    assert_eq!(case.settle(&[samples::score("a@1", "1")], 3).await, reopened);
+    assert_eq!(case.settle(&[], 1000).await, reopened);
+    let state = give_up(&case.ledger, &case.endpoint, &case.envelope, case.at(5)).await;
+    assert_eq!(state.unwrap(), reopened);
+    let mailbox = case.ledger.read(case.envelope.id, Consistency::Strong).await.unwrap().unwrap();
+    assert_eq!((mailbox.scores.len(), mailbox.decision), (0, None));
+}
+
+#[tokio::test]
+async fn a_request_that_could_not_be_sent_is_given_up_unless_a_model_has_scored_it() {
+    let case = Case::new();
+    let give_up = || give_up(&case.ledger, &case.endpoint, &case.envelope, case.at(5));
+    case.settle(&[samples::failure("b@1")], 1).await;
+    let RequestState::Settled(settled) = give_up().await.unwrap() else { panic!("not settled") };
+    assert_eq!(
+        (settled.decision.kind, settled.decision.reason),
+        (Kind::Fallback, Reason::Unavailable)
+    );
+    assert_eq!(give_up().await.unwrap(), RequestState::Settled(settled), "its decision stands");
+
+    let case = Case::new();
+    case.settle(&[samples::score("b@1", "2")], 1).await;
+    let state = self::give_up(&case.ledger, &case.endpoint, &case.envelope, case.at(5)).await;
+    assert_eq!(state.unwrap(), RequestState::Open(case.at(5)));
 }
 
 #[tokio::test(start_paused = true)]

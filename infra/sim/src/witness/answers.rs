@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_lambda_events::{
-    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    encodings::Body,
-};
+use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, encodings::Body};
 use rendezvous_core::{
     Decision, Envelope, Json, Kind, ModelId, Reason, RequestId, Timestamp, limits::LATE_AFTER,
     mutation::unmutated, now,
@@ -23,8 +20,7 @@ pub(super) struct Call {
     /// In true time.
     began: Timestamp,
     disturbances: (u32, u32),
-    /// API Gateway's time.
-    gateway: Timestamp,
+    /// The first with which it opens or sends the request: that of an earlier call may follow.
     pub(super) envelope: Option<Arc<Envelope>>,
     pub(super) sent: bool,
     pub(super) marked: bool,
@@ -58,13 +54,11 @@ struct Named {
 
 impl Witness {
     /// An instance of ingress begins to answer a call.
-    pub(crate) fn begins(&self, actor: &Actor, event: &ApiGatewayV2httpRequest) {
-        let epoch = event.request_context.time_epoch.saturating_mul(1_000);
+    pub(crate) fn begins(&self, actor: &Actor) {
         let call = Call {
             start: now(),
             began: true_time(),
             disturbances: actor.disturbances(),
-            gateway: Timestamp::from_micros(epoch),
             envelope: None,
             sent: false,
             marked: false,
@@ -154,13 +148,21 @@ fn in_time(seen: &mut Seen, actor: &Actor, step: Step, call: &Call, id: RequestI
     if step != Step::Ask {
         return;
     }
-    let known = || seen.requests.get(&id).map(|known| known.envelope.clone());
-    let Some(envelope) = call.envelope.clone().or_else(known) else { return };
-    let Envelope { received, deadline, .. } = *envelope;
-    let is_own = received == call.gateway || received >= call.start;
-    let own = if is_own { deadline } else { deadline.max(call.start + deadline.since(received)) };
+    // A repeat waits for the request that an earlier call has opened, and has as much time.
+    let known = seen.requests.get(&id);
+    let opened = known.filter(|known| !known.openings.is_empty()).map(|known| &known.envelope);
+    let own = call.envelope.as_ref();
+    let Some(envelope) = opened.or(own) else { return };
+    let Envelope { received, deadline, .. } = **envelope;
+    let due = match own {
+        Some(own) if own.received == received => deadline,
+        own => {
+            let own = own.map_or(deadline, |own| own.deadline);
+            own.max(deadline).max(call.start + deadline.since(received))
+        }
+    };
     let ended = now();
-    if ended <= own + LATE_AFTER {
+    if ended <= due + LATE_AFTER {
         return;
     }
     let (freezes, jumps) = actor.disturbances();
@@ -169,7 +171,7 @@ fn in_time(seen: &mut Seen, actor: &Actor, step: Step, call: &Call, id: RequestI
     } else if jumps > call.disturbances.1 {
         *seen.answers.marked.entry("clock jumped").or_default() += 1;
     } else {
-        let late = ended.since(own).as_micros();
+        let late = ended.since(due).as_micros();
         let what = format!("answered {late} us after its deadline");
         seen.violation(Invariant::InTime, id, what);
     }

@@ -1,6 +1,6 @@
 //! The batches of rendezvous: which models an instance has heard, and what it acknowledges.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use futures_util::FutureExt;
 use rendezvous_aws::batch::{Response, StreamBatch};
@@ -25,6 +25,16 @@ const FILED_FOR: Duration = Duration::from_mins(1);
 pub(crate) struct Delivered {
     scores: Vec<(usize, ScoreMessage)>,
     sequences: Vec<String>,
+}
+
+impl fmt::Display for Delivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hears")?;
+        for (_, message) in &self.scores {
+            write!(f, " {} of {}", message.score.model, message.envelope.id)?;
+        }
+        Ok(())
+    }
 }
 
 impl Witness {
@@ -100,7 +110,8 @@ pub(super) fn presumes(seen: &mut Seen, actor: &Actor, id: RequestId, decision: 
             && at.since(*last) < QUIET_FOR
         {
             let ms = at.since(*last).as_millis();
-            let what = format!("{model} is presumed silent, but was heard {ms} ms before");
+            let what =
+                format!("{} presumes {model} silent, which it heard {ms} ms ago", actor.name());
             seen.violation(Invariant::Presumed, id, what);
         }
     }

@@ -1,0 +1,70 @@
+//! What a client may say about a request, and the envelope that it gives the request.
+
+use std::time::Duration;
+
+use rendezvous_core::{
+    Endpoint, Envelope, Key, RequestId, Timestamp,
+    limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE},
+};
+
+use crate::Refusal;
+
+/// What a client may say about one request beside its payload.
+#[derive(Clone, Debug, Default)]
+pub struct RequestOptions {
+    /// A deadline of the client's own, from receipt.
+    pub deadline: Option<Duration>,
+    /// Return at once; the decision is read later.
+    pub respond_async: bool,
+    /// A repeat with the same key gets the same answer.
+    pub idempotency_key: Option<String>,
+    /// The partition key; by default the request's id.
+    pub key: Option<Key>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl RequestOptions {
+    /// A deadline of the client's own is at most 29 s, or 15 minutes for an asynchronous request.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let longest = if self.respond_async { MAX_ASYNC_DEADLINE } else { MAX_DEADLINE };
+        match self.deadline {
+            Some(deadline) if deadline > longest => Err(Refusal::Malformed(format!(
+                "The deadline is {} ms; it must be at most {} ms, or {} ms with Prefer: respond-async.",
+                deadline.as_millis(),
+                MAX_DEADLINE.as_millis(),
+                MAX_ASYNC_DEADLINE.as_millis(),
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The envelope of a request with these options.
+    pub(crate) fn envelope(
+        &self,
+        id: RequestId,
+        endpoint: &Endpoint,
+        received: Timestamp,
+    ) -> Envelope {
+        let key = self.key.clone().unwrap_or_else(|| id.to_key());
+        let arm = endpoint.configuration.assign(&key, received);
+        let schedule = endpoint.configuration.schedule(&arm);
+        let allowed = match self.deadline {
+            // Nobody waits, so the client may allow the models more time than the schedule does.
+            Some(deadline) if self.respond_async => deadline,
+            Some(deadline) => deadline.min(schedule.deadline()),
+            None => schedule.deadline(),
+        };
+        Envelope {
+            id,
+            endpoint: endpoint.name.clone(),
+            config: endpoint.version,
+            arm,
+            key,
+            received,
+            // `wait=0` means the shortest deadline.
+            deadline: received + allowed.max(Duration::from_millis(1)),
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+/// Prints text and a line end to standard output. A closed pipe changes nothing: the command does
+/// its work, and its exit code says what became of it.
+pub(crate) fn say(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Prints why the command failed to standard error.
+pub(crate) fn fail(error: impl Display) {
+    let _ = writeln!(io::stderr(), "error: {error}");
+}
