@@ -3,7 +3,10 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{Envelope, ModelId, RequestId, Schedule, Timestamp};
+use rendezvous_core::{
+    Envelope, ModelId, RequestId, Schedule, Timestamp,
+    mutation::{Mutation, mutated},
+};
 
 use crate::recent::Recent;
 
@@ -74,7 +77,8 @@ impl Silence {
         let silent = |model: &&ModelId| {
             self.models.get(*model).is_some_and(|Heard { last, deadlines }| {
                 let passed = deadlines.peek().is_some_and(|latest| *latest <= now);
-                deadlines.len() >= enough && passed && now.since(*last) >= QUIET_FOR
+                let quiet = now.since(*last) >= QUIET_FOR || mutated(Mutation::PresumeEarly);
+                deadlines.len() >= enough && passed && quiet
             })
         };
         let choices = schedule.choices().iter().map(|choice| &choice.model);

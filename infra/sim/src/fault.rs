@@ -120,6 +120,21 @@ impl Shares {
         Self::only(Fault::ALL)
     }
 
+    /// So much goes wrong that rare coincidences are frequent.
+    pub fn stormy() -> Self {
+        let more = [
+            (Fault::DiesBefore, 0.03),
+            (Fault::DiesAfter, 0.02),
+            (Fault::LostAnswer, 0.05),
+            (Fault::Slow, 0.2),
+            (Fault::Outage, 0.8),
+            (Fault::SilentModel, 0.3),
+            (Fault::SlowModel, 0.3),
+            (Fault::Repeat, 1.0),
+        ];
+        more.iter().fold(Self::usual(), |shares, (fault, share)| shares.with(*fault, *share))
+    }
+
     /// These faults as often as is usual in a campaign.
     pub fn only(faults: &[Fault]) -> Self {
         faults.iter().fold(Self::default(), |shares, fault| shares.with(*fault, fault.usual()))

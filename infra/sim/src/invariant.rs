@@ -33,6 +33,8 @@ invariants! {
     OneDecision = "one-decision",
     /// An answer that says it is settled is what every later read says.
     SettledStands = "settled-stands",
+    /// An answer is settled, unless something goes wrong between ingress and its dependencies.
+    Settled = "settled",
     /// No answer leaves ingress more than 5 ms after the deadline by ingress's clock, unless ingress
     /// was frozen or its clock jumped meanwhile; such answers are marked and at most 1 %.
     InTime = "in-time",

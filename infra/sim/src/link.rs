@@ -142,6 +142,9 @@ impl<P> Link<P> {
             return Err(fail(unavailable));
         }
         let Flight { before, after, slow } = Flight::of(occasion);
+        if slow {
+            self.say(Fault::Slow);
+        }
         let mut result = if slow && step.is_write() {
             // It is on its way, even if the caller gives up or dies.
             let call = make();
@@ -231,7 +234,11 @@ impl<P> Link<P> {
         }
     }
 
+    /// Something goes wrong.
     fn say(&self, fault: Fault) {
+        if let Some(witness) = &self.conditions.witness {
+            witness.troubles(&self.actor);
+        }
         self.conditions.trace(&self.actor, || format!("! {}", fault.name()));
     }
 }

@@ -290,7 +290,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         let witness = witness.clone();
         let handle = |instance: Arc<Instance<HttpV1<Local<E, K>>>>| async move {
             let Some(witness) = witness else { return instance.function.handle(event).await };
-            witness.begins(&instance.actor);
+            witness.begins(&instance.actor, &event);
             let response = instance.function.handle(event).await;
             witness.ends(&instance.actor, step, &response);
             response

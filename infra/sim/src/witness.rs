@@ -13,8 +13,12 @@ use std::{
 use bytes::Bytes;
 use rendezvous_core::{
     Decision, Endpoint, EndpointName, Envelope, Mailbox, ModelId, RequestId, RequestMessage,
-    Timestamp, Write, Written, clock::with_clock_ahead, mutation::unmutated, now, ports::Record,
-    write::Assignment,
+    Timestamp, Write, Written,
+    clock::with_clock_ahead,
+    mutation::unmutated,
+    now,
+    ports::Record,
+    write::{Assignment, Requirement},
 };
 
 use crate::{
@@ -62,6 +66,8 @@ struct Known {
     decided: Option<Decided>,
     /// Since when a caller has been told a settled answer, in true time.
     told: Option<Timestamp>,
+    /// What identifies the payload that has got a settled answer, for a request with a key.
+    payload: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -173,6 +179,7 @@ impl Witness {
         let seen = &mut *self.seen();
         match written {
             Written::Applied(mailbox) => {
+                seen.expects(write);
                 let opens = write.set.iter().any(|each| matches!(each, Assignment::Envelope));
                 if opens {
                     seen.opened(mailbox, self.retention);
@@ -197,6 +204,13 @@ impl Witness {
             let envelope = Arc::new(message.envelope);
             seen.begins_with(actor, &envelope);
             answers::sends(seen, actor, &envelope);
+        }
+    }
+
+    /// Something goes wrong between an instance and what it depends on.
+    pub(crate) fn troubles(&self, actor: &Actor) {
+        if let Some(call) = self.seen().calls.get_mut(&actor.key()) {
+            call.troubled = true;
         }
     }
 
@@ -233,6 +247,7 @@ impl Seen {
             accepted: None,
             decided: None,
             told: None,
+            payload: None,
         })
     }
 
@@ -241,6 +256,20 @@ impl Seen {
         self.known(envelope);
         if let Some(call) = self.calls.get_mut(&actor.key()) {
             call.envelope.get_or_insert_with(|| envelope.clone());
+        }
+    }
+
+    /// A write that was applied expected the mailbox as it was last opened.
+    fn expects(&mut self, write: &Write) {
+        let id = write.envelope.id;
+        let last = self.requests.get(&id).and_then(|known| known.openings.last().copied());
+        let other = write
+            .require
+            .iter()
+            .any(|each| matches!(each, Requirement::OpenedAt(at) if last.is_some() && *at != last));
+        if other {
+            let what = "it was opened again or marked, although another call had opened it again";
+            self.violation(Invariant::SentAsOpened, id, what);
         }
     }
 
@@ -257,6 +286,7 @@ impl Seen {
                 accepted: None,
                 decided: None,
                 told: None,
+                payload: None,
             };
         }
         let (accepted, decided) = (known.accepted, known.decided.is_some());

@@ -24,6 +24,9 @@ const CLIENTS: usize = 16;
 /// The longest pause of a client between two requests.
 const PAUSE: Duration = Duration::from_millis(900);
 
+/// The longest between two repeats that are sent at once.
+const SECOND_AFTER: Duration = Duration::from_millis(12);
+
 /// The longest that a client waits before it repeats a request, and before it reads one.
 const IMPATIENCE: Duration = Duration::from_millis(400);
 const READ_AFTER: Duration = Duration::from_millis(1_500);
@@ -203,12 +206,26 @@ impl Ask<'_> {
         };
         let ((mut status, mut id), ()) = join(first, again).await;
         for attempt in 0..3_u32 {
-            if status < 500 {
+            // "A retry that we ask for can succeed."
+            if status < 500 && status != 429 {
                 break;
             }
             sleep(part(READ_AFTER, self.draw(&format!("retry {attempt}")))).await;
-            let about = format!("key, retry {attempt},");
-            (status, id) = self.post(headers, payload, &about).await;
+            let again = [0, 1].map(|copy| {
+                let about = format!("key, retry {attempt}, {copy},");
+                let pause = part(SECOND_AFTER, self.draw(&about)) * copy;
+                async move {
+                    sleep(pause).await;
+                    self.post(headers, payload, &about).await
+                }
+            });
+            // Now and then two at once.
+            let [one, other] = again;
+            if repeats {
+                ((status, id), _) = join(one, other).await;
+            } else {
+                (status, id) = one.await;
+            }
         }
         id
     }

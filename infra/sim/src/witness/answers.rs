@@ -1,8 +1,14 @@
 //! The calls of ingress: in time, settled, and as opened.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
-use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, encodings::Body};
+use aws_lambda_events::{
+    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    encodings::Body,
+};
 use rendezvous_core::{
     Decision, Envelope, Json, Kind, ModelId, Reason, RequestId, Timestamp, limits::LATE_AFTER,
     mutation::unmutated, now,
@@ -23,6 +29,10 @@ pub(super) struct Call {
     /// The first with which it opens or sends the request: that of an earlier call may follow.
     pub(super) envelope: Option<Arc<Envelope>>,
     pub(super) sent: bool,
+    /// Something has gone wrong between the instance and its dependencies.
+    pub(super) troubled: bool,
+    /// What identifies the payload of a call with an idempotency key.
+    payload: Option<u64>,
     pub(super) marked: bool,
 }
 
@@ -54,13 +64,15 @@ struct Named {
 
 impl Witness {
     /// An instance of ingress begins to answer a call.
-    pub(crate) fn begins(&self, actor: &Actor) {
+    pub(crate) fn begins(&self, actor: &Actor, event: &ApiGatewayV2httpRequest) {
         let call = Call {
             start: now(),
             began: true_time(),
             disturbances: actor.disturbances(),
             envelope: None,
             sent: false,
+            troubled: false,
+            payload: event.headers.contains_key("idempotency-key").then(|| hash(&event.body)),
             marked: false,
         };
         self.seen().calls.insert(actor.key(), call);
@@ -109,8 +121,15 @@ fn answered(seen: &mut Seen, step: Step, call: &Call, answer: &Answer) {
         seen.answers.unsettled += u64::from(!answer.settled);
     }
     if !answer.settled {
+        // One that was opened again may be decided by the times of another call.
+        let reopened = seen.requests.get(&id).is_some_and(|known| known.openings.len() > 1);
+        if !call.troubled && !reopened {
+            let what = format!("nothing went wrong, but answered {answer:?}");
+            seen.violation(Invariant::Settled, id, what);
+        }
         return;
     }
+    one_payload(seen, call, id);
     let known = seen.requests.get_mut(&id);
     let decided = known.as_ref().and_then(|known| known.decided.as_ref());
     let stands = decided.map(|decided| decided.decision.clone());
@@ -131,6 +150,21 @@ fn answered(seen: &mut Seen, step: Step, call: &Call, answer: &Answer) {
             seen.violation(invariant, id, what);
         }
     }
+}
+
+/// A key is for one payload.
+fn one_payload(seen: &mut Seen, call: &Call, id: RequestId) {
+    let (Some(payload), Some(known)) = (call.payload, seen.requests.get_mut(&id)) else { return };
+    if *known.payload.get_or_insert(payload) != payload {
+        let what = "two payloads of one key have got a settled answer";
+        seen.violation(Invariant::OneAnswerPerKey, id, what);
+    }
+}
+
+fn hash(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A read says that the request is open, or that there is none.
