@@ -16,7 +16,7 @@ use rendezvous_core::{
     ports::{Record, Stream},
 };
 use rendezvous_sim::{
-    Actor,
+    Actor, Role,
     mapping::{self, Function, Host, Mapping},
 };
 use serde_json::Value;
@@ -86,7 +86,7 @@ impl Bed {
         clock::simulate(now());
         let stream = Arc::new(stream);
         let spy = Arc::new(Spy {
-            actor: Actor::new("spy"),
+            actor: Actor::new(Role::Other, "spy"),
             script: Box::new(script),
             takes: Duration::from_millis(10),
             start: Instant::now(),

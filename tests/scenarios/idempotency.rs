@@ -1,9 +1,13 @@
 //! Requests that are sent again with their idempotency key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::memory::{MemoryLedger, Trouble};
-use rendezvous_sim::{Chances, Size};
+use rendezvous_sim::{
+    Conditions, Size,
+    fault::{Fault, Shares},
+    weather::Weather,
+};
 use rendezvous_tests::{
     CONFIGURATION,
     Does::{Hang, Panic, Score},
@@ -196,8 +200,9 @@ async fn a_key_that_the_ledger_has_forgotten_gives_a_new_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_answer_was_lost_is_no_repeat() {
-    let chances = Chances { lost_answers: 1.0, ..Chances::default() };
-    let world = World::with(CONFIGURATION, Size { chances, ..Size::default() }).await;
+    let weather = Arc::new(Weather::new(Shares::default().with(Fault::SentAgain, 1.0)));
+    let conditions = Conditions { weather: Some(weather), ..Conditions::default() };
+    let world = World::with(CONFIGURATION, Size { conditions, ..Size::default() }).await;
     world.model("a@1", Score(10));
     for headers in [&[("Idempotency-Key", "order-17")][..], &[("Prefer", "respond-async")]] {
         let reply = world.ask_with("{}", headers).await;

@@ -11,7 +11,12 @@ use rendezvous_core::{
     random,
 };
 use rendezvous_model::{Model, Profile};
-use rendezvous_sim::{Chances, Size, Trace, mapping::Mapping};
+use rendezvous_sim::{
+    Conditions, Size, Trace,
+    fault::{Fault, Shares},
+    mapping::Mapping,
+    weather::Weather,
+};
 use rendezvous_tests::{CONFIGURATION, World, endpoint, model};
 use tokio::{runtime::Builder, time::sleep};
 
@@ -95,10 +100,17 @@ fn run(seed: u64) -> (Vec<String>, Vec<(String, Bytes)>) {
     let _seed = random::seed(seed);
     runtime.block_on(async {
         let trace = Arc::new(Trace::default());
+        let shares = Shares::usual()
+            .with(Fault::DiesAfter, 0.02)
+            .with(Fault::Redelivery, 0.05)
+            .with(Fault::SentAgain, 0.02);
         let size = Size {
             decoy: Mapping { batch_size: 50, ..Size::default().decoy },
-            chances: Chances { crashes: 0.05, redeliveries: 0.05, lost_answers: 0.02 },
-            trace: Some(trace.clone()),
+            conditions: Conditions {
+                trace: Some(trace.clone()),
+                weather: Some(Arc::new(Weather::new(shares))),
+                witness: None,
+            },
             ..Size::default()
         };
         let world = World::on(MemoryArchive::default(), CONFIGURATION, size).await;
@@ -157,6 +169,8 @@ fn one_seed_gives_one_trace_and_another_seed_another() {
     // Every fault has happened, and the trace has every port.
     for (what, at_least) in [
         (": Crashed: ", 20),
+        ("! dies-after", 20),
+        ("! sent-again", 20),
         (", attempt 2", 10),
         ("FailedFrom", 1),
         ("answers call", CLIENTS * CALLS_OF_EACH * 2),

@@ -161,15 +161,16 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         }
     }
 
-    /// Takes note that the models of these messages are not silent, late messages included. Without
-    /// the endpoint's configuration a message is not counted; filing it says why.
+    /// Takes note that the models of these messages are not silent, late messages included, and
+    /// counts their requests. Without the endpoint's configuration a request is not counted; filing
+    /// its scores says why.
     async fn hear(&self, messages: &[(usize, ScoreMessage)]) {
         for (_, ScoreMessage { envelope, score }) in messages {
+            self.silence().hear(&score.model, now());
             let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await;
             if let Ok(Some(endpoint)) = endpoint {
                 let schedule = endpoint.configuration.schedule(&envelope.arm);
-                let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
-                silence.hear(&score.model, envelope, schedule, now());
+                self.silence().count(&score.model, envelope, schedule, now());
             }
         }
     }
@@ -177,8 +178,11 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
     /// The choices for this request that are presumed silent.
     fn presumed(&self, endpoint: &Endpoint, envelope: &Envelope) -> Vec<ModelId> {
         let schedule = endpoint.configuration.schedule(&envelope.arm);
-        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
-        silence.presumed(schedule, now())
+        self.silence().presumed(schedule, now())
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn endpoint(&self, envelope: &Envelope) -> Result<Option<Arc<Endpoint>>, Unavailable> {
@@ -240,4 +244,46 @@ fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
         arrivals[position].records.push(record);
     }
     (arrivals, expired)
+}
+
+#[cfg(test)]
+mod tests {
+    use rendezvous_core::{
+        Configuration, Provenance,
+        clock::simulate,
+        conformance::samples,
+        memory::{MemoryEndpoints, MemoryLedger, MemoryTelemetry, Trouble},
+    };
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_model_is_heard_although_the_configuration_of_its_request_cannot_be_read() {
+        simulate(now());
+        let (endpoints, endpoint) = (Arc::new(MemoryEndpoints::default()), samples::endpoint());
+        let configuration = Configuration::parse(samples::CONFIGURATION).unwrap();
+        let provenance = Provenance::new("test", "").unwrap();
+        endpoints.publish(&endpoint.name, configuration, provenance, None).await.unwrap();
+        let telemetry = Arc::<MemoryTelemetry<RendezvousReport>>::default();
+        let rendezvous =
+            Rendezvous::new(endpoints.clone(), Arc::<MemoryLedger>::default(), telemetry);
+        let message = |model: &str, config: u64| {
+            let envelope = Arc::unwrap_or_clone(samples::envelope(&endpoint));
+            let envelope = Envelope { config, ..envelope };
+            [(0, ScoreMessage { envelope, score: samples::score(model, "1") })]
+        };
+        for _ in 0..20 {
+            rendezvous.hear(&message("b@1", 1)).await;
+        }
+        sleep(Duration::from_secs(4)).await;
+        let presumed = || {
+            let presumed = rendezvous.presumed(&endpoint, &samples::envelope(&endpoint));
+            presumed.iter().any(|model| model.as_str() == "a@1")
+        };
+        assert!(presumed());
+        endpoints.outage.set(Trouble::Down);
+        rendezvous.hear(&message("a@1", 2)).await;
+        assert!(!presumed());
+    }
 }

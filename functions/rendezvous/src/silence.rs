@@ -3,7 +3,10 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{Envelope, ModelId, RequestId, Schedule, Timestamp};
+use rendezvous_core::{
+    Envelope, ModelId, RequestId, Schedule, Timestamp,
+    mutation::{Mutation, mutated},
+};
 
 use crate::recent::Recent;
 
@@ -33,18 +36,23 @@ struct Heard {
 }
 
 impl Silence {
-    /// Takes note of a message of `model` about a request whose schedule is `schedule`.
-    pub(crate) fn hear(
+    /// Takes note of a message of `model`: it is not silent.
+    pub(crate) fn hear(&mut self, model: &ModelId, now: Timestamp) {
+        if let Some(heard) = self.models.get_mut(model) {
+            heard.last = now;
+            heard.deadlines.clear();
+        }
+    }
+
+    /// Counts the request that a message of `model` is about, and whose schedule is `schedule`, for the
+    /// other choices.
+    pub(crate) fn count(
         &mut self,
         model: &ModelId,
         envelope: &Envelope,
         schedule: &Schedule,
         now: Timestamp,
     ) {
-        if let Some(heard) = self.models.get_mut(model) {
-            heard.last = now;
-            heard.deadlines.clear();
-        }
         let Some(enough) = schedule.silent_after() else { return };
         if !self.requests.insert(envelope.id) {
             return;
@@ -69,7 +77,8 @@ impl Silence {
         let silent = |model: &&ModelId| {
             self.models.get(*model).is_some_and(|Heard { last, deadlines }| {
                 let passed = deadlines.peek().is_some_and(|latest| *latest <= now);
-                deadlines.len() >= enough && passed && now.since(*last) >= QUIET_FOR
+                let quiet = now.since(*last) >= QUIET_FOR || mutated(Mutation::PresumeEarly);
+                deadlines.len() >= enough && passed && quiet
             })
         };
         let choices = schedule.choices().iter().map(|choice| &choice.model);
@@ -108,7 +117,8 @@ mod tests {
                 Envelope { deadline, received: self.now, ..Arc::unwrap_or_clone(envelope) };
             for model in models {
                 let model = model.parse().unwrap();
-                self.silence.hear(&model, &envelope, &self.schedule, self.now);
+                self.silence.hear(&model, self.now);
+                self.silence.count(&model, &envelope, &self.schedule, self.now);
             }
         }
 

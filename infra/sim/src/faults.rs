@@ -12,7 +12,7 @@ use rendezvous_core::{Failure, Json};
 use rendezvous_model::{Model, Profile};
 use tokio::time::sleep;
 
-use crate::Actor;
+use crate::{Link, step::Step};
 
 /// The faults of a model. May be changed at any time.
 #[derive(Debug, Default)]
@@ -50,22 +50,21 @@ impl Faults {
     }
 }
 
-/// A model with its faults. It runs as its function's actor, because the runtime calls it in a task
-/// of its own.
+/// A model with its faults. It runs as its function's instance, because the runtime calls it in a
+/// task of its own.
 pub(crate) struct Faulty<M> {
-    pub(crate) model: M,
+    pub(crate) model: Arc<Link<M>>,
     pub(crate) faults: Arc<Faults>,
-    pub(crate) actor: Arc<Actor>,
 }
 
 impl<M: Model> Model for Faulty<M> {
     fn profile(&self) -> &Profile {
-        self.model.profile()
+        self.model.port().profile()
     }
 
     fn largest_batch(&self) -> usize {
         let one_by_one = self.faults.hang_one_in.load(Ordering::Relaxed) > 0;
-        if one_by_one { 1 } else { self.model.largest_batch() }
+        if one_by_one { 1 } else { self.model.port().largest_batch() }
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
@@ -76,6 +75,7 @@ impl<M: Model> Model for Faulty<M> {
         if slow > 0 {
             sleep(Duration::from_millis(slow)).await;
         }
-        self.actor.run(self.model.score(payloads)).await
+        let score = self.model.port().score(payloads);
+        self.model.actor().run(self.model.step(Step::Score, payloads, score)).await
     }
 }

@@ -1,9 +1,12 @@
 //! The functions as their mappings see them.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use rendezvous::Rendezvous;
-use rendezvous_aws::batch::{Response, StreamBatch, TableBatch};
+use rendezvous_aws::batch::{Batch, Content, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
     memory::{Change, MemoryLedger, MemoryStream},
     ports::{Archive, EndpointTable},
@@ -12,75 +15,119 @@ use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_model::{Model, ModelFunction};
 
 use crate::{
-    Actor, Counters, Link,
+    Actor, Conditions, Counters, Link,
+    fault::Fault,
     faults::{Faults, Faulty},
+    fleet::{Fleet, Instance},
     mapping::Function,
+    step::Step,
 };
 
+pub(crate) type ModelOf<M> = ModelFunction<Faulty<M>, Link<MemoryStream>, Counters>;
+pub(crate) type RendezvousOf<E> = Rendezvous<Link<E>, Link<MemoryLedger>, Counters>;
+pub(crate) type DecoyOf<A, E> = Decoy<Link<A>, Link<E>, Counters>;
+
+/// What the draws about an invocation are keyed by: its first record.
+fn subject<'a, C: Content<'a>>(function: &str, event: &Batch<'a, C>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    function.hash(&mut hasher);
+    if let Some(Ok(record)) = event.records().first() {
+        (&*record.event_id, &*record.sequence).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 pub(crate) struct ModelHandler<M> {
-    pub(crate) function: ModelFunction<Faulty<M>, Link<MemoryStream>, Counters>,
+    pub(crate) fleet: Fleet<ModelOf<M>>,
     pub(crate) faults: Arc<Faults>,
-    pub(crate) actor: Arc<Actor>,
+    pub(crate) conditions: Conditions,
 }
 
 impl<M: Model> Function for ModelHandler<M> {
     fn actor(&self) -> &Actor {
-        &self.actor
+        &self.fleet.actor
     }
 
     async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
         if self.faults.is_killed() {
+            if let Some(weather) = &self.conditions.weather {
+                weather.tally().met(Fault::SilentModel, Step::ModelBatch);
+            }
             return Err("killed".to_owned());
         }
-        Ok(self.function.handle(event).await)
+        let subject = subject(self.actor().name(), &event);
+        let handle = |instance: Arc<Instance<ModelOf<M>>>| async move {
+            instance.function.handle(event).await
+        };
+        Ok(self.fleet.invoke(Step::ModelBatch, subject, handle).await?)
     }
 }
 
 pub(crate) struct RendezvousHandler<E> {
-    pub(crate) function: Rendezvous<Link<E>, Link<MemoryLedger>, Counters>,
-    pub(crate) actor: Arc<Actor>,
+    pub(crate) fleet: Fleet<RendezvousOf<E>>,
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) conditions: Conditions,
 }
 
 impl<E: EndpointTable> Function for RendezvousHandler<E> {
     fn actor(&self) -> &Actor {
-        &self.actor
+        &self.fleet.actor
     }
 
     async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
-        Ok(self.function.handle(event).await)
+        let subject = subject(self.actor().name(), &event);
+        let (witness, ledger) = (self.conditions.witness.clone(), self.ledger.clone());
+        let conditions = self.conditions.clone();
+        let handle = |instance: Arc<Instance<RendezvousOf<E>>>| async move {
+            let Some(witness) = witness else { return instance.function.handle(event).await };
+            let delivered = witness.hears(&instance.actor, &event);
+            conditions.trace(&instance.actor, || &delivered);
+            let response = instance.function.handle(event).await;
+            witness.acknowledges(&ledger, &delivered, &response);
+            response
+        };
+        Ok(self.fleet.invoke(Step::RendezvousBatch, subject, handle).await?)
     }
 }
 
 /// The decoy as the function of a stream's mapping.
 pub(crate) struct DecoyOfStream<A, E> {
-    pub(crate) decoy: Arc<Decoy<Link<A>, Link<E>, Counters>>,
-    pub(crate) actor: Arc<Actor>,
+    pub(crate) fleet: Arc<Fleet<DecoyOf<A, E>>>,
     pub(crate) source: Stream,
 }
 
 impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
     fn actor(&self) -> &Actor {
-        &self.actor
+        &self.fleet.actor
     }
 
     async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
-        Ok(self.decoy.handle_stream(self.source, event).await)
+        let source = self.source;
+        let subject = subject(source.as_str(), &event);
+        let handle = |instance: Arc<Instance<DecoyOf<A, E>>>| async move {
+            instance.function.handle_stream(source, event).await
+        };
+        Ok(self.fleet.invoke(Step::DecoyBatch, subject, handle).await?)
     }
 }
 
 /// The decoy as the function of the mapping of a table's changes.
 pub(crate) struct DecoyOfTable<A, E> {
-    pub(crate) decoy: Arc<Decoy<Link<A>, Link<E>, Counters>>,
-    pub(crate) actor: Arc<Actor>,
+    pub(crate) fleet: Arc<Fleet<DecoyOf<A, E>>>,
     pub(crate) source: Table,
 }
 
 impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
     fn actor(&self) -> &Actor {
-        &self.actor
+        &self.fleet.actor
     }
 
     async fn invoke(&self, event: TableBatch<'static>) -> Result<Response, String> {
-        Ok(self.decoy.handle_changes(self.source, event).await)
+        let source = self.source;
+        let subject = subject(source.as_str(), &event);
+        let handle = |instance: Arc<Instance<DecoyOf<A, E>>>| async move {
+            instance.function.handle_changes(source, event).await
+        };
+        Ok(self.fleet.invoke(Step::DecoyBatch, subject, handle).await?)
     }
 }

@@ -8,18 +8,29 @@
 //! clock and one thread, a run is a function of the seed: its [`Trace`] shows that.
 
 mod actor;
-mod chances;
+pub mod campaign;
+mod conditions;
 pub mod counters;
 pub mod events;
+pub mod fault;
 pub mod faults;
+mod fleet;
 mod functions;
+mod ingress;
+pub mod invariant;
 mod link;
 pub mod mapping;
+pub mod run;
+pub mod show;
+pub mod step;
 mod system;
+pub mod tally;
 mod trace;
+pub mod weather;
+pub mod witness;
 
-pub use actor::Actor;
-pub use chances::{CRASHED_WITHIN, Chances};
+pub use actor::{Actor, Role};
+pub use conditions::Conditions;
 pub use counters::Counters;
 pub use link::Link;
 pub use system::{Size, System};

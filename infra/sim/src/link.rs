@@ -1,166 +1,303 @@
-use std::{fmt::Debug, sync::Arc};
+//! An actor's connections to the ports. Every call of a port goes through here, so that here is
+//! where calls are traced, witnessed, and go wrong.
 
-use bytes::Bytes;
-use rendezvous_core::{
-    Configuration, Endpoint, EndpointName, Envelope, Json, Mailbox, Provenance, Publication,
-    RequestId, Timestamp, Unavailable, Write, Written,
-    ports::{
-        Archive, Consistency, EndpointTable, Ledger, OutcomeTable, PublishError, Record, Rejected,
-        Secrets, StackSecret, Stored, Stream, Watch,
-    },
+mod ledger;
+mod past;
+mod stream;
+mod tables;
+
+use std::{
+    fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
 };
 
-use crate::{Actor, Chances, Trace, chances};
+use rendezvous_core::{RequestId, Unavailable, memory::Trouble};
+use tokio::time::sleep;
 
-/// One actor's connection to a port: every call is traced, and the answer to a write may be lost.
-///
-/// A client of the AWS SDK that receives no answer sends its call again. So the port sees the call
-/// twice, and the actor sees the second answer only.
+pub(crate) use past::Past;
+
+use crate::{
+    Actor, Conditions,
+    fault::Fault,
+    step::{Dependency, Step},
+    weather::{Occasion, Weather, pick},
+};
+
+/// How long a client of the AWS SDK waits for an answer before it gives up.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest that a call is slow.
+const SLOWEST_MS: f64 = 500.0;
+
+/// The longest that a sandbox is frozen, and the longest jump of a clock.
+const LONGEST_FREEZE_MS: f64 = 240_000.0;
+const LONGEST_JUMP_MS: f64 = 2_000.0;
+
+/// One actor's connection to a port.
 #[derive(Debug)]
 pub struct Link<P> {
     port: Arc<P>,
     actor: Arc<Actor>,
-    trace: Option<Arc<Trace>>,
-    chances: Chances,
+    conditions: Conditions,
+    past: Arc<Past>,
 }
 
 impl<P> Link<P> {
-    pub(crate) fn new(
-        port: Arc<P>,
-        actor: &Arc<Actor>,
-        trace: Option<&Arc<Trace>>,
-        chances: Chances,
-    ) -> Arc<Self> {
-        Arc::new(Self { port, actor: actor.clone(), trace: trace.cloned(), chances })
+    pub(crate) fn new(port: Arc<P>, actor: &Arc<Actor>, conditions: &Conditions) -> Arc<Self> {
+        Self::with_past(port, actor, conditions, &Arc::default())
     }
 
-    /// Makes a call and traces it; `name` is its name with its arguments.
-    async fn call<T: Debug>(
+    /// `past` is what stale reads of this port see; all links to a port share it.
+    pub(crate) fn with_past(
+        port: Arc<P>,
+        actor: &Arc<Actor>,
+        conditions: &Conditions,
+        past: &Arc<Past>,
+    ) -> Arc<Self> {
+        let (actor, past) = (actor.clone(), past.clone());
+        Arc::new(Self { port, actor, conditions: conditions.clone(), past })
+    }
+
+    pub(crate) fn port(&self) -> &P {
+        &self.port
+    }
+
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Takes a step that calls nothing outside.
+    pub(crate) async fn step<T>(
         &self,
-        name: impl FnOnce() -> String,
-        call: impl Future<Output = T>,
+        step: Step,
+        about: impl Debug,
+        work: impl Future<Output = T>,
     ) -> T {
-        let Some(trace) = &self.trace else { return call.await };
-        let name = name();
-        trace.add(&self.actor, &name);
-        let result = call.await;
-        trace.add(&self.actor, format_args!("{name} returned {result:?}"));
+        let Some(weather) = self.weather() else { return work.await };
+        let mut hasher = DefaultHasher::new();
+        (self.actor.function(), format!("{about:?}")).hash(&mut hasher);
+        let occasion = weather.occasion(step, hasher.finish());
+        let begin = Begin::of(&self.actor, occasion);
+        // Nothing outside can be unavailable.
+        let _ = self.reach(occasion).await;
+        let result = work.await;
+        self.leave(occasion).await;
+        begin.end();
         result
     }
 
-    /// Whether the first answer to a write is lost.
-    fn loses_answer(&self, to: &str, subject: impl FnOnce() -> String) -> bool {
-        let subject = || [to, " ", &subject()].concat();
-        chances::happens(self.chances.lost_answers, "lost answer", subject)
+    /// Whether a call is nothing but that.
+    fn is_plain(&self) -> bool {
+        let Conditions { trace, weather, witness } = &self.conditions;
+        trace.is_none() && weather.is_none() && witness.is_none()
     }
-}
 
-impl<P: Ledger> Ledger for Link<P> {
-    async fn read(
+    fn weather(&self) -> Option<&Weather> {
+        self.conditions.weather.as_deref()
+    }
+
+    /// Makes a call under the weather and traces it. `make` makes it, once or more often; `fail`
+    /// says in the terms of the port that it has failed.
+    async fn call<T, E, F>(
         &self,
-        id: RequestId,
-        consistency: Consistency,
-    ) -> Result<Option<Mailbox>, Unavailable> {
-        let call = self.port.read(id, consistency);
-        self.call(|| format!("ledger.read {id} {consistency:?}"), call).await
+        occasion: Option<Occasion<'_>>,
+        name: impl Fn() -> String,
+        make: impl Fn() -> F,
+        fail: impl Fn(Unavailable) -> E,
+    ) -> Result<T, E>
+    where
+        T: Debug + Send + 'static,
+        E: Debug + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.conditions.trace(&self.actor, &name);
+        let result = match occasion {
+            None => make().await,
+            Some(occasion) => {
+                let begin = Begin::of(&self.actor, occasion);
+                let result = self.under_weather(occasion, make, fail).await;
+                begin.end();
+                result
+            }
+        };
+        self.conditions.trace(&self.actor, || format!("{} returned {result:?}", name()));
+        result
     }
 
-    async fn write(&self, write: &Write) -> Result<Written, Unavailable> {
-        let name = || format!("ledger.write {write:?}");
-        let subject = || format!("{} {:?}", write.envelope.id, write.require);
-        if self.loses_answer("ledger.write", subject) {
-            self.call(name, self.port.write(write)).await?;
+    async fn under_weather<T, E, F>(
+        &self,
+        occasion: Occasion<'_>,
+        make: impl Fn() -> F,
+        fail: impl Fn(Unavailable) -> E,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let step = occasion.step;
+        if let Err(unavailable) = self.reach(occasion).await {
+            return Err(fail(unavailable));
         }
-        self.call(name, self.port.write(write)).await
-    }
-
-    fn watch(&self, envelope: &Arc<Envelope>) -> impl Watch + '_ {
-        LinkWatch { link: self, id: envelope.id, watch: self.port.watch(envelope) }
-    }
-}
-
-/// A watch whose calls are traced.
-struct LinkWatch<'a, P, W> {
-    link: &'a Link<P>,
-    id: RequestId,
-    watch: W,
-}
-
-impl<P: Ledger, W: Watch> Watch for LinkWatch<'_, P, W> {
-    async fn changed(&mut self, until: Timestamp) -> Result<Option<Mailbox>, Unavailable> {
-        let Self { link, id, watch } = self;
-        link.call(|| format!("ledger.watch {id} until {until}"), watch.changed(until)).await
-    }
-}
-
-impl<P: Stream> Stream for Link<P> {
-    async fn put(&self, records: Vec<Record>, until: Timestamp) -> Result<(), Rejected> {
-        let shown = self.trace.as_ref().map(|_| format!("stream.put {records:?} until {until}"));
-        let name = || shown.clone().unwrap_or_default();
-        let subject = || records.iter().map(|record| record.key.as_str()).collect();
-        if self.loses_answer("stream.put", subject) {
-            self.call(name, self.port.put(records.clone(), until)).await?;
+        let Flight { before, after, slow } = Flight::of(occasion);
+        if slow {
+            self.say(Fault::Slow);
         }
-        self.call(name, self.port.put(records, until)).await
+        let mut result = if slow && step.is_write() {
+            // It is on its way, even if the caller gives up or dies.
+            let call = make();
+            let call = tokio::spawn(async move {
+                sleep(before).await;
+                call.await
+            });
+            match call.await {
+                Ok(result) => result,
+                // The run has ended.
+                Err(_) => std::future::pending().await,
+            }
+        } else {
+            pause(before).await;
+            make().await
+        };
+        if occasion.meets(Fault::SentAgain) {
+            self.say(Fault::SentAgain);
+            pause(before).await;
+            result = make().await;
+        }
+        pause(after).await;
+        self.leave(occasion).await;
+        if occasion.meets(Fault::LostAnswer) {
+            self.say(Fault::LostAnswer);
+            let name = step.dependency().map_or("", Dependency::name);
+            return Err(fail(Unavailable::timed_out(name, "the answer is lost")));
+        }
+        result
+    }
+
+    /// What can go wrong before a call takes effect.
+    async fn reach(&self, occasion: Occasion<'_>) -> Result<(), Unavailable> {
+        if occasion.meets(Fault::DiesBefore) {
+            self.say(Fault::DiesBefore);
+            self.actor.die::<()>().await;
+        }
+        self.disturb(occasion, 0).await;
+        let Some(dependency) = occasion.step.dependency() else { return Ok(()) };
+        let trouble = occasion.weather.trouble(dependency);
+        if trouble != Trouble::None {
+            self.say(Fault::Outage);
+            occasion.weather.tally().met(Fault::Outage, occasion.step);
+        }
+        let name = dependency.name();
+        match trouble {
+            Trouble::None => {}
+            Trouble::Throttled => return Err(Unavailable::throttled(name, "outage")),
+            Trouble::Down => return Err(Unavailable::down(name, "outage")),
+            Trouble::Slow(by) => sleep(by).await,
+            Trouble::Hanging => {
+                sleep(CLIENT_TIMEOUT).await;
+                return Err(Unavailable::timed_out(name, "outage"));
+            }
+        }
+        if occasion.meets(Fault::Throttled) {
+            self.say(Fault::Throttled);
+            return Err(Unavailable::throttled(name, "by chance"));
+        }
+        Ok(())
+    }
+
+    /// What can go wrong after a call has taken effect.
+    async fn leave(&self, occasion: Occasion<'_>) {
+        if occasion.meets(Fault::DiesAfter) {
+            self.say(Fault::DiesAfter);
+            self.actor.die::<()>().await;
+        }
+        self.disturb(occasion, 1).await;
+    }
+
+    /// The sandbox is frozen or its clock jumps; `moment` is before (0) or after (1) the effect.
+    async fn disturb(&self, occasion: Occasion<'_>, moment: u64) {
+        let now = |fault| (occasion.draw(fault, 1) < 0.5) == (moment == 0);
+        if now(Fault::Freeze) && occasion.meets(Fault::Freeze) {
+            self.say(Fault::Freeze);
+            // From milliseconds to minutes, each order of magnitude as likely as every other.
+            let ms = LONGEST_FREEZE_MS.powf(occasion.draw(Fault::Freeze, 2));
+            self.actor.freeze(Duration::from_secs_f64(ms / 1e3));
+            tokio::task::yield_now().await;
+        }
+        if now(Fault::ClockJump) && occasion.meets(Fault::ClockJump) {
+            self.say(Fault::ClockJump);
+            let us = LONGEST_JUMP_MS * 1e3 * (occasion.draw(Fault::ClockJump, 2) * 2.0 - 1.0);
+            #[expect(clippy::cast_possible_truncation, reason = "a few millions")]
+            self.actor.jump(us as i64);
+        }
+    }
+
+    /// Something goes wrong.
+    fn say(&self, fault: Fault) {
+        if let Some(witness) = &self.conditions.witness {
+            witness.troubles(&self.actor);
+        }
+        self.conditions.trace(&self.actor, || format!("! {}", fault.name()));
     }
 }
 
-impl<P: EndpointTable> EndpointTable for Link<P> {
-    async fn list(&self) -> Result<Vec<EndpointName>, Unavailable> {
-        self.call(|| "endpoints.list".to_owned(), self.port.list()).await
+/// A step that has begun.
+struct Begin<'a> {
+    actor: &'a Actor,
+    occasion: Occasion<'a>,
+}
+
+impl<'a> Begin<'a> {
+    fn of(actor: &'a Actor, occasion: Occasion<'a>) -> Self {
+        occasion.weather.tally().step(occasion.step);
+        Self { actor, occasion }
     }
 
-    async fn current(&self, name: &EndpointName) -> Result<Option<u64>, Unavailable> {
-        self.call(|| format!("endpoints.current {name}"), self.port.current(name)).await
-    }
-
-    async fn version(
-        &self,
-        name: &EndpointName,
-        version: u64,
-    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
-        let call = self.port.version(name, version);
-        self.call(|| format!("endpoints.version {name} {version}"), call).await
-    }
-
-    async fn history(&self, name: &EndpointName) -> Result<Vec<Publication>, Unavailable> {
-        self.call(|| format!("endpoints.history {name}"), self.port.history(name)).await
-    }
-
-    async fn publish(
-        &self,
-        name: &EndpointName,
-        configuration: Configuration,
-        provenance: Provenance,
-        expected: Option<u64>,
-    ) -> Result<u64, PublishError> {
-        let call = self.port.publish(name, configuration, provenance, expected);
-        self.call(|| format!("endpoints.publish {name} {expected:?}"), call).await
+    fn end(self) {
+        if self.actor.clock_ahead() != 0 {
+            self.occasion.weather.tally().met(Fault::ClockOff, self.occasion.step);
+        }
     }
 }
 
-impl<P: OutcomeTable> OutcomeTable for Link<P> {
-    async fn put(
-        &self,
-        endpoint: &EndpointName,
-        id: RequestId,
-        outcome: Json,
-        reported: Timestamp,
-    ) -> Result<(), Unavailable> {
-        let name = || format!("outcomes.put {endpoint} {id} {reported}");
-        self.call(name, self.port.put(endpoint, id, outcome, reported)).await
+/// How long a call is on its way.
+struct Flight {
+    before: Duration,
+    after: Duration,
+    slow: bool,
+}
+
+impl Flight {
+    fn of(occasion: Occasion<'_>) -> Self {
+        if occasion.weather.shares().of(Fault::Slow) == 0.0 {
+            return Self { before: Duration::ZERO, after: Duration::ZERO, slow: false };
+        }
+        let draw = |detail| occasion.draw(Fault::Slow, detail);
+        let slow = occasion.meets(Fault::Slow);
+        if slow {
+            let total = SLOWEST_MS * draw(1);
+            let before = total * draw(2);
+            let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
+            return Self { before: ms(before), after: ms(total - before), slow };
+        }
+        // Whole milliseconds, as timers are; often nothing.
+        let ms = |detail, end| Duration::from_millis(pick(draw(detail), end) as u64);
+        Self { before: ms(1, 4), after: ms(2, 2), slow }
     }
 }
 
-impl<P: Archive> Archive for Link<P> {
-    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
-        let bytes = body.len();
-        self.call(|| format!("archive.put {name}, {bytes} bytes"), self.port.put(name, body)).await
+async fn pause(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
     }
 }
 
-impl<P: Secrets> Secrets for Link<P> {
-    async fn idempotency(&self) -> Result<StackSecret, Unavailable> {
-        self.call(|| "secrets.idempotency".to_owned(), self.port.idempotency()).await
-    }
+/// What the draws about a request are keyed by.
+fn subject(id: RequestId) -> u64 {
+    // The first half has the time in it.
+    let mut random = [0; 8];
+    random.copy_from_slice(&id.as_bytes()[8..]);
+    u64::from_le_bytes(random)
 }

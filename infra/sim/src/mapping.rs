@@ -14,7 +14,12 @@
 //! than it could be.
 
 use std::{
-    collections::BTreeSet, fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+    collections::BTreeSet,
+    fmt::Display,
+    hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,7 +29,6 @@ use rendezvous_core::{
     memory::{MemoryStream, Position, StoredRecord, Subscription},
     now,
     ports::Archive,
-    random,
 };
 use serde::Serialize;
 use tokio::{
@@ -33,8 +37,11 @@ use tokio::{
 };
 
 use crate::{
-    Actor, CRASHED_WITHIN, Chances, Trace, chances,
+    Actor, Conditions,
     events::{Batch, Carried, Source, sequence_number},
+    fault::Fault,
+    step::Step,
+    weather::{Occasion, pick},
 };
 
 /// The settings of a mapping, named as AWS names them.
@@ -96,23 +103,22 @@ pub struct Host<A> {
     pub failures: Arc<A>,
     /// A lane ends when this is true and its batch is done.
     pub stop: watch::Receiver<bool>,
-    pub chances: Chances,
-    pub trace: Option<Arc<Trace>>,
+    pub conditions: Conditions,
 }
 
 impl<A> Host<A> {
-    /// A host without chance faults and without a trace.
+    /// A host in which nothing goes wrong by chance.
     pub fn new(failures: &Arc<A>, stop: &watch::Receiver<bool>) -> Self {
         let (failures, stop) = (failures.clone(), stop.clone());
-        Self { failures, stop, chances: Chances::default(), trace: None }
+        Self { failures, stop, conditions: Conditions::default() }
     }
 }
 
 impl<A> Clone for Host<A> {
     fn clone(&self) -> Self {
-        let Self { failures, stop, chances, trace } = self;
-        let (failures, stop, trace) = (failures.clone(), stop.clone(), trace.clone());
-        Self { failures, stop, chances: *chances, trace }
+        let Self { failures, stop, conditions } = self;
+        let (failures, stop) = (failures.clone(), stop.clone());
+        Self { failures, stop, conditions: conditions.clone() }
     }
 }
 
@@ -176,8 +182,11 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
         let mut backoff = FIRST_BACKOFF;
         while let Some(mut attempt) = pending.pop() {
             self.discard_old(&mut attempt).await;
-            if attempt.records.is_empty() {
-                continue;
+            let Some(first) = attempt.records.front() else { continue };
+            let part = self.cut(attempt.records.len(), first.sequence);
+            if part < attempt.records.len() {
+                let records = attempt.records.split_off(part);
+                pending.push(Attempt { records, failed: attempt.failed });
             }
             match self.invoke(&attempt).await {
                 Outcome::Done => {
@@ -211,7 +220,7 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
         }
     }
 
-    /// Invokes the function with a batch, with what goes wrong by chance.
+    /// Invokes the function with a batch. By chance its response is lost.
     async fn invoke(&self, attempt: &Attempt<T>) -> Outcome {
         let Attempt { records, failed } = attempt;
         let (Some(first), Some(last)) = (records.front(), records.back()) else {
@@ -223,18 +232,31 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
             format!("{function} {name} {shard} {first} to {last}, attempt {}", failed + 1)
         };
         self.trace(|| format!("is invoked: {}", invocation()));
-        let Chances { crashes, redeliveries, .. } = self.host.chances;
-        let outcome = if chances::happens(crashes, "crash", invocation) {
-            let after = random::fraction("crash after", &invocation());
-            let ended = timeout(CRASHED_WITHIN.mul_f64(after), self.call(records)).await;
-            ended.unwrap_or(Outcome::Crashed)
-        } else {
-            let outcome = self.call(records).await;
-            let again = chances::happens(redeliveries, "redelivery", invocation);
-            if again { Outcome::Crashed } else { outcome }
-        };
+        let outcome = self.call(records).await;
+        let again = self.occasion(first.sequence).is_some_and(|now| now.meets(Fault::Redelivery));
+        let outcome = if again { Outcome::Crashed } else { outcome };
         self.trace(|| format!("{outcome:?}: {}", invocation()));
         outcome
+    }
+
+    /// A moment at which things go wrong by chance.
+    fn occasion(&self, about: u64) -> Option<Occasion<'_>> {
+        let weather = self.host.conditions.weather.as_ref()?;
+        let step = Step::batch(self.function.actor().role())?;
+        let mut hasher = DefaultHasher::new();
+        (self.name(), self.source.name, &self.source.shard, about).hash(&mut hasher);
+        Some(weather.occasion(step, hasher.finish()))
+    }
+
+    /// How many of so many records are delivered together: by chance fewer.
+    fn cut(&self, records: usize, about: u64) -> usize {
+        match self.occasion(about) {
+            Some(now) if records > 1 && now.meets(Fault::Recut) => {
+                let part = pick(now.draw(Fault::Recut, 1), records);
+                part.max(1)
+            }
+            _ => records,
+        }
     }
 
     fn name(&self) -> &str {
@@ -242,14 +264,12 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
     }
 
     fn trace(&self, what: impl FnOnce() -> String) {
-        if let Some(trace) = &self.host.trace {
-            trace.add(self.function.actor(), what());
-        }
+        self.host.conditions.trace(self.function.actor(), what);
     }
 
     async fn call(&self, records: &Batch<T>) -> Outcome {
         let event = T::event(&self.source, records);
-        let invocation = self.function.actor().run(self.function.invoke(event));
+        let invocation = self.function.invoke(event);
         let call = AssertUnwindSafe(invocation).catch_unwind();
         let panicked = |_| Err("it panicked".to_owned());
         let call =

@@ -3,8 +3,8 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
     iter::Cycle,
-    marker::PhantomData,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
     vec,
@@ -20,7 +20,7 @@ use rendezvous_core::{
     ports::{Archive, EndpointTable, Secrets},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
-use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
+use rendezvous_ingress::{Settings, http::HttpV1};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
     runtime::Handle,
@@ -30,10 +30,14 @@ use tokio::{
 };
 
 use crate::{
-    Actor, Chances, Counters, Link, Trace,
+    Actor, Conditions, Counters, Link,
+    actor::Role,
     events::Carried,
     faults::{Faults, Faulty},
+    fleet::{Fleet, Instance},
     functions::{DecoyOfStream, DecoyOfTable, ModelHandler, RendezvousHandler},
+    ingress::{Inside, Local, bad_gateway, step},
+    link::Past,
     mapping::{self, Function, Host, Mapping},
 };
 
@@ -51,10 +55,8 @@ pub struct Size {
     pub compute: Vec<Handle>,
     /// The runtime on which the decoy runs; without one, that of the caller.
     pub archiving: Option<Handle>,
-    /// What goes wrong by chance.
-    pub chances: Chances,
-    /// Where every call of a port, every invocation and every answer is recorded.
-    pub trace: Option<Arc<Trace>>,
+    /// What goes wrong by chance, and who watches.
+    pub conditions: Conditions,
 }
 
 impl Default for Size {
@@ -80,23 +82,13 @@ impl Default for Size {
             },
             compute: Vec::new(),
             archiving: None,
-            chances: Chances::default(),
-            trace: None,
+            conditions: Conditions::default(),
         }
     }
 }
 
-/// The ports of ingress in this system.
-struct Local<E, K>(PhantomData<(E, K)>);
-
-impl<E: EndpointTable, K: Secrets> Ports for Local<E, K> {
-    type Endpoints = Link<E>;
-    type Input = Link<MemoryStream>;
-    type Ledger = Link<MemoryLedger>;
-    type Outcomes = Link<MemoryOutcomes>;
-    type Secrets = Link<K>;
-    type Telemetry = Counters;
-}
+/// How long API Gateway waits for ingress.
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
 /// the table of endpoints `E` and the secret `K`.
@@ -109,9 +101,10 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     pub secrets: Arc<K>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
-    ingress: (HttpV1<Local<E, K>>, Arc<Actor>),
-    /// The functions, by name.
-    actors: Mutex<BTreeMap<String, Arc<Actor>>>,
+    ingress: Fleet<HttpV1<Local<E, K>>>,
+    /// The functions, by name: the instance that each begins with.
+    functions: Mutex<BTreeMap<String, Arc<Actor>>>,
+    past: Arc<Past>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
     compute: Mutex<Cycle<vec::IntoIter<Handle>>>,
@@ -129,42 +122,39 @@ impl<A: Archive> System<A> {
 impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     /// Starts a system without models on these ports.
     pub fn start_on(archive: Arc<A>, endpoints: Arc<E>, secrets: Arc<K>, size: &Size) -> Self {
-        let (chances, trace) = (size.chances, size.trace.clone());
+        let conditions = size.conditions.clone();
         let (stop, stopped) = watch::channel(false);
-        let lambda = Arc::new(Actor::new("lambda"));
-        let failures = Link::new(archive.clone(), &lambda, trace.as_ref(), Chances::default());
-        let host = Host { failures, stop: stopped, chances, trace };
-
-        let counters = Arc::new(Counters::default());
-        let input = Arc::new(MemoryStream::new("input", size.shards));
-        let scores = Arc::new(MemoryStream::new("scores", size.shards));
-        let ledger = Arc::new(MemoryLedger::with_capacity(size.mailboxes));
-        let outcomes = Arc::new(MemoryOutcomes::default());
-        let actor = Arc::new(Actor::new("ingress"));
-        let dependencies: Dependencies<Local<E, K>> = Dependencies {
-            endpoints: host.link(endpoints.clone(), &actor),
-            input: host.link(input.clone(), &actor),
-            ledger: host.link(ledger.clone(), &actor),
-            outcomes: host.link(outcomes.clone(), &actor),
-            secrets: host.link(secrets.clone(), &actor),
-            telemetry: counters.clone(),
+        let lambda = Arc::new(Actor::new(Role::Other, "lambda"));
+        let failures = Link::new(archive.clone(), &lambda, &conditions);
+        let host = Host { failures, stop: stopped, conditions };
+        let ledger = MemoryLedger::with_capacity(size.mailboxes);
+        let ports = Inside {
+            input: Arc::new(MemoryStream::new("input", size.shards)),
+            ledger: Arc::new(ledger.with_retention(size.settings.ledger_retention)),
+            outcomes: Arc::default(),
+            counters: Arc::default(),
+            past: Arc::default(),
+            endpoints,
+            secrets,
         };
-        let ingress = HttpV1::new(Ingress::new(dependencies, size.settings).into());
+        let ingress = ports.clone().ingress(host.conditions.clone(), size.settings);
+        let Inside { input, ledger, outcomes, counters, past, endpoints, secrets } = ports;
         let system = Self {
+            scores: Arc::new(MemoryStream::new("scores", size.shards)),
+            functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
+            models: Mutex::default(),
+            compute: Mutex::new(size.compute.clone().into_iter().cycle()),
+            tasks: Mutex::default(),
             endpoints,
             input,
-            scores,
             ledger,
             outcomes,
             secrets,
             archive,
             counters,
-            actors: Mutex::new(BTreeMap::from([(actor.name().to_owned(), actor.clone())])),
-            ingress: (ingress, actor),
-            models: Mutex::default(),
+            past,
+            ingress,
             host,
-            compute: Mutex::new(size.compute.clone().into_iter().cycle()),
-            tasks: Mutex::default(),
             stop,
         };
         system.start_rendezvous();
@@ -174,38 +164,50 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     }
 
     fn start_rendezvous(&self) {
-        let actor = self.new_actor("rendezvous");
-        let function = Rendezvous::new(
-            self.host.link(self.endpoints.clone(), &actor),
-            self.host.link(self.ledger.clone(), &actor),
-            self.counters.clone(),
-        );
+        let (endpoints, ledger) = (self.endpoints.clone(), self.ledger.clone());
+        let (counters, past) = (self.counters.clone(), self.past.clone());
+        let conditions = self.host.conditions.clone();
+        let fleet = self.fleet(Role::Rendezvous, "rendezvous", move |actor| {
+            Rendezvous::new(
+                Link::new(endpoints.clone(), actor, &conditions),
+                Link::with_past(ledger.clone(), actor, &conditions, &past),
+                counters.clone(),
+            )
+        });
         let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
-        self.map(&self.scores, &mapping, RendezvousHandler { function, actor });
+        let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
+        self.map(&self.scores, &mapping, RendezvousHandler { fleet, ledger, conditions });
     }
 
     fn start_decoy(&self, mapping: &Mapping) {
-        let actor = self.new_actor("decoy");
-        let decoy = Arc::new(Decoy::new(
-            self.host.link(self.archive.clone(), &actor),
-            self.host.link(self.endpoints.clone(), &actor),
-            self.counters.clone(),
-        ));
+        let (archive, endpoints) = (self.archive.clone(), self.endpoints.clone());
+        let (counters, conditions) = (self.counters.clone(), self.host.conditions.clone());
+        let fleet = Arc::new(self.fleet(Role::Decoy, "decoy", move |actor| {
+            Decoy::new(
+                Link::new(archive.clone(), actor, &conditions),
+                Link::new(endpoints.clone(), actor, &conditions),
+                counters.clone(),
+            )
+        }));
         for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
-            let (decoy, actor) = (decoy.clone(), actor.clone());
-            self.map(stream, mapping, DecoyOfStream { decoy, actor, source });
+            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source });
         }
         let (ledger, outcomes) = (&self.ledger.changes, &self.outcomes.changes);
         for (changes, source) in [(ledger, Table::Ledger), (outcomes, Table::Outcomes)] {
-            let (decoy, actor) = (decoy.clone(), actor.clone());
-            self.map(changes, mapping, DecoyOfTable { decoy, actor, source });
+            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source });
         }
     }
 
-    fn new_actor(&self, name: &str) -> Arc<Actor> {
-        let actor = Arc::new(Actor::new(name));
-        lock(&self.actors).insert(name.to_owned(), actor.clone());
-        actor
+    /// The instances of a function.
+    fn fleet<F: Send + Sync + 'static>(
+        &self,
+        role: Role,
+        name: &str,
+        make: impl Fn(&Arc<Actor>) -> F + Send + Sync + 'static,
+    ) -> Fleet<F> {
+        let fleet = Fleet::new(role, name, &self.host.conditions, make);
+        lock(&self.functions).insert(name.to_owned(), fleet.actor.clone());
+        fleet
     }
 
     /// Starts a mapping.
@@ -237,12 +239,20 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             function_timeout: DEFAULT_FUNCTION_TIMEOUT,
             ..mapping.clone()
         };
-        let actor = self.new_actor(id.as_str());
-        let faults = Arc::new(Faults::default());
-        let model = Faulty { model, faults: faults.clone(), actor: actor.clone() };
-        let scores = self.host.link(self.scores.clone(), &actor);
-        let function = ModelFunction::new(Arc::new(model), scores, self.counters.clone());
-        let handler = ModelHandler { function, faults: faults.clone(), actor };
+        let (model, faults) = (Arc::new(model), Arc::new(Faults::default()));
+        let (scores, counters) = (self.scores.clone(), self.counters.clone());
+        let (conditions, switch) = (self.host.conditions.clone(), faults.clone());
+        let fleet = self.fleet(Role::Model, id.as_str(), move |actor| {
+            let model = Link::new(model.clone(), actor, &conditions);
+            let model = Arc::new(Faulty { model, faults: switch.clone() });
+            let scores = Link::new(scores.clone(), actor, &conditions);
+            ModelFunction::new(model, scores, counters.clone())
+        });
+        let handler = ModelHandler {
+            fleet,
+            faults: faults.clone(),
+            conditions: self.host.conditions.clone(),
+        };
         let (tasks, compute) = (&mut *lock(&self.tasks), &mut *lock(&self.compute));
         for lane in mapping::lanes(&self.input, &mapping, &Arc::new(handler), &self.host) {
             match compute.next() {
@@ -264,21 +274,38 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         lock(&self.models).get(model).cloned()
     }
 
-    /// A function: `ingress`, `rendezvous`, `decoy`, or a model's id.
+    /// The first instance of a function: `ingress`, `rendezvous`, `decoy`, or a model's id. Without
+    /// weather it is the only one.
     pub fn actor(&self, name: &str) -> Option<Arc<Actor>> {
-        lock(&self.actors).get(name).cloned()
+        lock(&self.functions).get(name).cloned()
     }
 
     /// Answers one HTTP request, which comes as the event that API Gateway sends.
     pub async fn call(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        let (ingress, actor) = &self.ingress;
-        let request = event.request_context.request_id.clone();
-        let response = Box::pin(actor.run(ingress.handle(event))).await;
-        if let Some(trace) = &self.host.trace {
+        let request = event.request_context.request_id.clone().unwrap_or_default();
+        let step = step(&event);
+        let mut hasher = DefaultHasher::new();
+        request.hash(&mut hasher);
+        let Conditions { witness, weather, .. } = &self.host.conditions;
+        let witness = witness.clone();
+        let handle = |instance: Arc<Instance<HttpV1<Local<E, K>>>>| async move {
+            let Some(witness) = witness else { return instance.function.handle(event).await };
+            witness.begins(&instance.actor, &event);
+            let response = instance.function.handle(event).await;
+            witness.ends(&instance.actor, step, &response);
+            response
+        };
+        let call = Box::pin(self.ingress.invoke(step, hasher.finish(), handle));
+        let response = if weather.is_some() {
+            tokio::time::timeout(GATEWAY_TIMEOUT, call).await.unwrap_or(Err("it took too long"))
+        } else {
+            call.await
+        };
+        let response = response.unwrap_or_else(|_| bad_gateway());
+        self.host.conditions.trace(&self.ingress.actor, || {
             let ApiGatewayV2httpResponse { status_code, body, .. } = &response;
-            let request = request.unwrap_or_default();
-            trace.add(actor, format_args!("answers {request}: {status_code} {body:?}"));
-        }
+            format!("answers {request}: {status_code} {body:?}")
+        });
         response
     }
 
@@ -311,13 +338,6 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
                 tracing::error!(%error, "a mapping has crashed");
             }
         }
-    }
-}
-
-impl<A> Host<Link<A>> {
-    /// A function's link to a port.
-    fn link<P>(&self, port: Arc<P>, actor: &Arc<Actor>) -> Arc<Link<P>> {
-        Link::new(port, actor, self.trace.as_ref(), self.chances)
     }
 }
 

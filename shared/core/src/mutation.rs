@@ -77,6 +77,8 @@ mutations! {
     /// Rendezvous remembers a settled request by its id alone: when the ledger has forgotten the
     /// request and its idempotency key is used again, the new request's scores are not filed.
     RememberIdOnly,
+    /// Rendezvous presumes a model silent without waiting for three seconds.
+    PresumeEarly,
     /// A partial batch response names the last failed record: those before it are lost.
     WrongLowestFailure,
 

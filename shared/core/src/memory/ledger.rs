@@ -154,6 +154,12 @@ impl MemoryLedger {
         }
     }
 
+    /// Mailboxes are kept for so long.
+    #[must_use]
+    pub fn with_retention(self, retention: Duration) -> Self {
+        Self { retention, ..self }
+    }
+
     /// Eventual reads miss the last write of a mailbox for so long after it.
     #[must_use]
     pub fn with_staleness(self, staleness: Duration) -> Self {

@@ -1,0 +1,88 @@
+//! Ingress as API Gateway sees it.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use http::Method;
+use rendezvous_core::{
+    memory::{MemoryLedger, MemoryOutcomes, MemoryStream},
+    ports::{EndpointTable, Secrets},
+};
+use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
+
+use crate::{Conditions, Counters, Link, actor::Role, fleet::Fleet, link::Past, step::Step};
+
+/// The ports of ingress in this system.
+pub(crate) struct Local<E, K>(PhantomData<(E, K)>);
+
+impl<E: EndpointTable, K: Secrets> Ports for Local<E, K> {
+    type Endpoints = Link<E>;
+    type Input = Link<MemoryStream>;
+    type Ledger = Link<MemoryLedger>;
+    type Outcomes = Link<MemoryOutcomes>;
+    type Secrets = Link<K>;
+    type Telemetry = Counters;
+}
+
+/// What ingress depends on.
+pub(crate) struct Inside<E, K> {
+    pub(crate) endpoints: Arc<E>,
+    pub(crate) input: Arc<MemoryStream>,
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) outcomes: Arc<MemoryOutcomes>,
+    pub(crate) secrets: Arc<K>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) past: Arc<Past>,
+}
+
+impl<E, K> Clone for Inside<E, K> {
+    fn clone(&self) -> Self {
+        let Self { endpoints, input, ledger, outcomes, secrets, counters, past } = self;
+        Self {
+            endpoints: endpoints.clone(),
+            input: input.clone(),
+            ledger: ledger.clone(),
+            outcomes: outcomes.clone(),
+            secrets: secrets.clone(),
+            counters: counters.clone(),
+            past: past.clone(),
+        }
+    }
+}
+
+impl<E: EndpointTable, K: Secrets> Inside<E, K> {
+    pub(crate) fn ingress(
+        self,
+        conditions: Conditions,
+        settings: Settings,
+    ) -> Fleet<HttpV1<Local<E, K>>> {
+        let around = conditions.clone();
+        Fleet::new(Role::Ingress, "ingress", &around, move |actor| {
+            let dependencies: Dependencies<Local<E, K>> = Dependencies {
+                endpoints: Link::new(self.endpoints.clone(), actor, &conditions),
+                input: Link::new(self.input.clone(), actor, &conditions),
+                ledger: Link::with_past(self.ledger.clone(), actor, &conditions, &self.past),
+                outcomes: Link::new(self.outcomes.clone(), actor, &conditions),
+                secrets: Link::new(self.secrets.clone(), actor, &conditions),
+                telemetry: self.counters.clone(),
+            };
+            HttpV1::new(Ingress::new(dependencies, settings).into())
+        })
+    }
+}
+
+/// What API Gateway answers for a function that did not respond.
+pub(crate) fn bad_gateway() -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = 502;
+    response
+}
+
+/// The step of the protocol that a call is.
+pub(crate) fn step(event: &ApiGatewayV2httpRequest) -> Step {
+    match event.request_context.http.method {
+        Method::POST => Step::Ask,
+        Method::PUT => Step::Report,
+        _ => Step::Read,
+    }
+}

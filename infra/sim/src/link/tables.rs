@@ -1,0 +1,139 @@
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use rendezvous_core::{
+    Configuration, Endpoint, EndpointName, Json, Provenance, Publication, RequestId, Timestamp,
+    Unavailable,
+    ports::{Archive, EndpointTable, OutcomeTable, PublishError, Secrets, StackSecret, Stored},
+};
+
+use super::{Link, subject};
+use crate::{step::Step, weather::Occasion};
+
+fn hash(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl<P> Link<P> {
+    fn occasion(&self, step: Option<Step>, subject: impl FnOnce() -> u64) -> Option<Occasion<'_>> {
+        Some(self.weather()?.occasion(step?, subject()))
+    }
+
+    /// The read of a configuration, as a step of this actor.
+    fn endpoint_read(&self) -> Option<Occasion<'_>> {
+        self.occasion(Step::endpoint(self.actor.role()), || self.actor.key())
+    }
+}
+
+impl<P: EndpointTable> EndpointTable for Link<P> {
+    async fn list(&self) -> Result<Vec<EndpointName>, Unavailable> {
+        if self.is_plain() {
+            return self.port.list().await;
+        }
+        let make = || {
+            let port = self.port.clone();
+            async move { port.list().await }
+        };
+        self.call(self.endpoint_read(), || "endpoints.list".to_owned(), make, |cause| cause).await
+    }
+
+    async fn current(&self, name: &EndpointName) -> Result<Option<u64>, Unavailable> {
+        if self.is_plain() {
+            return self.port.current(name).await;
+        }
+        let make = || {
+            let (port, name) = (self.port.clone(), name.clone());
+            async move { port.current(&name).await }
+        };
+        let shown = || format!("endpoints.current {name}");
+        self.call(self.endpoint_read(), shown, make, |cause| cause).await
+    }
+
+    async fn version(
+        &self,
+        name: &EndpointName,
+        version: u64,
+    ) -> Result<Option<Arc<Endpoint>>, Unavailable> {
+        if self.is_plain() {
+            return self.port.version(name, version).await;
+        }
+        let make = || {
+            let (port, name) = (self.port.clone(), name.clone());
+            async move { port.version(&name, version).await }
+        };
+        let shown = || format!("endpoints.version {name} {version}");
+        self.call(self.endpoint_read(), shown, make, |cause| cause).await
+    }
+
+    async fn history(&self, name: &EndpointName) -> Result<Vec<Publication>, Unavailable> {
+        self.port.history(name).await
+    }
+
+    async fn publish(
+        &self,
+        name: &EndpointName,
+        configuration: Configuration,
+        provenance: Provenance,
+        expected: Option<u64>,
+    ) -> Result<u64, PublishError> {
+        self.port.publish(name, configuration, provenance, expected).await
+    }
+}
+
+impl<P: OutcomeTable> OutcomeTable for Link<P> {
+    async fn put(
+        &self,
+        endpoint: &EndpointName,
+        id: RequestId,
+        outcome: Json,
+        reported: Timestamp,
+    ) -> Result<(), Unavailable> {
+        if self.is_plain() {
+            return self.port.put(endpoint, id, outcome, reported).await;
+        }
+        let make = || {
+            let (port, endpoint, outcome) = (self.port.clone(), endpoint.clone(), outcome.clone());
+            async move { port.put(&endpoint, id, outcome, reported).await }
+        };
+        let name = || format!("outcomes.put {endpoint} {id} {reported}");
+        let occasion = self.occasion(Some(Step::Outcome), || subject(id));
+        self.call(occasion, name, make, |cause| cause).await
+    }
+}
+
+impl<P: Archive> Archive for Link<P> {
+    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        if self.is_plain() {
+            return self.port.put(name, body).await;
+        }
+        let bytes = body.len();
+        let make = || {
+            let (port, name, body) = (self.port.clone(), name.to_owned(), body.clone());
+            async move { port.put(&name, body).await }
+        };
+        let shown = || format!("archive.put {name}, {bytes} bytes");
+        // What Lambda itself stores is no step.
+        let step = Step::endpoint(self.actor.role()).map(|_| Step::Store);
+        let occasion = self.occasion(step, || hash(name));
+        self.call(occasion, shown, make, |cause| cause).await
+    }
+}
+
+impl<P: Secrets> Secrets for Link<P> {
+    async fn idempotency(&self) -> Result<StackSecret, Unavailable> {
+        if self.is_plain() {
+            return self.port.idempotency().await;
+        }
+        let make = || {
+            let port = self.port.clone();
+            async move { port.idempotency().await }
+        };
+        let occasion = self.occasion(Some(Step::Secret), || self.actor.key());
+        self.call(occasion, || "secrets.idempotency".to_owned(), make, |cause| cause).await
+    }
+}

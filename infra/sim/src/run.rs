@@ -1,0 +1,183 @@
+//! One run: a small world, a function of its seed.
+
+mod archive;
+mod clients;
+mod end;
+mod models;
+mod operator;
+
+use std::{sync::Arc, time::Duration};
+
+use rendezvous_core::{
+    Timestamp, clock,
+    memory::{MemoryArchive, MemoryEndpoints, MemorySecrets, Position},
+    random,
+};
+use rendezvous_ingress::Settings;
+use tokio::{runtime::Builder, time::Instant};
+
+use crate::{
+    Conditions, Size, System, Trace,
+    fault::{Fault, Shares},
+    invariant::{Invariant, Violation},
+    mapping::Mapping,
+    tally::Tally,
+    weather::Weather,
+    witness::{Answers, Witness},
+};
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    /// How many requests clients make, repeats of a key not counted.
+    pub requests: usize,
+    pub shares: Shares,
+    pub traced: bool,
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Requests that the stream `input` has accepted, repeats included, and those that were decided.
+    pub requests: u64,
+    pub decided: u64,
+    pub answers: Answers,
+    pub tally: Tally,
+    pub virtual_time: Duration,
+    pub violations: Vec<Violation>,
+    pub trace: Vec<String>,
+}
+
+/// When every run begins.
+const START: Timestamp = Timestamp::from_micros(1_763_794_344_123_456);
+
+/// How long the ledger keeps a mailbox. Longer than a record is delivered again.
+const RETENTION: Duration = Duration::from_mins(12);
+
+/// How early ingress settles before the deadline.
+const MARGIN: Duration = Duration::from_millis(25);
+
+/// How long it may take until everything is handled once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_hours(2);
+
+/// What the parts of a run share.
+struct World {
+    plan: Plan,
+    system: System<MemoryArchive>,
+    weather: Arc<Weather>,
+    witness: Arc<Witness>,
+}
+
+/// Runs a plan on a thread of its own clock.
+pub fn run(plan: Plan) -> Report {
+    let runtime = match Builder::new_current_thread().enable_time().start_paused(true).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let what = format!("there is no runtime: {error}");
+            let violation = Violation { invariant: Invariant::Readable, request: None, what };
+            return Report { violations: vec![violation], ..Report::default() };
+        }
+    };
+    let _seed = random::seed(plan.seed);
+    runtime.block_on(async {
+        clock::simulate(START);
+        let start = Instant::now();
+        let trace = plan.traced.then(Arc::<Trace>::default);
+        let world = World::new(plan, trace.as_ref());
+        world.live().await;
+        let virtual_time = start.elapsed();
+        let World { weather, witness, system, .. } = world;
+        drop(system);
+        let requests = u64::try_from(witness.messages().input.len()).unwrap_or(0);
+        let report = Report {
+            requests,
+            decided: u64::try_from(witness.decisions().len()).unwrap_or(0),
+            answers: witness.answers(),
+            tally: Tally::default(),
+            virtual_time,
+            violations: witness.violations(),
+            trace: trace.map(|trace| trace.lines()).unwrap_or_default(),
+        };
+        report.tally.add(weather.tally());
+        report
+    })
+}
+
+impl World {
+    fn new(plan: Plan, trace: Option<&Arc<Trace>>) -> Self {
+        let weather = Arc::new(Weather::new(plan.shares));
+        let witness = Arc::new(Witness::new(RETENTION));
+        let conditions = Conditions {
+            trace: trace.cloned(),
+            weather: Some(weather.clone()),
+            witness: Some(witness.clone()),
+        };
+        let size = Size {
+            shards: 2,
+            mailboxes: 1_000_000,
+            settings: Settings {
+                margin: MARGIN,
+                max_payload_bytes: 64 * 1024,
+                ledger_retention: RETENTION,
+            },
+            decoy: Mapping {
+                maximum_batching_window: Duration::from_mins(5),
+                function_timeout: Duration::from_mins(1),
+                starting_position: Position::TrimHorizon,
+                ..Size::default().decoy
+            },
+            conditions,
+            ..Size::default()
+        };
+        let (endpoints, secrets) = (Arc::<MemoryEndpoints>::default(), MemorySecrets::random());
+        let system = System::start_on(Arc::default(), endpoints, Arc::new(secrets), &size);
+        Self { plan, system, weather, witness }
+    }
+
+    /// Clients ask while things go wrong; in the end everything is handled and checked.
+    async fn live(&self) {
+        operator::publish(self, 0).await;
+        models::start(self);
+        let (asked, ..) = tokio::join!(
+            clients::all(self, 0),
+            operator::outages(self),
+            operator::publications(self),
+            models::silences(self)
+        );
+        if self.draw("expiry") < self.plan.shares.of(Fault::Expiry) {
+            tokio::time::sleep(RETENTION + Duration::from_mins(1)).await;
+            clients::read_expired(self, &asked).await;
+            clients::all(self, 1).await;
+        }
+        self.weather.calm_down();
+        for model in models::IDS {
+            models::kill(self, model, false);
+        }
+        if !self.system.drain(PATIENCE).await {
+            let what = "not everything was handled in the end".to_owned();
+            let violation = Violation { invariant: Invariant::Readable, request: None, what };
+            return self.witness.report(violation);
+        }
+        self.system.stop().await;
+        rendezvous_core::mutation::unmutated(|| {
+            end::check(self);
+            archive::check(self);
+        });
+    }
+
+    /// A draw in [0, 1) about something that happens once in a run.
+    fn draw(&self, about: impl std::hash::Hash) -> f64 {
+        self.weather.draw(about)
+    }
+
+    /// Whether a fault of the whole run happens in this one.
+    fn has(&self, fault: Fault) -> bool {
+        self.plan.shares.of(fault) > 0.0
+    }
+}
+
+/// A share of a duration.
+fn part(of: Duration, share: f64) -> Duration {
+    of.mul_f64(share)
+}

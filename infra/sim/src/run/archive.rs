@@ -1,0 +1,123 @@
+//! The archive against the messages and decisions that there were.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use rendezvous_archive::{DecisionRow, RequestRow, Row, ScoreRow, read};
+use rendezvous_core::{RequestId, RequestMessage, ScoreMessage, Timestamp};
+
+use super::{World, end::violation};
+use crate::invariant::{Invariant, Violation};
+
+/// Checks that the archive has each message and decision once, byte for byte.
+pub(super) fn check(world: &World) {
+    let files = world.system.archive.files();
+    let messages = world.witness.messages();
+    requests(world, &files, &messages.input);
+    scores(world, &files, &messages.scores);
+    decisions(world, &files);
+}
+
+/// What of a request must be archived as it was sent.
+type Sent<'a> = (RequestId, Timestamp, Timestamp, &'a str);
+
+fn requests(world: &World, files: &[(String, Bytes)], sent: &[Bytes]) {
+    let rows: Vec<RequestRow<'_>> = rows(world, files);
+    let mut places: BTreeMap<(&str, &str), Sent<'_>> = BTreeMap::new();
+    for row in &rows {
+        let entry = (row.request_id, row.received_us, row.deadline_us, &*row.payload);
+        places.insert((&row.shard, &row.sequence_number), entry);
+    }
+    let messages = sent.iter().filter_map(|data| RequestMessage::parse(data).ok());
+    let messages = messages.map(|message| {
+        let envelope = message.envelope;
+        (envelope.id, envelope.received, envelope.deadline, message.payload.get())
+    });
+    compare(world, "requests", messages.collect(), places.into_values().collect(), |row| row.0);
+}
+
+/// What of a score must be archived as it was sent.
+type Scored = (RequestId, String, Timestamp, Timestamp, String);
+
+fn scores(world: &World, files: &[(String, Bytes)], sent: &[Bytes]) {
+    let rows: Vec<ScoreRow<'_>> = rows(world, files);
+    let mut places: BTreeMap<(&str, &str), Scored> = BTreeMap::new();
+    for row in &rows {
+        let result = row.score.as_ref().map_or_else(
+            || row.failure_message.clone().unwrap_or_default(),
+            |json| json.as_str().to_owned(),
+        );
+        let entry =
+            (row.request_id, row.model.to_string(), row.started_us, row.finished_us, result);
+        places.insert((&row.shard, &row.sequence_number), entry);
+    }
+    let messages = sent.iter().filter_map(|data| ScoreMessage::parse(data).ok());
+    let messages = messages.map(|message| {
+        let score = message.score;
+        let result =
+            score.result.map_or_else(|failure| failure.message, |json| json.as_str().to_owned());
+        (message.envelope.id, score.model.to_string(), score.started, score.finished, result)
+    });
+    compare(world, "scores", messages.collect(), places.into_values().collect(), |row| row.0);
+}
+
+fn decisions(world: &World, files: &[(String, Bytes)]) {
+    let rows: Vec<DecisionRow<'_>> = rows(world, files);
+    let mut places = BTreeMap::new();
+    for row in &rows {
+        let answer = row.score.as_ref().map(|json| json.as_str().to_owned());
+        let model = row.model.as_ref().map(ToString::to_string);
+        let entry = (row.request_id, row.decided_us, row.kind, row.reason, model, answer);
+        places.insert(&*row.sequence_number, entry);
+    }
+    let decisions = world.witness.decisions().into_iter().map(|(id, decision)| {
+        let answer = decision.score.as_ref().map(|json| json.as_str().to_owned());
+        let model = decision.model.as_ref().map(ToString::to_string);
+        (id, decision.decided, decision.kind, decision.reason, model, answer)
+    });
+    compare(world, "decisions", decisions.collect(), places.into_values().collect(), |row| row.0);
+}
+
+/// The rows of a table, file by file.
+fn rows<R: Row>(world: &World, files: &[(String, Bytes)]) -> Vec<R> {
+    let folder = format!("{}/date=", R::TABLE);
+    let mut rows = Vec::new();
+    for (name, body) in files.iter().filter(|(name, _)| name.starts_with(&folder)) {
+        match read::<R>(body.clone()) {
+            Ok(read) => rows.extend(read),
+            Err(error) => {
+                let what = format!("{name} cannot be read: {error}");
+                let violation = Violation { invariant: Invariant::Archived, request: None, what };
+                world.witness.report(violation);
+            }
+        }
+    }
+    rows
+}
+
+/// Both must be the same, however they are ordered.
+fn compare<T: Ord + std::fmt::Debug>(
+    world: &World,
+    table: &str,
+    mut expected: Vec<T>,
+    mut found: Vec<T>,
+    id: impl Fn(&T) -> RequestId,
+) {
+    expected.sort_unstable();
+    found.sort_unstable();
+    if expected == found {
+        return;
+    }
+    let (one, other): (BTreeSet<&T>, BTreeSet<&T>) =
+        (expected.iter().collect(), found.iter().collect());
+    let missing = one.difference(&other).map(|row| (row, "is not in the archive"));
+    let surplus = other.difference(&one).map(|row| (row, "is only in the archive"));
+    let differences: Vec<_> = missing.chain(surplus).collect();
+    for (row, what) in &differences {
+        violation(world, Invariant::Archived, id(row), format!("{table}: {row:?} {what}"));
+    }
+    if differences.is_empty() {
+        let what = format!("{table}: {} rows instead of {}", found.len(), expected.len());
+        world.witness.report(Violation { invariant: Invariant::Archived, request: None, what });
+    }
+}

@@ -1,0 +1,99 @@
+//! Who publishes configurations, and the outages.
+
+use std::{sync::Arc, time::Duration};
+
+use rendezvous_core::{
+    Configuration, EndpointName, Provenance, memory::Trouble, ports::EndpointTable,
+};
+use tokio::time::sleep;
+
+use super::{World, models::IDS, part};
+use crate::{fault::Fault, step::Dependency, weather::pick};
+
+/// The one endpoint of a run.
+const ENDPOINT: &str = "e";
+
+/// From when to when things go wrong.
+const SPAN: Duration = Duration::from_secs(14);
+
+const LONGEST_OUTAGE_MS: f64 = 8_000.0;
+
+/// Its name.
+pub(super) fn endpoint() -> Option<EndpointName> {
+    ENDPOINT.parse().ok()
+}
+
+impl World {
+    /// The n-th configuration: other choices, other times, now and then without a fallback.
+    fn configuration(&self, number: u32) -> String {
+        let draw = |detail: u8| self.draw(("configuration", number, detail));
+        let first = pick(draw(0), 3);
+        let choices: Vec<String> = (0..3)
+            .map(|place| {
+                let after = [0.0, 100.0 * draw(1), 200.0 * draw(2)][place];
+                let model = IDS[(first + place) % 3];
+                format!("{{\"model\":\"{model}\",\"after_ms\":{after:.0}}}")
+            })
+            .collect();
+        let deadline = 250.0 + 600.0 * draw(3);
+        let fallback = if draw(4) < 0.8 { ",\"fallback\":{\"p\":0.22}" } else { "" };
+        let silent_after = if draw(5) < 0.5 { 5 } else { 20 };
+        format!(
+            "{{\"schedule\":{{\"choices\":[{}],\"deadline_ms\":{deadline:.0}{fallback},\
+             \"silent_after\":{silent_after}}},\
+             \"observers\":[{{\"model\":\"{}\",\"role\":\"challenger\"}}],\"value\":\"/p\"}}",
+            choices.join(","),
+            IDS[3],
+        )
+    }
+}
+
+/// Publishes the n-th configuration.
+pub(super) async fn publish(world: &World, number: u32) {
+    let table = &world.system.endpoints;
+    let Some(name) = endpoint() else { return };
+    let (configuration, provenance) =
+        (Configuration::parse(&world.configuration(number)), Provenance::new("operator", ""));
+    let (Ok(configuration), Ok(provenance)) = (configuration, provenance) else { return };
+    let Ok(current) = table.current(&name).await else { return };
+    let Ok(version) = table.publish(&name, configuration, provenance, current).await else {
+        return;
+    };
+    if let Ok(Some(endpoint)) = table.version(&name, version).await {
+        world.witness.published(&Arc::clone(&endpoint));
+        world.weather.published(version);
+    }
+}
+
+/// New configurations are published while requests are on their way.
+pub(super) async fn publications(world: &World) {
+    let share = world.plan.shares.of(Fault::Publication);
+    for number in 1..5 {
+        let draw = |detail: u8| world.draw(("publication", number, detail));
+        sleep(part(SPAN / 4, draw(0))).await;
+        if draw(1) < share {
+            publish(world, number).await;
+        }
+    }
+}
+
+/// Each dependency may have an outage.
+pub(super) async fn outages(world: &World) {
+    let outage = async |dependency: Dependency| {
+        let draw = |detail: u8| world.draw(("outage", dependency.name(), detail));
+        if draw(0) >= world.plan.shares.of(Fault::Outage) {
+            return;
+        }
+        sleep(part(SPAN, draw(1))).await;
+        let trouble = match draw(2) {
+            ..0.4 => Trouble::Down,
+            ..0.7 => Trouble::Throttled,
+            _ => Trouble::Hanging,
+        };
+        world.weather.set_trouble(dependency, trouble);
+        let ms = LONGEST_OUTAGE_MS.powf(0.4 + 0.6 * draw(3));
+        sleep(Duration::from_secs_f64(ms / 1e3)).await;
+        world.weather.set_trouble(dependency, Trouble::None);
+    };
+    futures_util::future::join_all(Dependency::ALL.iter().map(|each| outage(*each))).await;
+}

@@ -1,0 +1,186 @@
+//! The steps of the protocol: every invocation of a function and every call that a function makes.
+
+use crate::actor::Role;
+
+macro_rules! steps {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// A step of the protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Step {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Step {
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+steps! {
+    /// Ingress is asked.
+    Ask = "ingress: is asked",
+    /// Ingress is asked for the state of a request.
+    Read = "ingress: is read",
+    /// Ingress is told an outcome.
+    Report = "ingress: is told",
+    /// Ingress reads the endpoint's configuration.
+    IngressEndpoint = "ingress: endpoint",
+    /// Ingress reads the secret for idempotency keys.
+    Secret = "ingress: secret",
+    /// Ingress opens a mailbox, or opens it again.
+    Open = "ingress: open",
+    /// Ingress puts a request on the stream `input`.
+    Send = "ingress: send",
+    /// Ingress marks a request as accepted.
+    Accept = "ingress: accept",
+    /// Ingress watches a mailbox.
+    Watch = "ingress: watch",
+    /// Ingress reads a mailbox.
+    Look = "ingress: look",
+    /// Ingress commits a decision.
+    IngressSettle = "ingress: settle",
+    /// Ingress keeps an outcome.
+    Outcome = "ingress: outcome",
+    /// A model receives requests.
+    ModelBatch = "model: batch",
+    /// A model scores requests.
+    Score = "model: score",
+    /// A model puts scores on the stream `scores`.
+    SendScores = "model: send",
+    /// Rendezvous receives scores.
+    RendezvousBatch = "rendezvous: batch",
+    /// Rendezvous reads an endpoint's configuration.
+    RendezvousEndpoint = "rendezvous: endpoint",
+    /// Rendezvous files scores.
+    File = "rendezvous: file",
+    /// Rendezvous commits a decision.
+    RendezvousSettle = "rendezvous: settle",
+    /// The decoy receives records or changes.
+    DecoyBatch = "decoy: batch",
+    /// The decoy reads an endpoint's configuration.
+    DecoyEndpoint = "decoy: endpoint",
+    /// The decoy stores a file.
+    Store = "decoy: store",
+}
+
+/// What a function depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependency {
+    Input,
+    Scores,
+    Ledger,
+    Endpoints,
+    Outcomes,
+    Secrets,
+    Archive,
+}
+
+impl Dependency {
+    pub const ALL: &[Self] = &[
+        Self::Input,
+        Self::Scores,
+        Self::Ledger,
+        Self::Endpoints,
+        Self::Outcomes,
+        Self::Secrets,
+        Self::Archive,
+    ];
+
+    /// Its name in errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "stream input",
+            Self::Scores => "stream scores",
+            Self::Ledger => "ledger",
+            Self::Endpoints => "endpoints table",
+            Self::Outcomes => "outcomes table",
+            Self::Secrets => "secrets",
+            Self::Archive => "archive",
+        }
+    }
+}
+
+impl Step {
+    /// The invocation of a function with a batch.
+    pub const fn batch(role: Role) -> Option<Self> {
+        match role {
+            Role::Model => Some(Self::ModelBatch),
+            Role::Rendezvous => Some(Self::RendezvousBatch),
+            Role::Decoy => Some(Self::DecoyBatch),
+            Role::Ingress | Role::Other => None,
+        }
+    }
+
+    /// The read of an endpoint's configuration by a function.
+    pub const fn endpoint(role: Role) -> Option<Self> {
+        match role {
+            Role::Ingress => Some(Self::IngressEndpoint),
+            Role::Rendezvous => Some(Self::RendezvousEndpoint),
+            Role::Decoy => Some(Self::DecoyEndpoint),
+            Role::Model | Role::Other => None,
+        }
+    }
+
+    /// What is called in this step; none where a function is invoked or a model computes.
+    pub const fn dependency(self) -> Option<Dependency> {
+        Some(match self {
+            Self::Ask | Self::Read | Self::Report => return None,
+            Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch | Self::Score => {
+                return None;
+            }
+            Self::IngressEndpoint | Self::RendezvousEndpoint | Self::DecoyEndpoint => {
+                Dependency::Endpoints
+            }
+            Self::Secret => Dependency::Secrets,
+            Self::Send => Dependency::Input,
+            Self::SendScores => Dependency::Scores,
+            Self::Outcome => Dependency::Outcomes,
+            Self::Store => Dependency::Archive,
+            Self::Open
+            | Self::Accept
+            | Self::Watch
+            | Self::Look
+            | Self::IngressSettle
+            | Self::File
+            | Self::RendezvousSettle => Dependency::Ledger,
+        })
+    }
+
+    pub const fn is_batch(self) -> bool {
+        matches!(self, Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch)
+    }
+
+    pub const fn is_invocation(self) -> bool {
+        self.is_batch() || matches!(self, Self::Ask | Self::Read | Self::Report)
+    }
+
+    pub const fn is_put(self) -> bool {
+        matches!(self, Self::Send | Self::SendScores)
+    }
+
+    pub const fn is_write(self) -> bool {
+        self.is_put()
+            || matches!(
+                self,
+                Self::Open
+                    | Self::Accept
+                    | Self::IngressSettle
+                    | Self::File
+                    | Self::RendezvousSettle
+                    | Self::Outcome
+                    | Self::Store
+            )
+    }
+
+    /// Caches make such a call rare.
+    pub const fn is_rare(self) -> bool {
+        matches!(
+            self,
+            Self::RendezvousEndpoint | Self::DecoyEndpoint | Self::Store | Self::DecoyBatch
+        )
+    }
+}
