@@ -81,7 +81,8 @@ impl<F: Send + Sync + 'static> Fleet<F> {
             self.conditions.trace(actor, || "! dies-before");
             return Err("it died before it began");
         }
-        let work = actor.run(work(instance.clone()));
+        // On the heap: it is large, and would be moved several times.
+        let work = actor.run(Box::pin(work(instance.clone())));
         let result = tokio::select! {
             biased;
             result = work => result,

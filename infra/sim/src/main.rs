@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use rendezvous_sim::{
     campaign::{Broken, Campaign},
     fault::{Fault, Shares},
@@ -11,6 +12,9 @@ use rendezvous_sim::{
     show::Names,
 };
 use tokio::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs the whole system in virtual time, from seeds, with faults, and checks the invariants
 #[derive(Debug, Parser)]
@@ -26,7 +30,7 @@ struct Options {
     #[arg(long, value_name = "NAMES", value_parser = shares)]
     faults: Option<Shares>,
     /// Requests of each run
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 800)]
     requests: usize,
     /// Show what happens in the run of the one seed
     #[arg(long, requires = "seed")]

@@ -9,14 +9,15 @@ use rendezvous_sim::{
     run::{Plan, run},
 };
 
-/// Requests of each run.
-const REQUESTS: usize = 400;
+/// Requests of each run, and how many runs there are: more than 10^5 requests.
+const REQUESTS: usize = 800;
+const RUNS: u64 = 125;
 
 #[test]
 fn every_invariant_holds_in_runs_of_fresh_seeds_under_all_faults() {
     let base = u64::from(u32::from_le_bytes(random::bytes("seed base", "")));
     println!("seed base {base}");
-    let seeds = base..base + 10;
+    let seeds = base..base + RUNS;
     let campaign = Campaign { seeds, requests: REQUESTS, shares: Shares::usual() };
     let (sums, broken) = campaign.run(|_| {});
     if let Some(broken) = broken {
@@ -24,6 +25,7 @@ fn every_invariant_holds_in_runs_of_fresh_seeds_under_all_faults() {
         panic!("rendezvous-sim --seed {seed} --trace: {:#?}", broken.violations);
     }
     println!("{sums}");
+    assert!(sums.requests > 90_000, "{} requests", sums.requests);
 }
 
 #[test]

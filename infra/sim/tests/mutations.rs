@@ -14,7 +14,7 @@ use rendezvous_sim::{
 const REQUESTS: usize = 200;
 
 /// Within how many seeds a mutation is found.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 
 /// These need a request that is opened again by two calls at once, which is rare.
 const STORMY: [Mutation; 3] =

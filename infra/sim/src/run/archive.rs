@@ -10,27 +10,25 @@ use super::{World, end::violation};
 use crate::invariant::{Invariant, Violation};
 
 /// Checks that the archive has each message and decision once, byte for byte.
-pub(super) fn check(world: &World) {
+pub(super) fn check(world: &World, sent: &[RequestMessage<'_>], scored: &[ScoreMessage]) {
     let files = world.system.archive.files();
-    let messages = world.witness.messages();
-    requests(world, &files, &messages.input);
-    scores(world, &files, &messages.scores);
+    requests(world, &files, sent);
+    scores(world, &files, scored);
     decisions(world, &files);
 }
 
 /// What of a request must be archived as it was sent.
 type Sent<'a> = (RequestId, Timestamp, Timestamp, &'a str);
 
-fn requests(world: &World, files: &[(String, Bytes)], sent: &[Bytes]) {
+fn requests(world: &World, files: &[(String, Bytes)], sent: &[RequestMessage<'_>]) {
     let rows: Vec<RequestRow<'_>> = rows(world, files);
     let mut places: BTreeMap<(&str, &str), Sent<'_>> = BTreeMap::new();
     for row in &rows {
         let entry = (row.request_id, row.received_us, row.deadline_us, &*row.payload);
         places.insert((&row.shard, &row.sequence_number), entry);
     }
-    let messages = sent.iter().filter_map(|data| RequestMessage::parse(data).ok());
-    let messages = messages.map(|message| {
-        let envelope = message.envelope;
+    let messages = sent.iter().map(|message| {
+        let envelope = &message.envelope;
         (envelope.id, envelope.received, envelope.deadline, message.payload.get())
     });
     compare(world, "requests", messages.collect(), places.into_values().collect(), |row| row.0);
@@ -39,7 +37,7 @@ fn requests(world: &World, files: &[(String, Bytes)], sent: &[Bytes]) {
 /// What of a score must be archived as it was sent.
 type Scored = (RequestId, String, Timestamp, Timestamp, String);
 
-fn scores(world: &World, files: &[(String, Bytes)], sent: &[Bytes]) {
+fn scores(world: &World, files: &[(String, Bytes)], sent: &[ScoreMessage]) {
     let rows: Vec<ScoreRow<'_>> = rows(world, files);
     let mut places: BTreeMap<(&str, &str), Scored> = BTreeMap::new();
     for row in &rows {
@@ -51,11 +49,12 @@ fn scores(world: &World, files: &[(String, Bytes)], sent: &[Bytes]) {
             (row.request_id, row.model.to_string(), row.started_us, row.finished_us, result);
         places.insert((&row.shard, &row.sequence_number), entry);
     }
-    let messages = sent.iter().filter_map(|data| ScoreMessage::parse(data).ok());
-    let messages = messages.map(|message| {
-        let score = message.score;
-        let result =
-            score.result.map_or_else(|failure| failure.message, |json| json.as_str().to_owned());
+    let messages = sent.iter().map(|message| {
+        let score = &message.score;
+        let result = match &score.result {
+            Ok(json) => json.as_str().to_owned(),
+            Err(failure) => failure.message.clone(),
+        };
         (message.envelope.id, score.model.to_string(), score.started, score.finished, result)
     });
     compare(world, "scores", messages.collect(), places.into_values().collect(), |row| row.0);

@@ -13,18 +13,16 @@ use super::World;
 use crate::invariant::{Invariant, Violation};
 
 /// Checks what the streams and the ledger hold in the end.
-pub(super) fn check(world: &World) {
-    let messages = world.witness.messages();
-    let requests = messages.input.iter().filter_map(|data| RequestMessage::parse(data).ok());
-    let mut sent: BTreeMap<(RequestId, Timestamp), Envelope> = BTreeMap::new();
+pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[ScoreMessage]) {
+    let mut sent: BTreeMap<(RequestId, Timestamp), &Envelope> = BTreeMap::new();
     for message in requests {
-        sent.insert((message.envelope.id, message.envelope.received), message.envelope);
+        sent.insert((message.envelope.id, message.envelope.received), &message.envelope);
     }
-    let scored: HashSet<(RequestId, Timestamp, ModelId)> = messages
-        .scores
+    let scored: HashSet<(RequestId, Timestamp, ModelId)> = results
         .iter()
-        .filter_map(|data| ScoreMessage::parse(data).ok())
-        .map(|message| (message.envelope.id, message.envelope.received, message.score.model))
+        .map(|message| {
+            (message.envelope.id, message.envelope.received, message.score.model.clone())
+        })
         .collect();
     let failed = given_up(world);
     for envelope in sent.values() {
