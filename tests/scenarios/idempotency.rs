@@ -212,3 +212,30 @@ async fn a_call_whose_answer_was_lost_is_no_repeat() {
     let answered = world.system.counters.totals().ingress;
     assert_eq!((answered.repeats, answered.answers["champion"]), (0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_within_the_same_millisecond_is_not_sent_again() {
+    let (world, models) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    let headers = [("Idempotency-Key", "order-18"), ("Prefer", "respond-async")];
+    let first = world.ask_with("{}", &headers).await;
+    let again = world.ask_with("{}", &headers).await;
+    assert_eq!((again.status, &again.text), (202, &first.text));
+    assert!(first.took_ms + again.took_ms < 1.0, "{first:?} {again:?}");
+    sleep(Duration::from_millis(20)).await;
+    world.read(first.id()).await.is("a@1 preferred", 0.0..=1.0);
+    assert_eq!(models[0].asked().len(), 1, "the mailbox was marked as accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_of_an_asynchronous_request_that_is_decided_is_not_sent() {
+    let (world, models) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    let headers = [("Idempotency-Key", "order-19"), ("Prefer", "respond-async")];
+    world.system.input.outage.set(Trouble::Down);
+    assert_eq!(world.ask_with("{}", &headers).await.status, 202, "the fallback is committed");
+    world.system.input.outage.set(Trouble::None);
+    let again = world.ask_with("{}", &headers).await;
+    assert_eq!(again.status, 202);
+    sleep(Duration::from_millis(20)).await;
+    world.read(again.id()).await.is("fallback unavailable", 0.0..=1.0);
+    assert!(models[0].asked().is_empty(), "its decision stands");
+}

@@ -73,7 +73,7 @@ async fn client(world: &World, number: usize) {
             }
             _ => world.ask(&payload).await,
         };
-        // The instance died, and the answer with it.
+        // Ingress has died: API Gateway answers without a request id.
         if reply.status == 502 {
             continue;
         }

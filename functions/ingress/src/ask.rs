@@ -168,12 +168,13 @@ impl<P: Ports> Ingress<P> {
                         call = Call { endpoint, envelope: mailbox.envelope.clone(), ..call };
                     }
                     call.repeat = true;
+                    // A decided request needs no model, whether or not the stream has it.
+                    must_send = !opening.accepted && mailbox.decision.is_none();
                     if !call.options.respond_async
                         && let Ok(settled) = Settled::of(mailbox)
                     {
                         return Ok(self.respond(&call, settled.into(), None));
                     }
-                    must_send = !opening.accepted;
                 }
                 // Without a mailbox the request must not be sent, it could be sent twice, and not
                 // be decided, it could be another caller's.
@@ -230,11 +231,12 @@ impl<P: Ports> Ingress<P> {
             if opening.payload_sha256 != payload_sha256 && !mutated(Mutation::IgnoreDigest) {
                 return Err(Refusal::KeyReused);
             }
-            // The answer to this very write was lost, and the client of the ledger tried it again.
-            if mailbox.envelope == *envelope {
+            // The answer to this very write was lost, and the client of the ledger tried it again. A
+            // mailbox that is accepted or decided was opened by another call in the same millisecond.
+            let unsent = mailbox.decision.is_none() && !opening.accepted;
+            if mailbox.envelope == *envelope && unsent {
                 return Ok(Opened::Now(endpoint.clone(), envelope.clone()));
             }
-            let unsent = mailbox.decision.is_none() && !opening.accepted;
             let in_vain = unsent && now() >= mailbox.envelope.deadline;
             if in_vain && !mutated(Mutation::KeepOldDeadline) {
                 write = Write::reopen(envelope, opening);

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use rendezvous_core::{
     Decision, Endpoint, Envelope, Mailbox, Reason, Score, Timestamp, Unavailable,
     clock::sleep_until,
+    limits::MAX_DEADLINE,
     mutation::{Mutation, mutated},
     now,
     ports::{Consistency, Ledger, Watch},
@@ -48,8 +49,7 @@ pub(crate) async fn wait<L: Ledger>(
     margin: Duration,
     due: Timestamp,
 ) -> Waited {
-    let ahead = if mutated(Mutation::IgnoreMargin) { Duration::ZERO } else { margin };
-    let last = envelope.deadline - ahead;
+    let last = envelope.deadline - margin;
     let mut watch = ledger.watch(envelope);
     // The instant of the schedule's next change.
     let mut next = last;
@@ -100,6 +100,7 @@ async fn close<L: Ledger>(
     due: Timestamp,
 ) -> Waited {
     let at = now().max(envelope.deadline);
+    let due = if mutated(Mutation::IgnoreDeadline) { due + MAX_DEADLINE } else { due };
     let left = || due.since(now());
     let read = ledger.read(envelope.id, Consistency::Strong);
     let mailbox = match within("ledger", left(), read).await {

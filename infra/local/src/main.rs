@@ -8,6 +8,7 @@ use rendezvous_local::{
     say::{Error, warn},
     serve,
 };
+use rendezvous_onnx::on_compute_thread;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
@@ -42,13 +43,13 @@ fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.log_internal_errors(false).init();
     // Time can be paused on a runtime of one thread only.
-    let mut runtime = match &options.command {
-        Command::Demo(options) if options.is_virtual() => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
+    let is_virtual = matches!(&options.command, Command::Demo(options) if options.is_virtual());
+    let mut runtime =
+        if is_virtual { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     let ended = match runtime.enable_all().build() {
         Ok(runtime) => {
-            let ended = runtime.block_on(run(options.command));
+            let run = || runtime.block_on(run(options.command));
+            let ended = if is_virtual { on_compute_thread(run) } else { run() };
             // A write to a disk that hangs must not keep the process.
             runtime.shutdown_timeout(Duration::from_secs(1));
             ended

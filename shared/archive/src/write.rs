@@ -84,6 +84,10 @@ const KEY: &str = "request_id";
 /// Higher levels take much longer and save little.
 const ZSTD_LEVEL: i32 = 3;
 
+/// In a file of at most so many rows, only columns of long values are compressed. A compressor has
+/// to be set up for each column, which takes longer than writing a small one and saves nothing.
+const SMALL: usize = 128;
+
 /// The part of the files without a request that its bloom filter does not exclude.
 const BLOOM_FILTER_FPP: f64 = 0.01;
 
@@ -103,6 +107,10 @@ fn properties<R>(columns: &[Column<R>], rows: usize) -> Result<WriterProperties>
             Shape::List => vec![(*name).to_owned(), "list".to_owned(), "element".to_owned()],
             _ => vec![(*name).to_owned()],
         });
+        let is_long = *hint != EncodingHint::Few && r#type.scalar == ScalarType::Text;
+        if rows <= SMALL && !is_long {
+            builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
+        }
         let encoding = match (hint, r#type.scalar) {
             (EncodingHint::Few, _) => continue,
             (EncodingHint::Near, ScalarType::Text) => Encoding::DELTA_BYTE_ARRAY,

@@ -13,7 +13,7 @@ use crate::{
 /// Given the scores of the models in `seen` and the models in `presumed`, `Schedule::decide` at
 /// `decided` under version `config` comes to the same answer again, unless the reason is
 /// `unavailable`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decision {
     pub kind: Kind,
     pub reason: Reason,

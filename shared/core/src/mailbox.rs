@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Everything the ledger holds about one request. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mailbox {
     pub envelope: Arc<Envelope>,
     /// Present when ingress opened the mailbox before it sent the request.
@@ -23,7 +23,7 @@ pub struct Mailbox {
 }
 
 /// What ingress writes before it sends a request that must not be sent twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Opening {
     pub payload_sha256: [u8; 32],
     /// Identifies the caller of a request with an idempotency key. Absent for other requests and

@@ -21,7 +21,7 @@ use crate::{
 pub const VERSION: u32 = 1;
 
 /// Everything about a request but its payload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Envelope {
     pub id: RequestId,
     pub endpoint: EndpointName,

@@ -63,9 +63,9 @@ mutations! {
     IgnoreDigest,
     /// Readers get an eventual read: a decision that was answered may be missing from it.
     ReadStale,
-    /// Ingress settles at the deadline instead of a margin before it: a slow ledger makes the answer
+    /// The last calls of ingress are not bounded by the deadline: a slow ledger makes the answer
     /// late.
-    IgnoreMargin,
+    IgnoreDeadline,
     /// An answer whose commit is not confirmed says that it is settled.
     ClaimSettled,
 

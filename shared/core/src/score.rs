@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// One model's answer to one request, or its failure.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Score {
     pub model: ModelId,
     pub started: Timestamp,
@@ -21,7 +21,7 @@ pub struct Score {
 }
 
 /// Why a model gave no score.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failure {
     pub kind: FailureKind,
     /// For the team that runs the model. Never a part of the payload.
@@ -41,7 +41,7 @@ impl Failure {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The model said so, or crashed.

@@ -20,7 +20,7 @@ use crate::{
 /// A conditional write to the mailbox of `envelope.id`.
 ///
 /// Where there is no mailbox and the requirements allow it, one is made with this envelope.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
     pub envelope: Arc<Envelope>,
     pub require: Vec<Requirement>,
@@ -28,7 +28,7 @@ pub struct Write {
 }
 
 /// What must be true of the mailbox before the write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// There is no mailbox, or it is past its retention.
     NoMailbox,
@@ -65,7 +65,7 @@ impl Requirement {
 }
 
 /// What the write sets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Assignment {
     /// Replaces the envelope by the write's.
     Envelope,
@@ -78,7 +78,7 @@ pub enum Assignment {
 }
 
 /// What became of a write.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Written {
     /// It was applied. The mailbox after it.
     Applied(Mailbox),

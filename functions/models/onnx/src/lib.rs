@@ -25,7 +25,7 @@ use crate::{engine::Engine, input::sample_row, row::Rows, workers::Workers};
 
 pub use {
     card::{Card, Provenance, cards, sample_payload},
-    workers::Compute,
+    workers::{Compute, on_compute_thread},
 };
 
 /// The most rows of one tensor. Larger tensors cost no less per row.

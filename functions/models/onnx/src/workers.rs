@@ -148,6 +148,15 @@ pub(crate) fn here() -> Option<Arc<ThreadPool>> {
     HERE.with_borrow(Clone::clone)
 }
 
+/// Calls `work` on a thread on which a graph that has shown itself quick runs in place, and waits for
+/// it. For one thread that does everything; [`Compute`] has as many as there are processors.
+pub fn on_compute_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    on_pool_thread(|pool| {
+        HERE.set(Some(pool.clone()));
+        work()
+    })
+}
+
 /// Threads for the tasks that call models, with a tokio runtime of its own each. On such a thread a
 /// graph that has shown itself quick runs in place, without waking another thread.
 ///
@@ -166,8 +175,7 @@ impl Compute {
             let (end, ended) = oneshot::channel();
             let handle = runtime.handle().clone();
             let serve = move || {
-                on_pool_thread(move |pool| {
-                    HERE.set(Some(pool.clone()));
+                on_compute_thread(move || {
                     // Dropping the sender ends it, too.
                     let _ = runtime.block_on(ended);
                 });
