@@ -13,12 +13,12 @@ use super::World;
 use crate::invariant::{Invariant, Violation};
 
 /// Checks what the streams and the ledger hold in the end.
-pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], scores: &[ScoreMessage]) {
+pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[ScoreMessage]) {
     let mut sent: BTreeMap<(RequestId, Timestamp), &Envelope> = BTreeMap::new();
     for message in requests {
         sent.insert((message.envelope.id, message.envelope.received), &message.envelope);
     }
-    let scored: HashSet<(RequestId, Timestamp, ModelId)> = scores
+    let scored: HashSet<(RequestId, Timestamp, ModelId)> = results
         .iter()
         .map(|message| {
             (message.envelope.id, message.envelope.received, message.score.model.clone())
