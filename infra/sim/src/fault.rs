@@ -59,11 +59,15 @@ faults! {
     /// The clock of an instance is ahead or behind.
     ClockOff = ("clock-off", 0.5),
     /// The clock of an instance jumps.
-    ClockJump = ("clock-jump", 0.0002),
+    ClockJump = ("clock-jump", 0.0006),
     /// A sandbox is frozen, up to minutes.
-    Freeze = ("freeze", 0.0003),
+    Freeze = ("freeze", 0.0005),
     /// The next invocation goes to another instance.
     OtherInstance = ("other-instance", 0.1),
+    /// A shard is split, or merged with another.
+    Reshard = ("reshard", 0.5),
+    /// A mapping starts over at the trim horizon of a shard.
+    Horizon = ("horizon", 0.0003),
     /// The configuration that a request is decided under is replaced meanwhile.
     Publication = ("publication", 0.5),
     /// A client repeats a request with an idempotency key before it is answered, or for another
@@ -89,11 +93,13 @@ impl Fault {
     /// Whether the fault can meet a step.
     pub const fn can_meet(self, step: Step) -> bool {
         match self {
-            Self::Redelivery | Self::Recut => step.is_batch(),
+            Self::Redelivery | Self::Recut | Self::Reshard | Self::Horizon => step.is_batch(),
             Self::OtherInstance => step.is_invocation(),
             Self::SentAgain | Self::LostAnswer => step.is_write(),
             Self::PartialPut => step.is_put(),
-            Self::Throttled | Self::Outage | Self::Slow => step.dependency().is_some(),
+            Self::Throttled | Self::Outage => step.dependency().is_some(),
+            // A watch that is slow is one that reads what is stale.
+            Self::Slow => step.dependency().is_some() && !matches!(step, Step::Watch),
             Self::Stale => matches!(step, Step::Watch | Step::Look),
             Self::DiesBefore | Self::DiesAfter => true,
             Self::ClockOff | Self::ClockJump | Self::Freeze => !step.is_invocation(),
@@ -152,7 +158,11 @@ impl Shares {
 
     /// The share of the cases of a step in which a fault happens.
     pub(crate) fn at(&self, fault: Fault, step: Step) -> f64 {
-        let factor = if step.is_rare() { 8.0 } else { 1.0 };
+        let factor = match (fault, step) {
+            (Fault::Horizon, Step::DecoyBatch) => 100.0,
+            _ if step.is_rare() => 8.0,
+            _ => 1.0,
+        };
         (self.of(fault) * factor).min(self.of(fault).max(0.2))
     }
 

@@ -83,7 +83,7 @@ impl<E: EndpointTable> Function for RendezvousHandler<E> {
             let delivered = witness.hears(&instance.actor, &event);
             conditions.trace(&instance.actor, || &delivered);
             let response = instance.function.handle(event).await;
-            witness.acknowledges(&ledger, &delivered, &response);
+            witness.acknowledges(&ledger, &instance.actor, &delivered, &response);
             response
         };
         Ok(self.fleet.invoke(Step::RendezvousBatch, subject, handle).await?)

@@ -23,7 +23,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use rendezvous_core::{
     EndpointName,
     memory::{MemoryStream, Position, StoredRecord, Subscription},
@@ -130,18 +133,22 @@ pub fn lanes<T: Carried, F: Function<T>, A: Archive>(
     host: &Host<A>,
 ) -> Vec<impl Future<Output = ()> + Send + use<T, F, A>> {
     let lane = |subscription: Subscription<T>| {
-        let shard = format!("shardId-{:012}", subscription.shard());
         let lane = Lane {
             mapping: mapping.clone(),
-            source: Source { name: stream.name(), shard },
+            source: source(stream.name(), &subscription),
             subscription,
             function: function.clone(),
             host: host.clone(),
+            follows: false,
         };
         lane.run()
     };
     let (position, factor) = (mapping.starting_position, mapping.parallelization_factor);
     stream.subscribe(position, factor).into_iter().map(lane).collect()
+}
+
+fn source<T>(name: &'static str, subscription: &Subscription<T>) -> Source {
+    Source { name, shard: format!("shardId-{:012}", subscription.shard()) }
 }
 
 struct Lane<T, F, A> {
@@ -150,6 +157,8 @@ struct Lane<T, F, A> {
     subscription: Subscription<T>,
     function: Arc<F>,
     host: Host<A>,
+    /// Its shard has come of a split or of a merger.
+    follows: bool,
 }
 
 /// Records that are tried together, and how often that has failed.
@@ -168,11 +177,48 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
                 batch = self.subscription.next(batch_size, BATCH_BYTES, window) => batch,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
+            if batch.is_empty() {
+                // The shard is closed and read to its end.
+                return self.follow().await;
+            }
+            self.meets_of_shard(&batch);
             if let Some(endpoints) = &self.mapping.filter_by_endpoint {
                 let satisfies = |name: &str| endpoints.contains(name);
                 batch.retain(|record| record.data.endpoint().is_some_and(|name| satisfies(&name)));
             }
             self.process(batch.into()).await;
+        }
+    }
+
+    /// Reads the shards that this one was split into or merged into.
+    ///
+    /// A future that contains itself needs a place of its own.
+    fn follow(self) -> BoxFuture<'static, ()> {
+        let follow = |subscription| {
+            let next = Self {
+                mapping: self.mapping.clone(),
+                source: source(self.source.name, &subscription),
+                subscription,
+                function: self.function.clone(),
+                host: self.host.clone(),
+                follows: true,
+            };
+            next.run()
+        };
+        let all: Vec<_> = self.subscription.successors().into_iter().map(follow).collect();
+        Box::pin(async move { drop(join_all(all).await) })
+    }
+
+    /// By chance the mapping starts over at the trim horizon.
+    fn meets_of_shard(&self, batch: &[Arc<StoredRecord<T>>]) {
+        let Some(first) = batch.first() else { return };
+        let Some(now) = self.occasion(first.sequence) else { return };
+        if self.follows {
+            now.weather.tally().met(Fault::Reshard, now.step);
+        }
+        if now.meets(Fault::Horizon) {
+            self.trace(|| "! horizon");
+            self.subscription.start_over();
         }
     }
 
@@ -263,7 +309,7 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
         self.function.actor().name()
     }
 
-    fn trace(&self, what: impl FnOnce() -> String) {
+    fn trace<D: Display>(&self, what: impl FnOnce() -> D) {
         self.host.conditions.trace(self.function.actor(), what);
     }
 

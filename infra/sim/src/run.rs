@@ -137,12 +137,14 @@ impl World {
 
     /// Clients ask while things go wrong; in the end everything is handled and checked.
     async fn live(&self) {
+        operator::retain(self, usize::MAX);
         operator::publish(self, 0).await;
         models::start(self);
         let (asked, ..) = tokio::join!(
             clients::all(self, 0),
             operator::outages(self),
             operator::publications(self),
+            operator::reshards(self),
             models::silences(self)
         );
         if self.draw("expiry") < self.plan.shares.of(Fault::Expiry) {
@@ -151,6 +153,7 @@ impl World {
             clients::all(self, 1).await;
         }
         self.weather.calm_down();
+        operator::retain(self, 0);
         for model in models::IDS {
             models::kill(self, model, false);
         }

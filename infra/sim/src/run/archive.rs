@@ -67,7 +67,8 @@ fn decisions(world: &World, files: &[(String, Bytes)]) {
         let answer = row.score.as_ref().map(|json| json.as_str().to_owned());
         let model = row.model.as_ref().map(ToString::to_string);
         let entry = (row.request_id, row.decided_us, row.kind, row.reason, model, answer);
-        places.insert(&*row.sequence_number, entry);
+        // Shards of a table's stream may give the same number.
+        places.insert((&*row.sequence_number, row.request_id), entry);
     }
     let decisions = world.witness.decisions().into_iter().map(|(id, decision)| {
         let answer = decision.score.as_ref().map(|json| json.as_str().to_owned());

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
-    Configuration, EndpointName, Provenance, memory::Trouble, ports::EndpointTable,
+    Configuration, EndpointName, Provenance,
+    memory::{MemoryStream, Trouble},
+    ports::EndpointTable,
 };
 use tokio::time::sleep;
 
 use super::{World, models::IDS, part};
-use crate::{fault::Fault, step::Dependency, weather::pick};
+use crate::{System, fault::Fault, step::Dependency, weather::pick};
 
 /// The one endpoint of a run.
 const ENDPOINT: &str = "e";
@@ -96,4 +98,39 @@ pub(super) async fn outages(world: &World) {
         world.weather.set_trouble(dependency, Trouble::None);
     };
     futures_util::future::join_all(Dependency::ALL.iter().map(|each| outage(*each))).await;
+}
+
+/// The streams retain so many records of each shard.
+pub(super) fn retain(world: &World, records: usize) {
+    let System { input, scores, ledger, outcomes, .. } = &world.system;
+    input.retain(records);
+    scores.retain(records);
+    ledger.changes.retain(records);
+    outcomes.changes.retain(records);
+}
+
+/// Shards are split and merged.
+pub(super) async fn reshards(world: &World) {
+    let share = world.plan.shares.of(Fault::Reshard);
+    let System { input, scores, ledger, outcomes, .. } = &world.system;
+    for round in 0..4_u32 {
+        let draw = |detail: u8| world.draw(("reshard", round, detail));
+        sleep(part(SPAN / 4, draw(0))).await;
+        if draw(1) >= share {
+            continue;
+        }
+        match draw(2) {
+            ..0.3 => reshard(input, draw(3)),
+            ..0.6 => reshard(scores, draw(3)),
+            ..0.8 => reshard(&ledger.changes, draw(3)),
+            _ => reshard(&outcomes.changes, draw(3)),
+        }
+    }
+}
+
+/// Merges two shards of a stream, or splits one.
+fn reshard<T>(stream: &MemoryStream<T>, draw: f64) {
+    let open = stream.open_shards();
+    let number = open[pick(draw, open.len())];
+    let _ = (open.len() > 2 && stream.merge(number)) || stream.split(number);
 }

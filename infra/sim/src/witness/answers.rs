@@ -229,7 +229,9 @@ pub(super) fn sends(seen: &mut Seen, actor: &Actor, envelope: &Envelope) {
         let what = "it is sent with other times than those of its mailbox";
         seen.violation(Invariant::SentAsOpened, envelope.id, what);
     }
-    let passed = seen.calls.get(&actor.key()).is_some_and(|call| envelope.deadline < call.start);
+    let passed = seen.calls.get(&actor.key()).is_some_and(|call| {
+        envelope.deadline < call.start && call.disturbances == actor.disturbances()
+    });
     if passed {
         let what = "it is sent although its deadline had passed when the call began";
         seen.violation(Invariant::SentAsOpened, envelope.id, what);

@@ -25,6 +25,8 @@ const FILED_FOR: Duration = Duration::from_mins(1);
 pub(crate) struct Delivered {
     scores: Vec<(usize, ScoreMessage)>,
     sequences: Vec<String>,
+    /// Of the instance, so far.
+    disturbances: (u32, u32),
 }
 
 impl fmt::Display for Delivered {
@@ -51,16 +53,23 @@ impl Witness {
         for (_, message) in &scores {
             seen.heard.insert((actor.key(), message.score.model.clone()), (at, jumps));
         }
-        Delivered { scores, sequences }
+        Delivered { scores, sequences, disturbances: actor.disturbances() }
     }
 
     /// The instance responds: of the records before the first that it names it takes care.
     pub(crate) fn acknowledges(
         &self,
         ledger: &MemoryLedger,
+        actor: &Actor,
         delivered: &Delivered,
         response: &Response,
     ) {
+        if actor.disturbances() != delivered.disturbances {
+            // By another clock another score is too late.
+            let ids = delivered.scores.iter().map(|(_, message)| message.envelope.id);
+            self.seen().late.extend(ids);
+            return;
+        }
         let failed = response.batch_item_failures.first();
         let failed = failed.map(|failed| {
             delivered.sequences.iter().position(|sequence| *sequence == failed.item_identifier)

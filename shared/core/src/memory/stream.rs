@@ -1,19 +1,23 @@
+mod lane;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
+    ops::RangeInclusive,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::sleep;
 
+pub use self::lane::Subscription;
+use self::lane::{Lane, Successor};
 use super::{lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now, with_clock_ahead},
@@ -36,14 +40,30 @@ const BACKOFF: Duration = Duration::from_millis(10);
 pub struct MemoryStream<T = Bytes> {
     pub outage: Outage,
     name: &'static str,
-    shards: Vec<Mutex<Shard<T>>>,
+    shards: RwLock<Shards<T>>,
     held: Arc<AtomicUsize>,
     max_held: usize,
-    retained: usize,
+    retained: AtomicUsize,
 }
 
 #[derive(Debug)]
+struct Shards<T> {
+    /// In the order of their numbers.
+    all: Vec<Arc<Shard<T>>>,
+    /// Those that take records, in the order of the hashes of their keys.
+    open: Vec<Arc<Shard<T>>>,
+}
+
+/// A shard takes the records whose keys have these hashes, until it is split or merged.
+#[derive(Debug)]
 struct Shard<T> {
+    number: usize,
+    hashes: RangeInclusive<u64>,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
     /// Sequence number of the next record. They begin with the time in microseconds, so that no two
     /// runs on one machine give a record the same one.
     next: u64,
@@ -54,44 +74,29 @@ struct Shard<T> {
 }
 
 impl<T> Shard<T> {
-    fn starting_now() -> Self {
-        let next = u64::try_from(now().as_micros()).unwrap_or(0);
-        Self { next, log: VecDeque::new(), subscriptions: Vec::new() }
+    fn starting_now(number: usize, hashes: RangeInclusive<u64>) -> Arc<Self> {
+        let next = u64::try_from(with_clock_ahead(0, now).as_micros()).unwrap_or(0);
+        let state = State { next, log: VecDeque::new(), subscriptions: Vec::new() };
+        Arc::new(Self { number, hashes, state: Mutex::new(state) })
     }
 }
 
-#[derive(Debug)]
-struct Lane<T> {
-    queue: Mutex<Queue<T>>,
-    /// Notified when the queue has as much as the subscriber waits for.
-    enough: Notify,
-}
+impl<T> State<T> {
+    /// How many lanes the subscription has that this lane belongs to.
+    fn lanes_of(&self, lane: &Arc<Lane<T>>) -> usize {
+        let is_it = |lanes: &&Vec<Weak<Lane<T>>>| {
+            lanes.iter().any(|weak| std::ptr::eq(weak.as_ptr(), Arc::as_ptr(lane)))
+        };
+        self.subscriptions.iter().find(is_it).map_or(1, Vec::len)
+    }
 
-#[derive(Debug)]
-struct Queue<T> {
-    records: VecDeque<Arc<StoredRecord<T>>>,
-    /// What the records take.
-    bytes: usize,
-    /// The subscriber waits for so many records or so many bytes: it is not woken by each record of
-    /// a large batch.
-    wanted: (usize, usize),
-}
-
-impl<T> Queue<T> {
-    fn has(&self, (records, bytes): (usize, usize)) -> bool {
-        self.records.len() >= records || self.bytes >= bytes
+    fn trim(&mut self, retained: usize) {
+        if !self.subscriptions.is_empty() {
+            let excess = self.log.len().saturating_sub(retained);
+            self.log.drain(..excess);
+        }
     }
 }
-
-impl<T> Default for Lane<T> {
-    fn default() -> Self {
-        let queue = Queue { records: VecDeque::new(), bytes: 0, wanted: ANY };
-        Self { queue: Mutex::new(queue), enough: Notify::new() }
-    }
-}
-
-/// Wait for any record.
-const ANY: (usize, usize) = (1, usize::MAX);
 
 /// A record as the stream keeps it.
 #[derive(Debug)]
@@ -104,6 +109,14 @@ pub struct StoredRecord<T = Bytes> {
     /// What `data` takes.
     bytes: usize,
     held: Arc<AtomicUsize>,
+}
+
+impl<T> StoredRecord<T> {
+    /// On which of so many lanes it is: records of one key are on one.
+    fn lane(&self, lanes: usize) -> usize {
+        // Other bits than those that tell the shard.
+        usize::try_from(hash(&self.key).swap_bytes() % lanes as u64).unwrap_or(0)
+    }
 }
 
 impl<T> Drop for StoredRecord<T> {
@@ -138,19 +151,28 @@ impl MemoryStream {
     /// Retains the latest `records` of each shard for later subscriptions.
     #[must_use]
     pub fn retaining(self, records: usize) -> Self {
-        Self { retained: records, ..self }
+        self.retain(records);
+        self
     }
 }
 
 impl<T> MemoryStream<T> {
     pub(super) fn holding(name: &'static str, shards: usize, max_held: usize) -> Self {
+        let count = shards.max(1);
+        let width = u64::MAX / count as u64;
+        let shard = |number: usize| {
+            let start = if number == 0 { 0 } else { number as u64 * width + 1 };
+            let end = if number + 1 == count { u64::MAX } else { (number as u64 + 1) * width };
+            Shard::starting_now(number, start..=end)
+        };
+        let all: Vec<_> = (0..count).map(shard).collect();
         Self {
             outage: Outage::default(),
             name,
-            shards: (0..shards.max(1)).map(|_| Mutex::new(Shard::starting_now())).collect(),
+            shards: RwLock::new(Shards { open: all.clone(), all }),
             held: Arc::default(),
             max_held,
-            retained: 0,
+            retained: AtomicUsize::new(0),
         }
     }
 
@@ -163,13 +185,20 @@ impl<T> MemoryStream<T> {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Subscribes to every shard, `lanes` lanes each: records of one key keep to one lane.
+    /// From now on the latest `records` of each shard are retained.
+    pub fn retain(&self, records: usize) {
+        self.retained.store(records, Ordering::Relaxed);
+        for shard in &self.shards().all {
+            lock(&shard.state).trim(records);
+        }
+    }
+
+    /// Subscribes to every open shard, `lanes` lanes each: records of one key keep to one lane.
     pub fn subscribe(&self, position: Position, lanes: usize) -> Vec<Subscription<T>> {
         let lanes = lanes.max(1);
-        let subscribe = |(shard, state): (usize, &Mutex<Shard<T>>)| {
+        let subscribe = |shard: &Arc<Shard<T>>| {
+            let state = &mut *lock(&shard.state);
             let queues: Vec<Arc<Lane<T>>> = (0..lanes).map(|_| Arc::default()).collect();
-            let weak: Vec<Weak<Lane<T>>> = queues.iter().map(Arc::downgrade).collect();
-            let state = &mut *lock(state);
             for record in &state.log {
                 let wanted = match position {
                     Position::TrimHorizon => true,
@@ -177,28 +206,78 @@ impl<T> MemoryStream<T> {
                     Position::At(instant) => record.arrived >= instant,
                 };
                 if wanted {
-                    self.push(&weak, record);
+                    queues[record.lane(lanes)].push(record);
                 }
             }
-            state.subscriptions.push(weak);
-            self.trim(state);
-            queues.into_iter().map(move |lane| Subscription { shard, lane })
+            state.subscriptions.push(queues.iter().map(Arc::downgrade).collect());
+            state.trim(self.retained.load(Ordering::Relaxed));
+            let lanes = queues.into_iter().enumerate();
+            lanes.map(|(place, lane)| Subscription::new(shard, place, lane)).collect::<Vec<_>>()
         };
-        self.shards.iter().enumerate().flat_map(subscribe).collect()
+        self.shards().open.iter().flat_map(subscribe).collect()
     }
 
     /// Whether anybody has ever subscribed.
     pub(super) fn has_subscribers(&self) -> bool {
-        self.shards.iter().any(|shard| !lock(shard).subscriptions.is_empty())
+        let shards = self.shards();
+        shards.all.iter().any(|shard| !lock(&shard.state).subscriptions.is_empty())
+    }
+
+    /// The numbers of the shards that take records, in the order of the hashes of their keys.
+    pub fn open_shards(&self) -> Vec<usize> {
+        self.shards().open.iter().map(|shard| shard.number).collect()
+    }
+
+    /// Splits a shard into two: it takes no more records, and its two halves are read after it.
+    /// Returns whether it was open and could be split.
+    pub fn split(&self, number: usize) -> bool {
+        let shards = &mut *self.shards_mut();
+        let Some(place) = shards.open.iter().position(|shard| shard.number == number) else {
+            return false;
+        };
+        let parent = shards.open[place].clone();
+        let (start, end) = (*parent.hashes.start(), *parent.hashes.end());
+        if start == end {
+            return false;
+        }
+        let middle = start + (end - start) / 2;
+        let next = shards.all.len();
+        let halves = [
+            Shard::starting_now(next, start..=middle),
+            Shard::starting_now(next + 1, middle + 1..=end),
+        ];
+        close(&[&parent], &halves.each_ref());
+        shards.all.extend(halves.iter().cloned());
+        shards.open.splice(place..=place, halves);
+        true
+    }
+
+    /// Merges a shard with the one after it: they take no more records, and the whole is read after
+    /// both. Returns whether there were two.
+    pub fn merge(&self, number: usize) -> bool {
+        let shards = &mut *self.shards_mut();
+        let place = shards.open.iter().position(|shard| shard.number == number);
+        let Some(place) = place.filter(|place| place + 1 < shards.open.len()) else {
+            return false;
+        };
+        let (one, other) = (shards.open[place].clone(), shards.open[place + 1].clone());
+        let hashes = *one.hashes.start()..=*other.hashes.end();
+        let whole = Shard::starting_now(shards.all.len(), hashes);
+        close(&[&one, &other], &[&whole]);
+        shards.all.push(whole.clone());
+        shards.open.splice(place..=place + 1, [whole]);
+        true
     }
 
     pub(super) fn append(&self, key: Key, data: T, bytes: usize) {
+        let shards = self.shards();
         let hash = hash(&key);
-        let shard = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
-        let state = &mut *lock(&self.shards[shard]);
+        let place = shards.open.partition_point(|shard| *shard.hashes.end() < hash);
+        let shard = &shards.open[place.min(shards.open.len() - 1)];
+        let state = &mut *lock(&shard.state);
         self.held.fetch_add(bytes, Ordering::Relaxed);
         let stored = Arc::new(StoredRecord {
-            shard,
+            shard: shard.number,
             sequence: state.next,
             key,
             data,
@@ -209,31 +288,14 @@ impl<T> MemoryStream<T> {
         });
         state.next += 1;
         for lanes in &state.subscriptions {
-            self.push(lanes, &stored);
-        }
-        if self.retained > 0 || state.subscriptions.is_empty() {
-            state.log.push_back(stored);
-            self.trim(state);
-        }
-    }
-
-    fn push(&self, lanes: &[Weak<Lane<T>>], record: &Arc<StoredRecord<T>>) {
-        let hash = hash(&record.key) / self.shards.len() as u64;
-        let lane = &lanes[usize::try_from(hash % lanes.len() as u64).unwrap_or(0)];
-        if let Some(lane) = lane.upgrade() {
-            let queue = &mut *lock(&lane.queue);
-            queue.records.push_back(record.clone());
-            queue.bytes += record.bytes;
-            if queue.has(queue.wanted) {
-                lane.enough.notify_one();
+            if let Some(lane) = lanes[stored.lane(lanes.len())].upgrade() {
+                lane.push(&stored);
             }
         }
-    }
-
-    fn trim(&self, shard: &mut Shard<T>) {
-        if !shard.subscriptions.is_empty() {
-            let excess = shard.log.len().saturating_sub(self.retained);
-            shard.log.drain(..excess);
+        let retained = self.retained.load(Ordering::Relaxed);
+        if retained > 0 || state.subscriptions.is_empty() {
+            state.log.push_back(stored);
+            state.trim(retained);
         }
     }
 
@@ -248,6 +310,41 @@ impl<T> MemoryStream<T> {
             return Err(Unavailable::throttled(self.name, "readers are too far behind"));
         }
         Ok(())
+    }
+
+    fn shards(&self) -> RwLockReadGuard<'_, Shards<T>> {
+        self.shards.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shards_mut(&self) -> RwLockWriteGuard<'_, Shards<T>> {
+        self.shards.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes `parents`: every lane of each subscription to them is followed by the same lane of each of
+/// `children`, which is read once that of every parent is read.
+fn close<T>(parents: &[&Arc<Shard<T>>], children: &[&Arc<Shard<T>>]) {
+    let mut states: Vec<_> = parents.iter().map(|parent| lock(&parent.state)).collect();
+    // Whoever subscribes to the one subscribes to the other.
+    for number in 0..states[0].subscriptions.len() {
+        let lanes = states[0].subscriptions[number].len();
+        let mut successors: Vec<Vec<_>> = (0..lanes).map(|_| Vec::new()).collect();
+        for child in children {
+            let queues: Vec<Arc<Lane<T>>> = (0..lanes).map(|_| Arc::default()).collect();
+            let weak = queues.iter().map(Arc::downgrade).collect();
+            lock(&child.state).subscriptions.push(weak);
+            for (place, lane) in queues.into_iter().enumerate() {
+                let subscription = Subscription::new(child, place, lane);
+                successors[place].push(Successor::after(parents.len(), subscription));
+            }
+        }
+        for state in &mut states {
+            for (place, lane) in state.subscriptions[number].iter().enumerate() {
+                if let Some(lane) = lane.upgrade() {
+                    lane.close(successors[place].clone());
+                }
+            }
+        }
     }
 }
 
@@ -279,66 +376,3 @@ fn hash(key: &Key) -> u64 {
     key.as_str().hash(&mut hasher);
     hasher.finish()
 }
-
-/// One lane of one shard, as one subscriber sees it. Dropping it ends the subscription.
-#[derive(Debug)]
-pub struct Subscription<T = Bytes> {
-    shard: usize,
-    lane: Arc<Lane<T>>,
-}
-
-impl<T> Subscription<T> {
-    pub fn shard(&self) -> usize {
-        self.shard
-    }
-
-    /// Takes the next records, at most `max_records` and, unless a single one is larger,
-    /// `max_bytes`. Waits for the first; then for more until either limit or until `window` has
-    /// passed. Dropping the future takes nothing.
-    pub async fn next(
-        &self,
-        max_records: usize,
-        max_bytes: usize,
-        window: Duration,
-    ) -> Vec<Arc<StoredRecord<T>>> {
-        self.wait_for(ANY).await;
-        if !window.is_zero() {
-            let close = Instant::now() + window;
-            // Whether it is full or its window has passed, it is a batch.
-            let _ = timeout_at(close, self.wait_for((max_records, max_bytes))).await;
-        }
-        let queue = &mut *lock(&self.lane.queue);
-        let mut bytes = 0;
-        let fits = |record: &&Arc<StoredRecord<T>>| {
-            let first = bytes == 0;
-            bytes += record.bytes;
-            first || bytes <= max_bytes
-        };
-        let count = queue.records.iter().take(max_records).take_while(fits).count();
-        let batch: Vec<_> = queue.records.drain(..count).collect();
-        queue.bytes -= batch.iter().map(|record| record.bytes).sum::<usize>();
-        batch
-    }
-
-    /// Waits until so much is in the queue.
-    async fn wait_for(&self, wanted: (usize, usize)) {
-        loop {
-            {
-                let queue = &mut *lock(&self.lane.queue);
-                queue.wanted = wanted;
-                if queue.has(wanted) {
-                    return;
-                }
-            }
-            self.lane.enough.notified().await;
-        }
-    }
-
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        lock(&self.lane.queue).records.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests;

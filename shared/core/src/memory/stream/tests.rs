@@ -1,3 +1,5 @@
+use tokio::time::Instant;
+
 use super::*;
 
 fn record(key: &str, data: &str) -> Record {
@@ -81,4 +83,83 @@ async fn a_full_stream_throttles_until_a_subscriber_lets_go() {
     drop(lane.next(1, 100, Duration::ZERO).await);
     put(&stream, vec![record("k", "x")]).await;
     assert_eq!(stream.held(), 1);
+}
+
+/// Reads a subscription and all that follow it, in turns, until nothing is left.
+async fn read_all(first: Vec<Subscription>) -> Vec<String> {
+    let (mut lanes, mut read) = (VecDeque::from(first), Vec::new());
+    while let Some(lane) = lanes.pop_front() {
+        let wait = Duration::from_millis(1);
+        match tokio::time::timeout(wait, lane.next(2, 1_000, Duration::ZERO)).await {
+            Err(_) => {}
+            Ok(batch) if batch.is_empty() => lanes.extend(lane.successors()),
+            Ok(batch) => {
+                read.extend(texts(&batch).iter().map(ToString::to_string));
+                lanes.push_back(lane);
+            }
+        }
+    }
+    read
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_split_or_merged_is_read_before_those_that_follow_it() {
+    let stream = MemoryStream::new("test", 2);
+    let lanes = stream.subscribe(Position::Latest, 2);
+    let keys = 40;
+    let mut number = 0;
+    let mut put_round = async || {
+        for key in 0..keys {
+            put(&stream, vec![record(&format!("k{key}"), &format!("{key} {number}"))]).await;
+        }
+        number += 1;
+    };
+    put_round().await;
+    assert!(stream.split(1) && !stream.split(1), "it is closed");
+    assert_eq!(stream.open_shards(), [0, 2, 3]);
+    put_round().await;
+    assert!(stream.merge(0) && !stream.merge(3), "there is none after the last");
+    assert_eq!(stream.open_shards(), [4, 3]);
+    put_round().await;
+    assert!(stream.split(4));
+    put_round().await;
+
+    let read = read_all(lanes).await;
+    assert_eq!(read.len(), keys * 4);
+    for key in 0..keys {
+        let of_key: Vec<_> =
+            read.iter().filter(|text| text.starts_with(&format!("{key} "))).collect();
+        let expected: Vec<_> = (0..4).map(|round| format!("{key} {round}")).collect();
+        assert_eq!(of_key, expected.iter().collect::<Vec<_>>(), "in order");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merged_shard_waits_for_both_before_it() {
+    let stream = MemoryStream::new("test", 2);
+    let lanes = stream.subscribe(Position::Latest, 1);
+    assert!(stream.merge(0));
+    assert_eq!(lanes[0].next(1, 1, Duration::ZERO).await.len(), 0);
+    assert_eq!(lanes[0].successors().len(), 0, "the other is not read to its end");
+    assert_eq!(lanes[1].next(1, 1, Duration::ZERO).await.len(), 0);
+    assert_eq!(lanes[1].successors().len(), 1);
+    assert_eq!(lanes[1].successors().len(), 0, "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_starts_over_reads_what_is_retained() {
+    let stream = MemoryStream::new("test", 1).retaining(10);
+    let lanes = stream.subscribe(Position::Latest, 2);
+    for key in ["a", "b", "c", "d"] {
+        put(&stream, vec![record(key, key)]).await;
+    }
+    let lane = lanes.iter().find(|lane| !lane.is_empty()).unwrap();
+    let first = lane.next(10, 1_000, Duration::ZERO).await;
+    assert!(lane.is_empty());
+    lane.start_over();
+    assert_eq!(texts(&lane.next(10, 1_000, Duration::ZERO).await), texts(&first));
+    drop(first);
+    stream.retain(0);
+    drop(lanes);
+    assert_eq!(stream.held(), 0);
 }
