@@ -1,0 +1,116 @@
+use super::*;
+use crate::{conformance::samples, memory::Position, score::Score};
+
+async fn file(
+    ledger: &MemoryLedger,
+    envelope: &Arc<Envelope>,
+    scores: &[Score],
+) -> Result<Written, Unavailable> {
+    ledger.write(&Write::file(envelope, scores)).await
+}
+
+fn held(ledger: &MemoryLedger) -> usize {
+    ledger.parts.iter().map(|part| lock(part).entries.len()).sum()
+}
+
+#[tokio::test]
+async fn a_full_ledger_forgets_the_oldest_and_lets_no_late_score_bring_it_back() {
+    let ledger = MemoryLedger::with_capacity(PARTS);
+    let endpoint = samples::endpoint();
+    let mut all = Vec::new();
+    for _ in 0..1_000 {
+        let envelope = samples::envelope(&endpoint);
+        let write = samples::fallback(&endpoint, &envelope);
+        assert!(matches!(ledger.write(&write).await.unwrap(), Written::Applied(_)));
+        all.push(envelope);
+    }
+    assert!(held(&ledger) <= PARTS);
+    let score = [samples::score("a@1", "1")];
+    for old in &all[..500] {
+        assert_eq!(file(&ledger, old, &score).await, Ok(Written::Forgotten));
+        let write = samples::fallback(&endpoint, old);
+        assert_eq!(ledger.write(&write).await, Ok(Written::Forgotten));
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_first_score_is_slow_is_not_taken_for_forgotten() {
+    let ledger = MemoryLedger::with_capacity(PARTS * 100);
+    let endpoint = samples::endpoint();
+    let slow = samples::envelope(&endpoint);
+    for _ in 0..PARTS * 200 {
+        let envelope = samples::envelope(&endpoint);
+        ledger.write(&samples::fallback(&endpoint, &envelope)).await.unwrap();
+    }
+    let filed = file(&ledger, &slow, &[samples::score("a@1", "1")]).await.unwrap();
+    assert_eq!(filed.into_mailbox().unwrap().scores.len(), 1);
+}
+
+#[tokio::test]
+async fn a_ledger_full_of_open_requests_throttles_and_forgets_none() {
+    let ledger = MemoryLedger::with_capacity(1);
+    let endpoint = samples::endpoint();
+    let mut throttled = 0;
+    for _ in 0..100 {
+        let envelope = samples::envelope(&endpoint);
+        if let Err(cause) = file(&ledger, &envelope, &[]).await {
+            assert!(cause.is_throttled());
+            throttled += 1;
+        }
+    }
+    assert_eq!(throttled, 100 - held(&ledger));
+}
+
+#[tokio::test]
+async fn an_open_request_is_kept_and_holds_up_nobody() {
+    let ledger = MemoryLedger::with_capacity(PARTS * 2);
+    let endpoint = samples::endpoint();
+    let open = samples::envelope(&endpoint);
+    file(&ledger, &open, &[]).await.unwrap();
+    for _ in 0..1_000 {
+        let envelope = samples::envelope(&endpoint);
+        ledger.write(&samples::fallback(&endpoint, &envelope)).await.unwrap();
+    }
+    assert!(ledger.read(open.id, Consistency::Strong).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_decision_is_told_once_to_those_who_listen() {
+    let ledger = MemoryLedger::default();
+    let endpoint = samples::endpoint();
+    let settle = async |envelope: &Arc<Envelope>| {
+        let write = samples::fallback(&endpoint, envelope);
+        ledger.write(&write).await.unwrap().into_mailbox().unwrap()
+    };
+    settle(&samples::envelope(&endpoint)).await;
+    assert_eq!(ledger.changes.held(), 0, "nobody has listened");
+
+    let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
+    let envelope = samples::envelope(&endpoint);
+    let filed = file(&ledger, &envelope, &[samples::score("a@1", "1")]).await.unwrap();
+    let new = settle(&envelope).await;
+    settle(&envelope).await;
+    let told = lane.next(10, usize::MAX, Duration::ZERO).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].data, Change::Mailbox { old: filed.into_mailbox(), new });
+    drop(told);
+    assert_eq!(ledger.changes.held(), 0);
+}
+
+#[tokio::test]
+async fn listeners_that_are_far_behind_throttle_the_ledger_and_lose_nothing() {
+    let ledger =
+        MemoryLedger { changes: MemoryStream::holding("ledger", 1, 10_000), ..<_>::default() };
+    let endpoint = samples::endpoint();
+    let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
+    let mut decided = 0;
+    loop {
+        let envelope = samples::envelope(&endpoint);
+        match ledger.write(&samples::fallback(&endpoint, &envelope)).await {
+            Ok(_) => decided += 1,
+            Err(error) => break assert!(error.is_throttled()),
+        }
+        assert!(decided < 1_000, "it is never throttled");
+    }
+    assert_eq!(lane.next(1_000, usize::MAX, Duration::ZERO).await.len(), decided);
+}
