@@ -22,7 +22,7 @@ use crate::{fault::Fault, step::Step};
 const CLIENTS: usize = 32;
 
 /// The longest pause of a client between two requests.
-const PAUSE: Duration = Duration::from_millis(900);
+const PAUSE: Duration = Duration::from_millis(350);
 
 /// The longest between two repeats that are sent at once.
 const SECOND_AFTER: Duration = Duration::from_millis(12);

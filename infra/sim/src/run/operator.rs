@@ -16,7 +16,7 @@ use crate::{System, fault::Fault, step::Dependency, weather::pick};
 const ENDPOINT: &str = "e";
 
 /// From when to when things go wrong.
-const SPAN: Duration = Duration::from_secs(14);
+const SPAN: Duration = Duration::from_secs(9);
 
 const LONGEST_OUTAGE_MS: f64 = 8_000.0;
 
