@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc,
@@ -20,7 +20,8 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::{EndpointName, Json};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -33,6 +34,7 @@ use crate::{
     flights::{ENDPOINT, Flight, Flights},
     options::new_folder,
     percentiles::{Percentiles, Times},
+    processes::{processor_seconds, resident_mb},
     say::{Error, say},
 };
 
@@ -62,13 +64,21 @@ pub struct BenchOptions {
     #[arg(long, value_name = "NAME", default_value = ENDPOINT)]
     endpoint: EndpointName,
 
-    /// A file with the JSON of every request [default: real flights]
+    /// Where another server is asked, e.g. /predict; 200 with any JSON is an answer
+    #[arg(long, requires = "address", conflicts_with_all = ["endpoint", "deadline"])]
+    path: Option<String>,
+
+    /// A file with the JSON of a request, or of several that are sent in turn [default: real flights]
     #[arg(long, value_name = "FILE")]
     payload: Option<PathBuf>,
 
     /// A system that runs already, e.g. 127.0.0.1:8080 [default: one is started]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<SocketAddr>,
+
+    /// Its process: memory and processor time are those of this one and all below it
+    #[arg(long, requires = "address")]
+    pid: Option<u32>,
 
     /// What follows `--` is handed to `serve` of the system that is started
     #[arg(last = true, value_name = "SERVE OPTIONS")]
@@ -101,9 +111,9 @@ struct Measured {
     /// Answers by kind, and among them by model.
     kinds: BTreeMap<String, usize>,
     models: BTreeMap<String, usize>,
-    /// Resident memory of the system, in MB; nothing where it cannot be read.
+    /// Resident memory of the system, all its processes, in MB; nothing where it cannot be read.
     resident_mb: Vec<f64>,
-    /// Processor seconds of the system, all threads.
+    /// Processor seconds of the system, all its processes and threads, within `seconds`.
     processor_seconds: Option<f64>,
     first_error: Option<String>,
 }
@@ -111,6 +121,7 @@ struct Measured {
 #[derive(Default)]
 struct Tally {
     times: Times,
+    answered: usize,
     errors: usize,
     late: usize,
     kinds: BTreeMap<String, usize>,
@@ -120,13 +131,17 @@ struct Tally {
 
 /// Measures and prints one JSON object.
 pub async fn bench(options: BenchOptions) -> Result<(), Error> {
-    let (address, child) = if let Some(address) = options.address {
-        (address, None)
+    if let Some(pid) = options.pid
+        && processor_seconds(pid).is_none()
+    {
+        return Err(format!("the processor time of process {pid} cannot be read").into());
+    }
+    let (address, pid, child) = if let Some(address) = options.address {
+        (address, options.pid, None)
     } else {
         let (address, child) = start_system(&options.serve).await?;
-        (address, Some(child))
+        (address, child.id(), Some(child))
     };
-    let pid = child.as_ref().and_then(Child::id);
     let measured = measure(&options, address, pid).await;
     if let Some(mut child) = child {
         child.kill().await?;
@@ -174,6 +189,7 @@ async fn measure(
         begin: begin + WARM_UP,
         end: begin + WARM_UP + Duration::from_secs(seconds),
         deadline,
+        any_json: options.path.is_some(),
         next: Arc::default(),
         interval: options.rate.map(|rate| Duration::from_secs(1).div_f64(rate as f64)),
     };
@@ -181,13 +197,13 @@ async fn measure(
     for _ in 0..connections {
         senders.spawn(load.clone().send(Client::connect(address).await?));
     }
-    let watch = tokio::spawn(watch(pid, load.end));
+    let watch = tokio::spawn(watch(pid, load.begin, load.end));
     let mut total = Tally::default();
     while let Some(tally) = senders.join_next().await {
         total.add(tally?);
     }
     let (resident_mb, processor_seconds) = watch.await?;
-    let answered: usize = total.kinds.values().sum();
+    let answered = total.answered;
     let count = answered + total.errors;
     Ok(Measured {
         mode: if options.rate.is_some() { "open" } else { "closed" },
@@ -212,16 +228,27 @@ async fn measure(
 fn requests(options: &BenchOptions) -> Result<Vec<Vec<u8>>, Error> {
     let header = options.deadline.map(|ms| format!("Rendezvous-Deadline-Ms: {ms}\r\n"));
     let header = header.unwrap_or_default();
-    let path = format!("/v1/endpoints/{}/requests", options.endpoint);
+    let path = options.path.clone();
+    let path = path.unwrap_or_else(|| format!("/v1/endpoints/{}/requests", options.endpoint));
     if let Some(file) = &options.payload {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let text = std::fs::read_to_string(file).map_err(|error| named(&error))?;
-        let payload = Json::parse(&text).map_err(|invalid| named(&invalid))?;
-        return Ok(vec![Client::post(&path, &header, payload.as_str())]);
+        let payloads = payloads(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        return Ok(payloads
+            .iter()
+            .map(|json| Client::post(&path, &header, json.as_str()))
+            .collect());
     }
     let flights = Flights::read(&crate::flights::folder())?;
     let post = |flight: &Flight| Client::post(&path, &header, flight.payload.get());
     Ok(flights.unseen(FLIGHTS)?.iter().map(post).collect())
+}
+
+/// All JSON values of a file, at least one.
+fn payloads(file: &Path) -> Result<Vec<Json>, Error> {
+    let text = std::fs::read_to_string(file)?;
+    let values = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>();
+    let payloads = values.map(|value| Ok(Json::parse(value?.get())?));
+    let payloads: Vec<Json> = payloads.collect::<Result<_, Error>>()?;
+    if payloads.is_empty() { Err("no JSON".into()) } else { Ok(payloads) }
 }
 
 /// What every connection does.
@@ -232,6 +259,8 @@ struct Load {
     begin: Instant,
     end: Instant,
     deadline: Duration,
+    /// The server is another one: its answers need not have a kind.
+    any_json: bool,
     /// The number of the next request, of all connections.
     next: Arc<AtomicUsize>,
     /// Open loop: the time between two requests, of all connections together.
@@ -265,12 +294,16 @@ impl Load {
             let counts = due >= self.begin;
             match answer {
                 Ok((200, body)) if counts => {
-                    tally.answered(body, took, took > self.deadline + LATENESS);
+                    let late = took > self.deadline + LATENESS;
+                    match Body::read(body, self.any_json) {
+                        Some(body) => tally.answered(body, took, late),
+                        None => tally.error("an answer that is not as it should be".to_owned()),
+                    }
                 }
-                Ok((200, _)) => {}
-                Ok((status, body)) => {
+                Ok((status, body)) if counts => {
                     tally.error(format!("{status}: {}", String::from_utf8_lossy(body)));
                 }
+                Ok(_) => {}
                 Err(error) => {
                     tally.error(error.to_string());
                     match Client::connect(self.address).await {
@@ -286,22 +319,33 @@ impl Load {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 struct Body<'a> {
     model: Option<&'a str>,
-    kind: &'a str,
+    kind: Option<&'a str>,
+}
+
+impl<'a> Body<'a> {
+    /// What an answer says; nothing when it is none.
+    fn read(json: &'a [u8], any_json: bool) -> Option<Self> {
+        let body: Option<Self> = serde_json::from_slice(json).ok();
+        if any_json {
+            let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
+            return body.or_else(|| is_json().then(Self::default));
+        }
+        body.filter(|body| body.kind.is_some())
+    }
 }
 
 impl Tally {
-    fn answered(&mut self, body: &[u8], took: Duration, late: bool) {
-        let Ok(Body { model, kind }) = serde_json::from_slice(body) else {
-            return self.error("an answer that is not as it should be".to_owned());
-        };
+    fn answered(&mut self, body: Body, took: Duration, late: bool) {
         self.times.add(took);
+        self.answered += 1;
         self.late += usize::from(late);
-        count(&mut self.kinds, kind, 1);
-        if let Some(model) = model {
-            count(&mut self.models, model, 1);
+        for (counts, word) in [(&mut self.kinds, body.kind), (&mut self.models, body.model)] {
+            if let Some(word) = word {
+                count(counts, word, 1);
+            }
         }
     }
 
@@ -312,6 +356,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) {
         self.times.merge(other.times);
+        self.answered += other.answered;
         self.errors += other.errors;
         self.late += other.late;
         other.kinds.iter().for_each(|(word, n)| count(&mut self.kinds, word, *n));
@@ -327,32 +372,16 @@ fn count(counts: &mut BTreeMap<String, usize>, word: &str, n: usize) {
     }
 }
 
-/// Resident memory of the system, some thirty times at most, and its processor time.
-async fn watch(pid: Option<u32>, end: Instant) -> (Vec<f64>, Option<f64>) {
+/// Resident memory of a system, some thirty times at most, and its processor time, both while it is measured.
+async fn watch(pid: Option<u32>, begin: Instant, end: Instant) -> (Vec<f64>, Option<f64>) {
     let Some(pid) = pid else { return (Vec::new(), None) };
-    let mut every = interval((end - Instant::now()) / 30);
-    let mut resident = Vec::new();
+    sleep_until(begin).await;
     let before = processor_seconds(pid);
+    let mut every = interval((end - begin) / 30);
+    let mut memory = Vec::new();
     while every.tick().await < end {
-        resident.extend(resident_mb(pid));
+        memory.extend(resident_mb(pid));
     }
     let taken = processor_seconds(pid).zip(before).map(|(after, before)| after - before);
-    (resident, taken)
-}
-
-/// From Linux's `/proc`; nothing elsewhere.
-fn resident_mb(pid: u32) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some((kib * 1024.0 / 1e6 * 10.0).round() / 10.0)
-}
-
-/// User and system time, from Linux's `/proc`, which counts in hundredths of a second.
-fn processor_seconds(pid: u32) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(11);
-    let ticks: u32 = fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?;
-    Some(f64::from(ticks) / 100.0)
+    (memory, taken)
 }

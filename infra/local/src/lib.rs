@@ -8,6 +8,7 @@ mod endpoints;
 mod flights;
 mod folder;
 mod percentiles;
+mod processes;
 mod report;
 mod values;
 mod workspace;

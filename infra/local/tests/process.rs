@@ -11,6 +11,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use serde_json::json;
 use tempfile::TempDir;
 
 /// A server in a process of its own, on a data folder of its own.
@@ -195,4 +196,74 @@ fn bench_exits_with_1_when_requests_have_no_answer() {
     let error = String::from_utf8_lossy(&none.stderr).into_owned();
     assert_eq!(none.status.code(), Some(1));
     assert!(error.contains("requests had no answer"), "{error}");
+}
+
+/// Answers every request of one connection in the same way; what it was asked comes out at the end.
+fn other_server(answer: &str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+    let serve = move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut asked, mut buffer) = (String::new(), [0; 4096]);
+        // A request is small and comes alone: one read has it whole.
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            asked.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        asked
+    };
+    (address, std::thread::spawn(serve))
+}
+
+fn bench_other(answer: &str, arguments: &[&str]) -> (Option<i32>, serde_json::Value, String) {
+    let (address, server) = other_server(answer);
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = folder.path().join("payloads.ndjson");
+    fs::write(&payloads, "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    let mut bench = program();
+    bench.args(["bench", "--connections", "1", "--rate", "20", "--seconds", "1", "--payload"]);
+    bench.arg(payloads).args(["--address", &address]).args(arguments);
+    let output = bench.output().unwrap();
+    let figures = serde_json::from_slice(&output.stdout).unwrap();
+    (output.status.code(), figures, server.join().unwrap())
+}
+
+#[test]
+fn bench_measures_any_server_with_the_payloads_of_a_file_in_turn() {
+    let pid = std::process::id().to_string();
+    let (code, figures, asked) = bench_other("[0.3]", &["--path", "/predict", "--pid", &pid]);
+    assert_eq!(code, Some(0), "{figures}");
+    assert_eq!(figures["requests"], 20);
+    assert_eq!((&figures["kinds"], &figures["models"]), (&json!({}), &json!({})));
+    assert!(asked.starts_with("POST /predict HTTP/1.1\r\n"), "{asked}");
+    let bodies: Vec<&str> = asked.matches("{\"n\":1}").chain(asked.matches("{\"n\":2}")).collect();
+    assert_eq!(bodies.len(), asked.matches("POST").count());
+    assert_eq!(asked.matches("{\"n\":2}").count(), bodies.len() / 2);
+    #[cfg(target_os = "linux")]
+    assert!(figures["processor_seconds"].is_f64() && figures["resident_mb"][0].is_f64());
+
+    let (_, figures, _) = bench_other(r#"{"kind":"stand_in","model":7}"#, &["--path", "/"]);
+    assert_eq!(figures["errors"], 0);
+    let (_, figures, _) = bench_other(r#"{"kind":"stand_in","model":"a"}"#, &["--path", "/"]);
+    assert_eq!((&figures["kinds"]["stand_in"], &figures["models"]["a"]), (&json!(20), &json!(20)));
+    let (code, figures, _) = bench_other("no JSON", &["--path", "/"]);
+    assert_eq!((code, &figures["errors"]), (Some(1), &json!(20)));
+}
+
+#[test]
+fn an_answer_of_the_system_itself_has_a_kind() {
+    let (code, figures, asked) = bench_other("[0.3]", &[]);
+    assert_eq!((code, &figures["errors"]), (Some(1), &json!(20)));
+    assert!(asked.starts_with("POST /v1/endpoints/flight-delay/requests "), "{asked}");
+}
+
+#[test]
+fn bench_refuses_a_process_that_is_not_there() {
+    let mut bench = program();
+    let output = bench.args(["bench", "--address", "127.0.0.1:1", "--pid", "4294967295"]).output();
+    let output = output.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("processor time of process 4294967295 cannot be read"), "{error}");
 }

@@ -1,0 +1,26 @@
+"""One model in FastAPI, as its tutorial has it: a plain function, which FastAPI calls in a pool of threads."""
+
+import time
+
+import joblib
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+from flight import MODELS, Flight, row
+from hang import TIME_OUT, hangs
+
+
+class Answer(BaseModel):
+    delay_probability: float
+
+
+app = FastAPI()
+model = joblib.load(MODELS / "logistic.joblib")
+
+
+@app.post("/predict")
+def predict(flight: Flight) -> Answer:
+    if hangs():
+        time.sleep(TIME_OUT)
+        raise HTTPException(504, "no score within the time-out")
+    return Answer(delay_probability=model.predict_proba(row(flight))[0, 1])
