@@ -87,7 +87,7 @@ fn trace(plan: Plan) -> ExitCode {
     let report = run(plan);
     let mut names = Names::default();
     for line in &report.trace {
-        println!("{}", names.shorten(line));
+        println!("{}", names.line(line));
     }
     for violation in &report.violations {
         println!("{}", names.shorten(&violation.to_string()));

@@ -9,7 +9,7 @@ mod operator;
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
-    RequestMessage, ScoreMessage, Timestamp, clock,
+    RequestMessage, Timestamp, clock,
     memory::{MemoryArchive, MemoryEndpoints, MemorySecrets, Position},
     random,
 };
@@ -165,12 +165,11 @@ impl World {
         self.system.stop().await;
         rendezvous_core::mutation::unmutated(|| {
             let messages = self.witness.messages();
-            let (input, scores) = (messages.input.iter(), messages.scores.iter());
+            let (input, scores) = (messages.input.iter(), &messages.scores);
             let requests: Vec<_> =
                 input.filter_map(|data| RequestMessage::parse(data).ok()).collect();
-            let scores: Vec<_> = scores.filter_map(|data| ScoreMessage::parse(data).ok()).collect();
-            end::check(self, &requests, &scores);
-            archive::check(self, &requests, &scores);
+            end::check(self, &requests, scores);
+            archive::check(self, &requests, scores);
         });
     }
 

@@ -4,20 +4,38 @@ use std::{collections::HashMap, fmt::Write};
 
 /// Gives each id the short name `r1`, `r2` and so on, in the order in which they appear.
 #[derive(Debug, Default)]
-pub struct Names(HashMap<String, usize>);
+pub struct Names {
+    numbers: HashMap<String, usize>,
+    /// The time of the first line, in microseconds.
+    start: Option<i64>,
+}
+
+/// The longest line, in characters. What does not fit is the detail of an answer.
+const LONGEST: usize = 200;
 
 /// The length of a UUID as a text.
 const UUID: usize = 36;
 
 impl Names {
+    /// A line of a trace with short names, the time from the first line, and a bounded length.
+    pub fn line(&mut self, line: &str) -> String {
+        let time = line.split_once("us ").and_then(|(time, rest)| Some((time.parse().ok()?, rest)));
+        let (time, rest): (i64, &str) = time.unwrap_or((0, line));
+        let ms = (time - *self.start.get_or_insert(time)) as f64 / 1e3;
+        let text = self.shorten(rest);
+        let cut = text.char_indices().nth(LONGEST).map_or(text.len(), |(end, _)| end);
+        let dots = if cut < text.len() { "…" } else { "" };
+        format!("{ms:>12.3} ms  {}{dots}", &text[..cut])
+    }
+
     /// A line with short names.
     pub fn shorten(&mut self, line: &str) -> String {
         let mut short = String::with_capacity(line.len());
         let mut rest = line;
         while let Some(next) = rest.chars().next() {
             if let Some(id) = rest.get(..UUID).filter(|text| is_uuid(text)) {
-                let count = self.0.len() + 1;
-                let number = *self.0.entry(id.to_owned()).or_insert(count);
+                let count = self.numbers.len() + 1;
+                let number = *self.numbers.entry(id.to_owned()).or_insert(count);
                 // Writing to a string cannot fail.
                 let _ = write!(short, "r{number}");
                 rest = &rest[UUID..];
@@ -35,4 +53,22 @@ fn is_uuid(text: &str) -> bool {
         8 | 13 | 18 | 23 => byte == b'-',
         _ => byte.is_ascii_hexdigit(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_time_from_the_first_and_short_names() {
+        let mut names = Names::default();
+        let (one, two) =
+            ("019aaa55-e258-70ca-8392-a4d77a081b08", "7ce13403-7c6b-8d47-a726-7a40c049a0a8");
+        assert_eq!(names.line(&format!("5000us a: {one}")), "       0.000 ms  a: r1");
+        let line = format!("6500us b: {two}, {one} and {}", "ä".repeat(300));
+        let shown = names.line(&line);
+        assert!(shown.starts_with("       1.500 ms  b: r2, r1 and ä"), "{shown}");
+        assert!(shown.ends_with('…') && shown.chars().count() < 220, "{shown}");
+        assert_eq!(names.shorten(&format!("{one}: broken")), "r1: broken");
+    }
 }

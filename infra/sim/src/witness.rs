@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use rendezvous_core::{
     Decision, Endpoint, EndpointName, Envelope, Mailbox, ModelId, RequestId, RequestMessage,
-    Timestamp, Write, Written,
+    ScoreMessage, Timestamp, Write, Written,
     clock::with_clock_ahead,
     mutation::unmutated,
     now,
@@ -80,7 +80,11 @@ struct Decided {
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
     pub input: Vec<Bytes>,
-    pub scores: Vec<Bytes>,
+    /// Those that can be read.
+    pub scores: Vec<Arc<ScoreMessage>>,
+    /// The records of `scores`, by where their bytes are: a record is read once, however often it is
+    /// delivered.
+    records: HashMap<usize, (Bytes, Arc<ScoreMessage>)>,
 }
 
 /// The answers of ingress, counted.
@@ -224,9 +228,26 @@ impl Witness {
     /// Records are on a stream.
     pub(crate) fn puts(&self, actor: &Actor, records: &[Record]) {
         let messages = &mut self.seen().messages;
-        let stream =
-            if actor.role() == Role::Ingress { &mut messages.input } else { &mut messages.scores };
-        stream.extend(records.iter().map(|record| record.data.clone()));
+        for Record { data, .. } in records {
+            if actor.role() == Role::Ingress {
+                messages.input.push(data.clone());
+            } else if let Some(message) = messages.score(data) {
+                messages.scores.push(message);
+            }
+        }
+    }
+}
+
+impl Messages {
+    /// The score in a record.
+    fn score(&mut self, data: &Bytes) -> Option<Arc<ScoreMessage>> {
+        let place = data.as_ptr() as usize;
+        if let Some((_, message)) = self.records.get(&place) {
+            return Some(message.clone());
+        }
+        let message = Arc::new(ScoreMessage::parse(data).ok()?);
+        self.records.insert(place, (data.clone(), message.clone()));
+        Some(message)
     }
 }
 

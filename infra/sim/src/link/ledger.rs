@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use rendezvous_core::{
-    Envelope, Mailbox, RequestId, Timestamp, Unavailable, Write, Written,
+    Envelope, Mailbox, ModelId, RequestId, Timestamp, Unavailable, Write, Written,
     clock::{sleep_until, with_clock_ahead},
     now,
     ports::{Consistency, Ledger, Watch},
@@ -26,6 +26,25 @@ fn step(write: &Write, role: Role) -> Step {
     } else {
         Step::RendezvousSettle
     }
+}
+
+/// A write in short: of which request, what it sets, and how often its models have failed.
+fn shown(write: &Write) -> String {
+    let set = write.set.iter().map(|assignment| match assignment {
+        Assignment::Envelope => format!("received {}", write.envelope.received),
+        Assignment::Opening(_) => "opened".to_owned(),
+        Assignment::Accepted => "accepted".to_owned(),
+        Assignment::Result(score) => {
+            let failed = score.result.as_ref().err().map_or("", |_| " failed");
+            format!("{}{failed}", score.model)
+        }
+        Assignment::Decision(decision) => {
+            let model = decision.model.as_ref().map_or("nobody", ModelId::as_str);
+            let (kind, reason) = (decision.kind.as_str(), decision.reason.as_str());
+            format!("decision {kind} {reason} {model}, presumed {:?}", decision.presumed)
+        }
+    });
+    format!("{} {}", write.envelope.id, set.collect::<Vec<_>>().join(", "))
 }
 
 impl<P: Ledger> Ledger for Link<P> {
@@ -87,7 +106,7 @@ impl<P: Ledger> Ledger for Link<P> {
                 Ok(written)
             }
         };
-        let name = || format!("ledger.write {} {write:?}", step.name());
+        let name = || format!("ledger.write {}: {}", step.name(), shown(write));
         self.call(occasion, name, make, |unavailable| unavailable).await
     }
 

@@ -1,16 +1,19 @@
 //! The archive against the messages and decisions that there were.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rendezvous_archive::{DecisionRow, RequestRow, Row, ScoreRow, read};
-use rendezvous_core::{RequestId, RequestMessage, ScoreMessage, Timestamp};
+use rendezvous_core::{Json, RequestId, RequestMessage, ScoreMessage, Timestamp};
 
 use super::{World, end::violation};
 use crate::invariant::{Invariant, Violation};
 
 /// Checks that the archive has each message and decision once, byte for byte.
-pub(super) fn check(world: &World, sent: &[RequestMessage<'_>], scored: &[ScoreMessage]) {
+pub(super) fn check(world: &World, sent: &[RequestMessage<'_>], scored: &[Arc<ScoreMessage>]) {
     let files = world.system.archive.files();
     requests(world, &files, sent);
     scores(world, &files, scored);
@@ -35,27 +38,24 @@ fn requests(world: &World, files: &[(String, Bytes)], sent: &[RequestMessage<'_>
 }
 
 /// What of a score must be archived as it was sent.
-type Scored = (RequestId, String, Timestamp, Timestamp, String);
+type Scored<'a> = (RequestId, &'a str, Timestamp, Timestamp, &'a str);
 
-fn scores(world: &World, files: &[(String, Bytes)], sent: &[ScoreMessage]) {
+fn scores(world: &World, files: &[(String, Bytes)], sent: &[Arc<ScoreMessage>]) {
     let rows: Vec<ScoreRow<'_>> = rows(world, files);
-    let mut places: BTreeMap<(&str, &str), Scored> = BTreeMap::new();
+    let mut places: BTreeMap<(&str, &str), Scored<'_>> = BTreeMap::new();
     for row in &rows {
-        let result = row.score.as_ref().map_or_else(
-            || row.failure_message.clone().unwrap_or_default(),
-            |json| json.as_str().to_owned(),
-        );
-        let entry =
-            (row.request_id, row.model.to_string(), row.started_us, row.finished_us, result);
+        let failure = row.failure_message.as_deref().unwrap_or_default();
+        let result = row.score.as_ref().map_or(failure, Json::as_str);
+        let entry = (row.request_id, row.model.as_str(), row.started_us, row.finished_us, result);
         places.insert((&row.shard, &row.sequence_number), entry);
     }
     let messages = sent.iter().map(|message| {
         let score = &message.score;
         let result = match &score.result {
-            Ok(json) => json.as_str().to_owned(),
-            Err(failure) => failure.message.clone(),
+            Ok(json) => json.as_str(),
+            Err(failure) => failure.message.as_str(),
         };
-        (message.envelope.id, score.model.to_string(), score.started, score.finished, result)
+        (message.envelope.id, score.model.as_str(), score.started, score.finished, result)
     });
     compare(world, "scores", messages.collect(), places.into_values().collect(), |row| row.0);
 }

@@ -1,6 +1,9 @@
 //! What must hold when everything is handled.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -13,7 +16,7 @@ use super::World;
 use crate::invariant::{Invariant, Violation};
 
 /// Checks what the streams and the ledger hold in the end.
-pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[ScoreMessage]) {
+pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[Arc<ScoreMessage>]) {
     let mut sent: BTreeMap<(RequestId, Timestamp), &Envelope> = BTreeMap::new();
     for message in requests {
         sent.insert((message.envelope.id, message.envelope.received), &message.envelope);

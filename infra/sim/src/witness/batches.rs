@@ -1,6 +1,6 @@
 //! The batches of rendezvous: which models an instance has heard, and what it acknowledges.
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use rendezvous_aws::batch::{Response, StreamBatch};
@@ -23,7 +23,7 @@ const FILED_FOR: Duration = Duration::from_mins(1);
 
 /// The scores of a batch that is delivered to an instance.
 pub(crate) struct Delivered {
-    scores: Vec<(usize, ScoreMessage)>,
+    scores: Vec<(usize, Arc<ScoreMessage>)>,
     sequences: Vec<String>,
     /// Of the instance, so far.
     disturbances: (u32, u32),
@@ -43,13 +43,13 @@ impl Witness {
     /// An instance of rendezvous receives a batch.
     pub(crate) fn hears(&self, actor: &Actor, batch: &StreamBatch<'_>) -> Delivered {
         let records = batch.records().iter().flatten();
+        let seen = &mut *self.seen();
         let parsed = records.clone().enumerate().filter_map(|(index, record)| {
-            Some((index, ScoreMessage::parse(&record.content.bytes).ok()?))
+            Some((index, seen.messages.score(&record.content.bytes)?))
         });
         let scores: Vec<_> = parsed.collect();
         let sequences = records.map(|record| record.sequence.to_string()).collect();
         let (at, (_, jumps)) = (now(), actor.disturbances());
-        let seen = &mut *self.seen();
         for (_, message) in &scores {
             seen.heard.insert((actor.key(), message.score.model.clone()), (at, jumps));
         }
