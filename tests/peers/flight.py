@@ -1,17 +1,17 @@
 """A flight as a request of FastAPI, and as the row that the estimators take."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 ROOT = Path(__file__).resolve().parents[2]
+FLIGHTS = ROOT / "functions/models/flights"
 # What prepare.py has trained.
-MODELS = Path(os.environ.get("PEERS_MODELS", ROOT / "target/peers/models"))
+MODELS = ROOT / "target/peers/models"
 
-_CARD = json.loads((ROOT / "functions/models/flights/logistic.json").read_text())
+_CARD = json.loads((FLIGHTS / "logistic.json").read_text())
 _INPUTS = {column["field"]: column for column in _CARD["inputs"]}
 
 

@@ -7,20 +7,21 @@ Challengers score, and nothing is kept of their scores.
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from flight import MODELS, Flight, row
+from estimator import COLUMNS, load
+from flight import Flight, row
 from hang import TIME_OUT, hangs
 from schedule import FAILED, Schedule, Settled, decide
 
+# Of one model in one process: enough for many calls that hang for their time at once.
+THREADS = 16
 SCHEDULE = Schedule.of(json.loads((Path(__file__).parent / "endpoints/flight-delay.json").read_text()))
 
 
@@ -38,10 +39,10 @@ class Answer(BaseModel):
 class Model:
     """An estimator and its threads."""
 
-    def __init__(self, name: str, probability: Callable[[np.ndarray], float]) -> None:
+    def __init__(self, name: str) -> None:
         self.id = f"{name}@1"
-        self.probability = probability
-        self.pool = ThreadPoolExecutor(thread_name_prefix=name)
+        self.probability = load(name)
+        self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
 
     def score(self, x: np.ndarray, deadline: float) -> Any:
         # A request that has waited for a thread for too long is of no use to anybody.
@@ -51,27 +52,13 @@ class Model:
             time.sleep(TIME_OUT)
             return FAILED
         try:
-            return float(self.probability(x))
+            return self.probability(x)
         except Exception:
             return FAILED
 
 
-def load() -> list[Model]:
-    logistic, timetable, gbt, rates = (
-        joblib.load(MODELS / f"{name}.joblib") for name in ("logistic", "timetable", "gbt", "prior")
-    )
-    return [
-        Model("logistic", lambda x: logistic.predict_proba(x)[0, 1]),
-        # Without the weather.
-        Model("timetable", lambda x: timetable.predict_proba(x[:, :6])[0, 1]),
-        # By carrier and hour; row 0 is the unknown carrier, -1.
-        Model("prior", lambda x: rates[int(x[0, 0]) + 1, int(x[0, 4])]),
-        Model("gbt", lambda x: gbt.predict_proba(x)[0, 1]),
-    ]
-
-
 app = FastAPI()
-models = load()
+models = [Model(name) for name in COLUMNS]
 
 
 def score_of(future: asyncio.Future) -> Any:

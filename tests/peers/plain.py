@@ -2,11 +2,11 @@
 
 import time
 
-import joblib
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
-from flight import MODELS, Flight, row
+from estimator import load
+from flight import Flight, row
 from hang import TIME_OUT, hangs
 
 
@@ -15,7 +15,7 @@ class Answer(BaseModel):
 
 
 app = FastAPI()
-model = joblib.load(MODELS / "logistic.joblib")
+probability = load("logistic")
 
 
 @app.post("/predict")
@@ -23,4 +23,4 @@ def predict(flight: Flight) -> Answer:
     if hangs():
         time.sleep(TIME_OUT)
         raise HTTPException(504, "no score within the time-out")
-    return Answer(delay_probability=model.predict_proba(row(flight))[0, 1])
+    return Answer(delay_probability=probability(row(flight)))

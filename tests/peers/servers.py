@@ -56,14 +56,6 @@ class Server:
     ours: bool = False
 
 
-def _uvicorn(module: str) -> Start:
-    def start(port: int, hang: bool, folder: Path) -> tuple[list[Any], dict[str, str]]:
-        command = [install.python("fastapi"), "-m", "uvicorn", f"{module}:app", "--app-dir", HERE, "--port", port]
-        return [*command, "--workers", PROCESSES, "--no-access-log"], _environment(hang)
-
-    return start
-
-
 def _environment(hang: bool) -> dict[str, str]:
     return ONE_THREAD | ({"HANG_ONE_IN": str(HANG_ONE_IN)} if hang else {})
 
@@ -99,19 +91,30 @@ def _ours(port: int, hang: bool, folder: Path) -> tuple[list[Any], dict[str, str
     return [*command, "--endpoints", HERE / "endpoints", *lanes, *hanging], {}
 
 
-READY = "Application startup complete."
+def _probability(answer: Any) -> float:
+    return answer["delay_probability"]
+
+
+def _probability_of_score(answer: Any) -> float:
+    return answer["score"]["delay_probability"]
+
+
+def _fastapi(name: str, module: str, onnx: bool) -> Server:
+    def start(port: int, hang: bool, folder: Path) -> tuple[list[Any], dict[str, str]]:
+        command = [install.python("fastapi"), "-m", "uvicorn", f"{module}:app", "--app-dir", HERE, "--port", port]
+        more = {"PEERS_ONNX": "1"} if onnx else {}
+        return [*command, "--workers", PROCESSES, "--no-access-log"], _environment(hang) | more
+
+    pattern = module == "pattern"
+    models = len(install.MODELS) if pattern else 1
+    probability = _probability_of_score if pattern else _probability
+    ready = "Application startup complete."
+    return Server(name, "fastapi", models, "/predict", "flights.ndjson", probability, start, ready, PROCESSES)
+
+
 SERVERS = {
-    "fastapi": Server(
-        "FastAPI",
-        "fastapi",
-        1,
-        "/predict",
-        "flights.ndjson",
-        lambda answer: answer["delay_probability"],
-        _uvicorn("plain"),
-        READY,
-        PROCESSES,
-    ),
+    "fastapi": _fastapi("FastAPI", "plain", onnx=False),
+    "fastapi-onnx": _fastapi("FastAPI, ONNX", "plain", onnx=True),
     "mlserver": Server(
         "MLServer",
         "mlserver",
@@ -121,24 +124,15 @@ SERVERS = {
         lambda answer: answer["outputs"][0]["data"][1],
         _mlserver,
     ),
-    "pattern": Server(
-        "the pattern in FastAPI",
-        "fastapi",
-        len(install.MODELS),
-        "/predict",
-        "flights.ndjson",
-        lambda answer: answer["score"]["delay_probability"],
-        _uvicorn("pattern"),
-        READY,
-        PROCESSES,
-    ),
+    "pattern": _fastapi("the pattern in FastAPI", "pattern", onnx=False),
+    "pattern-onnx": _fastapi("the pattern in FastAPI, ONNX", "pattern", onnx=True),
     "rendezvous": Server(
         "rendezvous",
         None,
         len(install.MODELS),
         "/v1/endpoints/flight-delay/requests",
         "flights.ndjson",
-        lambda answer: answer["score"]["delay_probability"],
+        _probability_of_score,
         _ours,
         ours=True,
     ),
