@@ -13,6 +13,8 @@
 //! decoy) see it. Unlike on AWS a batch is formed before it is filtered, so that it may be smaller
 //! than it could be.
 
+mod failed;
+
 use std::{
     collections::BTreeSet,
     fmt::Display,
@@ -33,12 +35,12 @@ use rendezvous_core::{
     now,
     ports::Archive,
 };
-use serde::Serialize;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
+use self::failed::Failed;
 use crate::{
     Actor, Conditions,
     events::{Batch, Carried, Source, sequence_number},
@@ -354,36 +356,9 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
         }
     }
 
-    /// Sends records to the on-failure destination, whole, as one file.
     async fn give_up(&self, records: Batch<T>, tried: u32, condition: &str) {
-        let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
-        let (start, end) = (sequence_number(first), sequence_number(last));
-        let (function, Source { name: stream, shard }) = (self.name(), &self.source);
-        tracing::error!(function, stream, shard, start, end, condition, "records have failed");
-        let failed = FailedBatch {
-            function,
-            condition,
-            approximate_invoke_count: tried,
-            stream,
-            shard,
-            start_sequence_number: &start,
-            end_sequence_number: &end,
-            payload: T::event(&self.source, &records),
-        };
-        let name = format!("failed/{function}/{stream}-{shard}-{start}-{end}.json");
-        // By way of a value, whose members are in alphabetical order: an event's maps have none.
-        let body = serde_json::to_value(&failed).and_then(|value| serde_json::to_vec(&value));
-        let body = match body {
-            Ok(body) => body.into(),
-            Err(error) => return self.lost(&name, &error),
-        };
-        if let Err(error) = self.host.failures.put(&name, body).await {
-            self.lost(&name, &error);
-        }
-    }
-
-    fn lost(&self, name: &str, error: &dyn Display) {
-        tracing::error!(function = self.name(), name, %error, "failed records are lost");
+        let failed = Failed { function: self.name(), condition, tried, source: &self.source };
+        failed.store(&*self.host.failures, &records).await;
     }
 }
 
@@ -394,17 +369,4 @@ enum Outcome {
     /// This record and those after it are to be tried again.
     FailedFrom(usize),
     Crashed,
-}
-
-#[derive(Serialize)]
-struct FailedBatch<'a, E> {
-    function: &'a str,
-    condition: &'a str,
-    approximate_invoke_count: u32,
-    stream: &'a str,
-    shard: &'a str,
-    start_sequence_number: &'a str,
-    end_sequence_number: &'a str,
-    /// The event that the function could not handle.
-    payload: E,
 }
