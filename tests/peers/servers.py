@@ -27,7 +27,7 @@ from harness.processes import end_descendants  # noqa: E402
 # In the rounds in which the champion hangs.
 HANG_ONE_IN = 10
 # One process for each processor, as FastAPI's and MLServer's documentation say for several cores.
-PROCESSES = os.cpu_count() or 1
+PROCESSES = len(os.sched_getaffinity(0))
 # How long a server may take to start.
 START = 120
 # Without these, every process starts as many threads as there are processors for one row.
