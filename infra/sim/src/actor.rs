@@ -103,6 +103,11 @@ impl Actor {
         self.freezes.fetch_add(1, Relaxed);
     }
 
+    /// It goes on now.
+    pub fn thaw(&self) {
+        self.frozen_until.store(0, Relaxed);
+    }
+
     /// How often it was frozen, and how often its clock has jumped.
     pub fn disturbances(&self) -> (u32, u32) {
         (self.freezes.load(Relaxed), self.jumps.load(Relaxed))

@@ -113,6 +113,8 @@ impl<F: Send + Sync + 'static> Fleet<F> {
             return self.new_instance(weather);
         };
         let instance = idle.remove(index);
+        // Lambda thaws a sandbox that it invokes.
+        instance.actor.thaw();
         // Clocks are set right before long.
         if self.actor.role() == Role::Ingress {
             set_clock(&instance.actor, weather);
