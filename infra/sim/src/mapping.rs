@@ -13,8 +13,9 @@
 //! decoy) see it. Unlike on AWS a batch is formed before it is filtered, so that it may be smaller
 //! than it could be.
 
+mod settings;
+
 use std::{
-    collections::BTreeSet,
     fmt::Display,
     hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
@@ -28,8 +29,7 @@ use futures_util::{
     future::{BoxFuture, join_all},
 };
 use rendezvous_core::{
-    EndpointName,
-    memory::{MemoryStream, Position, StoredRecord, Subscription},
+    memory::{MemoryStream, StoredRecord, Subscription},
     now,
     ports::Archive,
 };
@@ -39,6 +39,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use settings::Mapping;
+
 use crate::{
     Actor, Conditions,
     events::{Batch, Carried, Source, sequence_number},
@@ -46,42 +48,6 @@ use crate::{
     step::Step,
     weather::{Occasion, pick},
 };
-
-/// The settings of a mapping, named as AWS names them.
-#[derive(Clone, Debug)]
-pub struct Mapping {
-    pub batch_size: usize,
-    pub maximum_batching_window: Duration,
-    /// Lanes of each shard, 1 to 10.
-    pub parallelization_factor: usize,
-    pub bisect_batch_on_function_error: bool,
-    /// How often a batch is tried again.
-    pub maximum_retry_attempts: u32,
-    pub maximum_record_age: Duration,
-    pub starting_position: Position,
-    /// Invoke the function only for messages of these endpoints: the filter
-    /// `{ "data": { "envelope": { "endpoint": [ … ] } } }`.
-    pub filter_by_endpoint: Option<BTreeSet<EndpointName>>,
-    /// The function's own time-out: an invocation that takes longer has failed.
-    pub function_timeout: Duration,
-}
-
-impl Default for Mapping {
-    /// Lambda's defaults, except that bisecting is on and that retries and record age are limited.
-    fn default() -> Self {
-        Self {
-            batch_size: 100,
-            maximum_batching_window: Duration::ZERO,
-            parallelization_factor: 1,
-            bisect_batch_on_function_error: true,
-            maximum_retry_attempts: 100,
-            maximum_record_age: Duration::from_mins(1),
-            starting_position: Position::Latest,
-            filter_by_endpoint: None,
-            function_timeout: Duration::from_secs(10),
-        }
-    }
-}
 
 /// The most bytes of data in one batch: 6 MB of payload less what base64 and the envelope add.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
