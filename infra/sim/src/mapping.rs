@@ -13,9 +13,10 @@
 //! decoy) see it. Unlike on AWS a batch is formed before it is filtered, so that it may be smaller
 //! than it could be.
 
-mod settings;
+mod failed;
 
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
@@ -29,18 +30,17 @@ use futures_util::{
     future::{BoxFuture, join_all},
 };
 use rendezvous_core::{
-    memory::{MemoryStream, StoredRecord, Subscription},
+    EndpointName,
+    memory::{MemoryStream, Position, StoredRecord, Subscription},
     now,
     ports::Archive,
 };
-use serde::Serialize;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
-pub use settings::Mapping;
-
+use self::failed::Failed;
 use crate::{
     Actor, Conditions,
     events::{Batch, Carried, Source, sequence_number},
@@ -48,6 +48,42 @@ use crate::{
     step::Step,
     weather::{Occasion, pick},
 };
+
+/// The settings of a mapping, named as AWS names them.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    pub batch_size: usize,
+    pub maximum_batching_window: Duration,
+    /// Lanes of each shard, 1 to 10.
+    pub parallelization_factor: usize,
+    pub bisect_batch_on_function_error: bool,
+    /// How often a batch is tried again.
+    pub maximum_retry_attempts: u32,
+    pub maximum_record_age: Duration,
+    pub starting_position: Position,
+    /// Invoke the function only for messages of these endpoints: the filter
+    /// `{ "data": { "envelope": { "endpoint": [ … ] } } }`.
+    pub filter_by_endpoint: Option<BTreeSet<EndpointName>>,
+    /// The function's own time-out: an invocation that takes longer has failed.
+    pub function_timeout: Duration,
+}
+
+impl Default for Mapping {
+    /// Lambda's defaults, except that bisecting is on and that retries and record age are limited.
+    fn default() -> Self {
+        Self {
+            batch_size: 100,
+            maximum_batching_window: Duration::ZERO,
+            parallelization_factor: 1,
+            bisect_batch_on_function_error: true,
+            maximum_retry_attempts: 100,
+            maximum_record_age: Duration::from_mins(1),
+            starting_position: Position::Latest,
+            filter_by_endpoint: None,
+            function_timeout: Duration::from_secs(10),
+        }
+    }
+}
 
 /// The most bytes of data in one batch: 6 MB of payload less what base64 and the envelope add.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -320,36 +356,9 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
         }
     }
 
-    /// Sends records to the on-failure destination, whole, as one file.
     async fn give_up(&self, records: Batch<T>, tried: u32, condition: &str) {
-        let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
-        let (start, end) = (sequence_number(first), sequence_number(last));
-        let (function, Source { name: stream, shard }) = (self.name(), &self.source);
-        tracing::error!(function, stream, shard, start, end, condition, "records have failed");
-        let failed = FailedBatch {
-            function,
-            condition,
-            approximate_invoke_count: tried,
-            stream,
-            shard,
-            start_sequence_number: &start,
-            end_sequence_number: &end,
-            payload: T::event(&self.source, &records),
-        };
-        let name = format!("failed/{function}/{stream}-{shard}-{start}-{end}.json");
-        // By way of a value, whose members are in alphabetical order: an event's maps have none.
-        let body = serde_json::to_value(&failed).and_then(|value| serde_json::to_vec(&value));
-        let body = match body {
-            Ok(body) => body.into(),
-            Err(error) => return self.lost(&name, &error),
-        };
-        if let Err(error) = self.host.failures.put(&name, body).await {
-            self.lost(&name, &error);
-        }
-    }
-
-    fn lost(&self, name: &str, error: &dyn Display) {
-        tracing::error!(function = self.name(), name, %error, "failed records are lost");
+        let failed = Failed { function: self.name(), condition, tried, source: &self.source };
+        failed.store(&*self.host.failures, &records).await;
     }
 }
 
@@ -360,17 +369,4 @@ enum Outcome {
     /// This record and those after it are to be tried again.
     FailedFrom(usize),
     Crashed,
-}
-
-#[derive(Serialize)]
-struct FailedBatch<'a, E> {
-    function: &'a str,
-    condition: &'a str,
-    approximate_invoke_count: u32,
-    stream: &'a str,
-    shard: &'a str,
-    start_sequence_number: &'a str,
-    end_sequence_number: &'a str,
-    /// The event that the function could not handle.
-    payload: E,
 }
