@@ -50,7 +50,7 @@ faults! {
     /// A call is rate-limited.
     Throttled = ("throttled", 0.01),
     /// A dependency is down, rate-limits every call, or hangs, for up to seconds.
-    Outage = ("outage", 0.3),
+    Outage = ("outage", 0.4),
     /// Calls take milliseconds, some up to half a second. A write may take effect when its caller has
     /// given up.
     Slow = ("slow", 0.02),
@@ -61,7 +61,7 @@ faults! {
     /// The clock of an instance jumps.
     ClockJump = ("clock-jump", 0.0006),
     /// A sandbox is frozen, up to minutes.
-    Freeze = ("freeze", 0.0005),
+    Freeze = ("freeze", 0.0006),
     /// The next invocation goes to another instance.
     OtherInstance = ("other-instance", 0.1),
     /// A shard is split, or merged with another.
@@ -160,7 +160,8 @@ impl Shares {
     pub(crate) fn at(&self, fault: Fault, step: Step) -> f64 {
         let factor = match (fault, step) {
             (Fault::Horizon, Step::DecoyBatch) => 100.0,
-            _ if step.is_rare() => 8.0,
+            (_, Step::DecoyEndpoint) => 25.0,
+            _ if step.is_rare() => 12.0,
             _ => 1.0,
         };
         (self.of(fault) * factor).min(self.of(fault).max(0.2))

@@ -165,7 +165,7 @@ impl Ask<'_> {
             let about = format!("read {}", self.call);
             self.client.send(&Method::GET, &path, &[], "", &about).await;
         }
-        if self.draw("reports") < 0.2 {
+        if self.draw("reports") < 0.25 {
             let path = format!("{REQUESTS}/{id}/outcome");
             let about = format!("report {}", self.call);
             self.client.send(&Method::PUT, &path, &[], "{\"late\": true }", &about).await;
