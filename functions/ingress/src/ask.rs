@@ -114,9 +114,9 @@ impl<P: Ports> Ingress<P> {
         }
         let mut owner = None;
         if let Some(key) = &options.idempotency_key {
-            let keyed = self.keyed(caller.as_deref(), &name, key, due).await?;
-            owner = keyed.1;
-            envelope = options.envelope(keyed.0, &endpoint, received);
+            let (id, tag) = self.keyed(caller.as_deref(), &name, key, due).await?;
+            owner = tag;
+            envelope = options.envelope(id, &endpoint, received);
         }
         let envelope = Arc::new(envelope);
         Ok(Call { options, payload, endpoint, envelope, received, begun, owner, repeat: false })

@@ -46,26 +46,21 @@ const MOST_MARKED: f64 = 0.01;
 
 impl Campaign {
     /// Runs the seeds in turn, up to the first that breaks an invariant.
-    pub fn run(&self, mut progress: impl FnMut(&Sums)) -> (Sums, Option<Broken>) {
+    pub fn run(&self) -> (Sums, Option<Broken>) {
         let mut sums = Sums::default();
+        let plan =
+            |seed| Plan { seed, requests: self.requests, shares: self.shares, traced: false };
         for seed in self.seeds.clone() {
-            let plan = Plan { seed, requests: self.requests, shares: self.shares, traced: false };
+            let plan = plan(seed);
             let report = run(plan);
             sums.add(&report);
-            progress(&sums);
             if !report.violations.is_empty() {
                 return (sums, Some(Broken { plan, violations: report.violations }));
             }
         }
-        let broken = sums.too_many_marked().map(|violation| Broken {
-            plan: Plan {
-                seed: self.seeds.start,
-                requests: self.requests,
-                shares: self.shares,
-                traced: false,
-            },
-            violations: vec![violation],
-        });
+        let broken = sums
+            .too_many_marked()
+            .map(|violation| Broken { plan: plan(self.seeds.start), violations: vec![violation] });
         (sums, broken)
     }
 }

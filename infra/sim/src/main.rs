@@ -1,7 +1,10 @@
 //! `rendezvous-sim`: runs the whole system in virtual time, from seeds, with faults, and checks the
 //! invariants.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, BufWriter, ErrorKind, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use mimalloc::MiMalloc;
@@ -30,7 +33,7 @@ struct Options {
     #[arg(long, value_name = "NAMES", value_parser = shares)]
     faults: Option<Shares>,
     /// Requests of each run
-    #[arg(long, default_value_t = 800)]
+    #[arg(long, default_value_t = 800, value_parser = requests)]
     requests: usize,
     /// Show what happens in the run of the one seed
     #[arg(long, requires = "seed")]
@@ -43,7 +46,20 @@ struct Options {
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     let (first, end) = text.split_once("..").ok_or("write it as A..B")?;
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
-    Ok(number(first)?..number(end)?)
+    let seeds = number(first)?..number(end)?;
+    if seeds.is_empty() {
+        Err("the last must be larger than the first".to_owned())
+    } else {
+        Ok(seeds)
+    }
+}
+
+fn requests(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a run has at least one request".to_owned()),
+        Ok(requests) => Ok(requests),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn shares(text: &str) -> Result<Shares, String> {
@@ -60,54 +76,72 @@ fn shares(text: &str) -> Result<Shares, String> {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let ended = perform(Options::parse(), &mut out).and_then(|holds| out.flush().map(|()| holds));
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Who reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what the options say; returns whether every invariant holds.
+fn perform(options: Options, out: &mut impl Write) -> io::Result<bool> {
     let shares = options.faults.unwrap_or_else(Shares::usual);
     let seeds = options.seed.map_or(options.seeds, |seed| seed..seed.saturating_add(1));
     if options.trace {
-        return trace(Plan { seed: seeds.start, requests: options.requests, shares, traced: true });
+        let plan = Plan { seed: seeds.start, requests: options.requests, shares, traced: true };
+        return trace(plan, out);
     }
     let start = Instant::now();
     let campaign = Campaign { seeds, requests: options.requests, shares };
-    let (sums, broken) = campaign.run(|_| {});
+    let (sums, broken) = campaign.run();
     if let Some(broken) = broken {
-        show(broken);
-        println!("{sums}");
-        return ExitCode::FAILURE;
+        show(broken, out)?;
+        writeln!(out, "{sums}")?;
+        return Ok(false);
     }
     if options.table {
-        print!("{}", sums.tally);
+        write!(out, "{}", sums.tally)?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{sums}, {seconds:.1} s, {:.0} requests a second", sums.requests as f64 / seconds);
-    ExitCode::SUCCESS
+    let rate = sums.requests as f64 / seconds;
+    writeln!(out, "{sums}, {seconds:.1} s, {rate:.0} requests a second")?;
+    Ok(true)
 }
 
-/// Replays one run, readably.
-fn trace(plan: Plan) -> ExitCode {
+/// Replays one run, readably; returns whether every invariant holds.
+fn trace(plan: Plan, out: &mut impl Write) -> io::Result<bool> {
     let report = run(plan);
     let mut names = Names::default();
     for line in &report.trace {
-        println!("{}", names.line(line));
+        writeln!(out, "{}", names.line(line))?;
     }
     for violation in &report.violations {
-        println!("{}", names.shorten(&violation.to_string()));
+        writeln!(out, "{}", names.shorten(&violation.to_string()))?;
     }
-    if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(report.violations.is_empty())
 }
 
 /// Shows the smallest run found that breaks the same invariant.
-fn show(broken: Broken) {
+fn show(broken: Broken, out: &mut impl Write) -> io::Result<()> {
     let seed = broken.plan.seed;
     for violation in &broken.violations {
-        println!("seed {seed}: {violation}");
+        writeln!(out, "seed {seed}: {violation}")?;
     }
     let Broken { plan, violations } = broken.shrunk();
     let faults: Vec<_> = plan.shares.faults().map(Fault::name).collect();
-    trace(Plan { traced: true, ..plan });
-    println!(
+    trace(Plan { traced: true, ..plan }, out)?;
+    writeln!(
+        out,
         "rendezvous-sim --seed {seed} --requests {} --faults {:?} --trace breaks {}",
         plan.requests,
         faults.join(","),
         violations.first().map_or("nothing", |violation| violation.invariant.name()),
-    );
+    )
 }

@@ -53,14 +53,6 @@ impl Tally {
             }
         }
     }
-
-    /// The least count of all that can be.
-    pub fn least(&self) -> u64 {
-        let pairs =
-            Fault::ALL.iter().flat_map(|fault| Step::ALL.iter().map(move |step| (fault, step)));
-        let possible = pairs.filter(|(fault, step)| fault.can_meet(**step));
-        possible.map(|(fault, step)| self.of(*fault, *step)).min().unwrap_or(0)
-    }
 }
 
 /// A line for each fault and a column for each step, `-` where they cannot meet.

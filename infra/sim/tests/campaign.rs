@@ -19,13 +19,13 @@ fn every_invariant_holds_in_runs_of_fresh_seeds_under_all_faults() {
     println!("seed base {base}");
     let seeds = base..base + RUNS;
     let campaign = Campaign { seeds, requests: REQUESTS, shares: Shares::usual() };
-    let (sums, broken) = campaign.run(|_| {});
+    let (sums, broken) = campaign.run();
     if let Some(broken) = broken {
         let seed = broken.plan.seed;
         panic!("rendezvous-sim --seed {seed} --trace: {:#?}", broken.violations);
     }
     println!("{sums}");
-    assert!(sums.requests > 90_000, "{} requests", sums.requests);
+    assert!(sums.requests >= 100_000, "{} requests", sums.requests);
 }
 
 #[test]

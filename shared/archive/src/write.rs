@@ -85,7 +85,8 @@ const KEY: &str = "request_id";
 const ZSTD_LEVEL: i32 = 3;
 
 /// In a file of at most so many rows, only columns of long values are compressed. A compressor has
-/// to be set up for each column, which takes longer than writing a small one and saves nothing.
+/// to be set up for each column, which takes longer than writing a small one. A year of hourly files
+/// becomes 5 % larger.
 const SMALL: usize = 128;
 
 /// The part of the files without a request that its bloom filter does not exclude.
