@@ -31,11 +31,13 @@ fn valid(schema: &Validator, text: &str) {
 
 #[test]
 fn the_golden_request_is_read_and_written_to_the_byte() {
-    let golden = read("contract/examples/request.json");
-    valid(&schema("request"), &golden);
-    let message = RequestMessage::parse(golden.as_bytes()).unwrap();
-    let written = RequestMessage::write(&message.envelope, &message.payload.into()).unwrap();
-    assert_eq!(written, golden.trim());
+    for example in ["request", "request-skip"] {
+        let golden = read(&format!("contract/examples/{example}.json"));
+        valid(&schema("request"), &golden);
+        let message = RequestMessage::parse(golden.as_bytes()).unwrap();
+        let written = RequestMessage::write(&message.envelope, &message.payload.into()).unwrap();
+        assert_eq!(written, golden.trim());
+    }
 }
 
 #[test]
@@ -116,7 +118,9 @@ fn a_score_that_is_too_large_becomes_a_failure() {
 #[test]
 fn configurations_fit_their_schema() {
     let schema = schema("endpoint");
-    for text in [CONFIGURATION, &read("local/endpoints/flight-delay.json")] {
+    let examples =
+        ["contract/examples/endpoint-arms.json", "local/endpoints/flight-delay.json"].map(read);
+    for text in [CONFIGURATION].into_iter().chain(examples.iter().map(String::as_str)) {
         valid(&schema, text);
         let configuration = Configuration::parse(text).unwrap();
         let written = serde_json::to_string(&configuration).unwrap();
@@ -137,12 +141,36 @@ fn configurations_fit_their_schema() {
     }
     // What a schema cannot express.
     for (from, to, words) in [
-        ("\"b@1\"", "\"a@1\"", "a@1 twice"),
-        ("\"d@1\"", "\"a@1\"", "both a choice and an observer"),
+        ("\"b@1\"", "\"a@1\"", "a@1 is listed twice"),
+        ("\"d@1\"", "\"a@1\"", "both an observer and a choice of arm main"),
         ("\"after_ms\": 200", "\"after_ms\": 1000", "could never answer in time"),
     ] {
         let error = Configuration::parse(&CONFIGURATION.replace(from, to)).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn arms_that_the_schema_refuses_the_types_refuse() {
+    let (schema, example) = (schema("endpoint"), read("contract/examples/endpoint-arms.json"));
+    let example: Value = serde_json::from_str(&example).unwrap();
+    for (pointer, wrong) in [
+        ("/arms/0/name", json!("main")),
+        ("/arms/0/steps", json!([])),
+        ("/arms/0/steps/0", json!(0)),
+        ("/arms/0/steps/2", json!(1.1)),
+        ("/arms/0/step", json!(20)),
+        ("/arms/0/guard/hold_minutes", json!(0)),
+        ("/arms/0/guard/fallback_rate", json!(-0.1)),
+        ("/arms/0/schedule/deadline_ms", json!(0)),
+        ("/pins/0/key", json!("")),
+        ("/observers/1/share", json!(0)),
+    ] {
+        let mut configuration = example.clone();
+        *configuration.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!schema.is_valid(&configuration), "the schema accepts {configuration}");
+        let error = Configuration::parse(&configuration.to_string()).unwrap_err().to_string();
+        assert!(error.starts_with(pointer), "{pointer}: {error}");
     }
 }
 

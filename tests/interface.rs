@@ -40,7 +40,7 @@ async fn an_answer_has_every_field_and_its_timing() {
     let id = reply.id().to_string();
     let expected = json!({
         "request": id, "endpoint": "e", "score": {"by": "a@1", "p": 0.5}, "model": "a@1",
-        "kind": "champion", "reason": "preferred", "settled": true, "config": 1, "elapsed_ms": 10.0
+        "kind": "champion", "reason": "preferred", "settled": true, "config": 1, "arm": "main", "elapsed_ms": 10.0
     });
     assert_eq!(reply.body, expected);
 }

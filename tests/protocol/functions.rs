@@ -286,6 +286,7 @@ fn first_envelope(setup: &Setup) -> Envelope {
         deadline: START + deadline.schedule(&arm).deadline(),
         arm,
         traceparent: None,
+        skip: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod answers;
 mod archived;
+mod arms;
 mod asynchronous;
 mod configuration;
 mod delivery;

@@ -101,6 +101,7 @@ async fn updated_before(age: Duration) -> World {
         received,
         deadline: received + Duration::from_secs(1),
         traceparent: None,
+        skip: Vec::new(),
     };
     let envelope = envelope.into();
     // SHA-256 of "{}".

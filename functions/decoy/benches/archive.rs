@@ -171,6 +171,7 @@ fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> StreamBatch<'static> {
             received,
             deadline: received + Duration::from_millis(200),
             traceparent: Some(format!("00-{:032x}-{:016x}-01", random.u128(..), random.u64(..))),
+            skip: Vec::new(),
         };
         let data = data(&mut random, &envelope);
         bytes += data.len();

@@ -50,6 +50,7 @@ pub fn request<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<RequestRow
         received_us: envelope.received,
         deadline_us: envelope.deadline,
         traceparent: envelope.traceparent,
+        skip: envelope.skip,
         payload,
         shard: record.shard().into(),
         sequence_number: (&*record.sequence).into(),

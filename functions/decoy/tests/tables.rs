@@ -62,6 +62,7 @@ async fn a_request_is_archived_byte_for_byte_with_its_place() {
             received_us: Timestamp::from_micros(1_763_798_344_000_000),
             deadline_us: Timestamp::from_micros(1_763_798_345_000_000),
             traceparent: None,
+            skip: Vec::new(),
             payload: payload.into(),
             shard: "shardId-000000000003".into(),
             sequence_number: format!("{:020}", 100 + i).into(),

@@ -105,20 +105,20 @@ impl<P: Ports> Ingress<P> {
         let limit = self.due(longest, begun).since(now());
         let current = within("endpoints table", limit, self.endpoints.current(&name)).await?;
         let endpoint = current.ok_or_else(|| Refusal::UnknownEndpoint(name.clone()))?;
-        let mut envelope = options.envelope(id, &endpoint, received);
-        let due = self.due(envelope.deadline, begun);
-        if now() > due {
+        let (id, owner) = match &options.idempotency_key {
+            Some(key) => {
+                // The arm, and with it the deadline, is not known before the id is.
+                let due = self.due(options.earliest(&endpoint, received), begun);
+                self.keyed(caller.as_deref(), &name, key, due).await?
+            }
+            None => (id, None),
+        };
+        let envelope = Arc::new(options.envelope(id, &endpoint, received));
+        if now() > self.due(envelope.deadline, begun) {
             // It is known now, so that a repeat has its whole time.
             let what = "the configuration was read after the deadline";
             return Err(Unavailable::timed_out("endpoints table", what).into());
         }
-        let mut owner = None;
-        if let Some(key) = &options.idempotency_key {
-            let (id, tag) = self.keyed(caller.as_deref(), &name, key, due).await?;
-            owner = tag;
-            envelope = options.envelope(id, &endpoint, received);
-        }
-        let envelope = Arc::new(envelope);
         Ok(Call { options, payload, endpoint, envelope, received, begun, owner, repeat: false })
     }
 
@@ -341,6 +341,7 @@ impl<P: Ports> Ingress<P> {
         }
         let report = Answered {
             endpoint: envelope.endpoint.clone(),
+            arm: envelope.arm.clone(),
             kind: decision.kind,
             reason: decision.reason,
             settled,

@@ -36,6 +36,7 @@ impl Telemetry<IngressReport> for Metrics {
 struct FirstAnswer {
     stack: String,
     endpoint: String,
+    arm: String,
     kind: &'static str,
     reason: &'static str,
     answers: u64,
@@ -91,10 +92,13 @@ fn line(stack: &str, report: IngressReport, calls: Calls) -> Vec<u8> {
         ledger_reads: calls.reads,
         ledger_writes: calls.writes,
         endpoint: answered.endpoint.to_string(),
+        arm: answered.arm.to_string(),
         kind: answered.kind.as_str(),
         reason: answered.reason.as_str(),
     };
-    line_with(answer, "Answers", vec!["Stack", "Endpoint", "Kind", "Reason"])
+    let dimensions = [["Kind", "Reason"], ["Arm", "Kind"]];
+    let dimensions = dimensions.map(|[one, other]| vec!["Stack", "Endpoint", one, other]);
+    line_with(answer, "Answers", dimensions.into())
 }
 
 #[cfg(test)]
@@ -116,6 +120,7 @@ mod tests {
     fn an_answer_is_counted_by_endpoint_and_by_kind_and_reason() {
         let answered = Answered {
             endpoint: "flight-delay".parse().unwrap(),
+            arm: "gbt".parse().unwrap(),
             kind: Kind::Fallback,
             reason: Reason::Deadline,
             settled: false,
@@ -127,11 +132,14 @@ mod tests {
         let line = parsed(IngressReport { status: 200, answered: Some(answered.clone()) });
         let counted = &line["_aws"]["CloudWatchMetrics"];
         assert_eq!(counted[0]["Dimensions"], json!([["Stack"], ["Stack", "Endpoint"]]));
-        assert_eq!(counted[1]["Dimensions"], json!([["Stack", "Endpoint", "Kind", "Reason"]]));
+        let dimensions =
+            json!([["Stack", "Endpoint", "Kind", "Reason"], ["Stack", "Endpoint", "Arm", "Kind"]]);
+        assert_eq!(counted[1]["Dimensions"], dimensions);
         assert_eq!(counted[1]["Metrics"], json!([{ "Name": "Answers", "Unit": "None" }]));
         let fields = [
             ("Stack", json!("s")),
             ("Endpoint", json!("flight-delay")),
+            ("Arm", json!("gbt")),
             ("Kind", json!("fallback")),
             ("Reason", json!("deadline")),
             ("Answers", json!(1)),

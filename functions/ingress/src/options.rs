@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rendezvous_core::{
-    Endpoint, Envelope, Key, RequestId, Timestamp,
+    Endpoint, Envelope, Key, RequestId, Schedule, Timestamp,
     limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE},
 };
 
@@ -39,6 +39,25 @@ impl RequestOptions {
         }
     }
 
+    /// How long after its receipt a request of a schedule is due.
+    fn allowed(&self, schedule: &Schedule) -> Duration {
+        let allowed = match self.deadline {
+            // Nobody waits, so the client may allow the models more time than the schedule does.
+            Some(deadline) if self.respond_async => deadline,
+            Some(deadline) => deadline.min(schedule.deadline()),
+            None => schedule.deadline(),
+        };
+        // `wait=0` means the shortest deadline.
+        allowed.max(Duration::from_millis(1))
+    }
+
+    /// When a request is due at the earliest, whatever its arm is.
+    pub(crate) fn earliest(&self, endpoint: &Endpoint, received: Timestamp) -> Timestamp {
+        let arms = endpoint.configuration.arms();
+        let earliest = arms.map(|(_, schedule)| self.allowed(schedule)).min();
+        received + earliest.unwrap_or(MAX_DEADLINE)
+    }
+
     /// The envelope of a request with these options.
     pub(crate) fn envelope(
         &self,
@@ -47,23 +66,18 @@ impl RequestOptions {
         received: Timestamp,
     ) -> Envelope {
         let key = self.key.clone().unwrap_or_else(|| id.to_key());
-        let arm = endpoint.configuration.assign(&key, received);
-        let schedule = endpoint.configuration.schedule(&arm);
-        let allowed = match self.deadline {
-            // Nobody waits, so the client may allow the models more time than the schedule does.
-            Some(deadline) if self.respond_async => deadline,
-            Some(deadline) => deadline.min(schedule.deadline()),
-            None => schedule.deadline(),
-        };
+        let Endpoint { name, version, configuration } = endpoint;
+        let arm = configuration.assign(name, &key);
+        let deadline = received + self.allowed(configuration.schedule(&arm));
         Envelope {
             id,
-            endpoint: endpoint.name.clone(),
-            config: endpoint.version,
+            endpoint: name.clone(),
+            config: *version,
             arm,
+            skip: configuration.skips(name, &key),
             key,
             received,
-            // `wait=0` means the shortest deadline.
-            deadline: received + allowed.max(Duration::from_millis(1)),
+            deadline,
             traceparent: self.traceparent.clone(),
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use rendezvous_core::{EndpointName, Kind, Reason, limits::LATE_AFTER};
+use rendezvous_core::{Arm, EndpointName, Kind, Reason, limits::LATE_AFTER};
 
 /// The report of one call.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub struct IngressReport {
 #[derive(Clone, Debug)]
 pub struct Answered {
     pub endpoint: EndpointName,
+    pub arm: Arm,
     pub kind: Kind,
     pub reason: Reason,
     pub settled: bool,

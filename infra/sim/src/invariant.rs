@@ -47,8 +47,11 @@ invariants! {
     Readable = "readable",
     /// The archive's views have each message and decision once, byte for byte.
     Archived = "archived",
+    /// The arm of each request, and the observers that are to skip it, are those that its configuration
+    /// gives its key.
+    Assigned = "assigned",
     /// Of each request and each model that is expected to score it there is a score, a failure, or a
-    /// batch in the failure bucket that names it.
+    /// batch in the failure bucket that names it; a model that is to skip it does not score it.
     Scored = "scored",
     /// An idempotency key gets one settled answer, for as long as the mailbox is kept, and is refused
     /// for another payload.

@@ -33,6 +33,8 @@ table! {
         Near deadline_us: Timestamp,
         /// W3C trace context or null
         Distinct traceparent: Option<String>,
+        /// Observers that were not expected to score it
+        Few skip: Vec<ModelId>,
         /// JSON, byte for byte
         Distinct payload: Cow<'a, str>,
         /// Shard of the stream

@@ -47,6 +47,7 @@ fn request(n: usize) -> RequestRow<'static> {
         received_us: time(1_763_794_344_123_456),
         deadline_us: time(i64::MAX),
         traceparent: n.is_multiple_of(3).then(|| "00-ab-01".to_owned()),
+        skip: vec![model("big@3"); n % 3],
         payload: ODD[n % ODD.len()].into(),
         shard: "shardId-000000000003".into(),
         sequence_number: format!("{n}").into(),

@@ -196,6 +196,7 @@ mod tests {
             received: time(1_763_794_344_123_456),
             deadline: time(1_763_794_345_123_456),
             traceparent: Some("00-ab-01".to_owned()),
+            skip: Vec::new(),
         };
         let score = |model: &str, micros, result| Score {
             model: model.parse().unwrap(),

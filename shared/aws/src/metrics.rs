@@ -24,19 +24,15 @@ pub fn line<E: InflectableEntry>(entry: impl CloseValue<Closed = E>) -> Vec<u8> 
     write(Emf::builder(NAMESPACE.to_owned(), vec![vec![]]), entry)
 }
 
-/// The same, with one of its counts under further `dimensions`. Each combination of dimensions is
+/// The same, with one of its counts under further sets of `dimensions`. Each combination of dimensions is
 /// billed as a metric of its own, so that only metrics that are used get them.
 pub fn line_with<E: InflectableEntry>(
     entry: impl CloseValue<Closed = E>,
     count: &str,
-    dimensions: Vec<&str>,
+    dimensions: Vec<Vec<&str>>,
 ) -> Vec<u8> {
     let metric = MetricDefinition { name: count, unit: Unit::None, storage_resolution: None };
-    let directive = MetricDirective {
-        dimensions: vec![dimensions],
-        metrics: vec![metric],
-        namespace: NAMESPACE,
-    };
+    let directive = MetricDirective { dimensions, metrics: vec![metric], namespace: NAMESPACE };
     write(Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).directive(directive), entry)
 }
 

@@ -1,5 +1,5 @@
 //! The rendezvous architecture without a cloud: messages ([`message`], [`score`]), state
-//! ([`mailbox`], [`endpoint`]), decisions ([`schedule`], [`settle`](mod@settle)), what the outside
+//! ([`mailbox`], [`configuration`], [`endpoint`]), decisions ([`schedule`], [`settle`](mod@settle)), what the outside
 //! must provide ([`ports`]), and a reference implementation of that in [`memory`].
 //!
 //! Everything here is pure or in memory. `now` is an argument of whatever decides; whoever waits
@@ -11,11 +11,13 @@
 pub mod clock;
 pub mod error;
 pub mod limits;
+mod mistakes;
 pub mod mutation;
 pub mod random;
 
 pub mod json;
 pub mod names;
+pub mod share;
 
 pub mod decision;
 pub mod score;
@@ -27,7 +29,10 @@ pub mod write;
 
 pub mod schedule;
 
+pub mod arms;
+pub mod configuration;
 pub mod endpoint;
+pub mod promotion;
 
 pub mod ports;
 
@@ -40,9 +45,11 @@ pub mod memory;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use arms::{ArmPlan, Guard, Pin};
 pub use clock::{Timestamp, now};
+pub use configuration::{Configuration, Draft, Observer, Role};
 pub use decision::{Decision, Kind, Reason};
-pub use endpoint::{Configuration, Endpoint, Observer, Provenance, Publication, Role};
+pub use endpoint::{Endpoint, Provenance, Publication};
 pub use endpoint_cache::EndpointCache;
 pub use error::{Invalid, Unavailable, UnavailableKind, within};
 pub use json::Json;
@@ -51,4 +58,5 @@ pub use message::{Envelope, RequestMessage, ScoreMessage};
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
 pub use score::{Failure, FailureKind, Score};
+pub use share::Share;
 pub use write::{Write, Written};

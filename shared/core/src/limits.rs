@@ -39,6 +39,17 @@ pub const MAX_SILENT_AFTER: u32 = 1_000;
 /// 400 KB, at 16 KiB each.
 pub const MAX_OBSERVERS: usize = 12;
 
+/// The most models of one endpoint, on all schedules and among the observers.
+pub const MAX_MODELS: usize = MAX_CHOICES + MAX_OBSERVERS;
+
+/// The most arms of one endpoint beside `main`, steps of an arm, and pinned keys.
+pub const MAX_ARMS: usize = 8;
+pub const MAX_STEPS: usize = 20;
+pub const MAX_PINS: usize = 100;
+
+/// The longest time for which a guard may hold a step: a week.
+pub const MAX_HOLD_MINUTES: u32 = 7 * 24 * 60;
+
 /// The longest [`crate::Key`], in characters. (Kinesis: "a partition key ... maximum length limit
 /// of 256 characters".)
 pub const MAX_KEY_CHARS: usize = 256;

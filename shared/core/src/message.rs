@@ -37,6 +37,9 @@ pub struct Envelope {
     /// W3C trace context, handed on as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Observers that are not expected to score this request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<ModelId>,
 }
 
 impl Envelope {

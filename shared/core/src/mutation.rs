@@ -52,7 +52,12 @@ mutations! {
     /// Rendezvous decides under the current configuration instead of the request's.
     CurrentConfiguration,
 
+    /// Requests of every arm are decided by the schedule of `main`.
+    DecideByMain,
+
     // Ingress.
+    /// Ingress does not look at the pins when it assigns an arm.
+    IgnorePins,
     /// Ingress does not mark a request as accepted by the stream: repeats send it again.
     ForgetAccepted,
     /// A repeat after the deadline keeps the first deadline, so that it cannot succeed.
@@ -87,6 +92,9 @@ mutations! {
     SkipFailure,
     /// A model acknowledges requests whose scores were not sent.
     ForgetUnsent,
+
+    /// A model scores requests that say that it is to skip them.
+    ScoreSkipped,
 
     // The decoy.
     /// The decoy acknowledges a batch whose files are not stored.

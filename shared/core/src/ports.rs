@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use crate::{
     clock::Timestamp,
-    endpoint::{Configuration, Endpoint, Provenance, Publication},
+    configuration::Configuration,
+    endpoint::{Endpoint, Provenance, Publication},
     error::{Invalid, Unavailable},
     json::Json,
     mailbox::Mailbox,

@@ -14,6 +14,7 @@ use crate::{
     json::Json,
     limits::{MAX_CHOICES, MAX_DEADLINE, MAX_SCORE_BYTES, MAX_SILENT_AFTER},
     mailbox::Mailbox,
+    mistakes::Mistakes,
     mutation::{Mutation, mutated},
     names::ModelId,
     score::checked_score,
@@ -90,48 +91,72 @@ pub struct Settlement<'a> {
 }
 
 impl Schedule {
-    /// A schedule whose every rule holds, or what is wrong with it.
+    /// A schedule whose every rule holds, or everything that is wrong with it.
     pub fn new(
         choices: Vec<Choice>,
         deadline: Duration,
         fallback: Option<Json>,
     ) -> Result<Self, Invalid> {
+        Self::checked(ScheduleFields { choices, deadline, fallback, silent_after: SILENT_AFTER })
+    }
+
+    fn checked(fields: ScheduleFields) -> Result<Self, Invalid> {
+        let ScheduleFields { choices, deadline, fallback, silent_after } = fields;
+        let mut mistakes = Mistakes::default();
         let (min, max) = (Duration::from_millis(1), MAX_DEADLINE);
         if deadline < min || deadline > max {
-            return Err(Invalid::new(format!(
-                "deadline_ms is {}; it must be 1 to {}",
-                deadline.as_millis(),
-                max.as_millis()
-            )));
+            mistakes.add(
+                "/deadline_ms",
+                format_args!("is {}; it must be 1 to {}", deadline.as_millis(), max.as_millis()),
+            );
         }
         if choices.is_empty() || choices.len() > MAX_CHOICES {
-            return Err(Invalid::new(format!(
-                "choices lists {} models; it must list 1 to {MAX_CHOICES}",
-                choices.len()
-            )));
+            mistakes.add(
+                "/choices",
+                format_args!("lists {} models; it must list 1 to {MAX_CHOICES}", choices.len()),
+            );
         }
         for (i, Choice { model, after }) in choices.iter().enumerate() {
             if choices[..i].iter().any(|earlier| earlier.model == *model) {
-                return Err(Invalid::new(format!("choices lists {model} twice")));
+                let what = format_args!("{model} is listed twice");
+                mistakes.add(format_args!("/choices/{i}/model"), what);
             }
             if *after >= deadline {
-                return Err(Invalid::new(format!(
-                    "{model} opens after {} ms, but the deadline is {} ms; it could never answer \
-                     in time",
-                    after.as_millis(),
-                    deadline.as_millis()
-                )));
+                mistakes.add(
+                    format_args!("/choices/{i}/after_ms"),
+                    format_args!(
+                        "{model} opens after {} ms, but the deadline is {} ms; it could never \
+                         answer in time",
+                        after.as_millis(),
+                        deadline.as_millis()
+                    ),
+                );
             }
         }
         if let Some(fallback) = &fallback
             && let Err(failure) = checked_score(fallback.clone())
         {
-            return Err(Invalid::new(format!(
-                "fallback: {} (as for a score, at most {MAX_SCORE_BYTES} bytes)",
+            let what = format_args!(
+                "{} (as for a score, at most {MAX_SCORE_BYTES} bytes)",
                 failure.message
-            )));
+            );
+            mistakes.add("/fallback", what);
         }
-        Ok(Self { choices, deadline, fallback, silent_after: SILENT_AFTER })
+        if silent_after > MAX_SILENT_AFTER {
+            let what = format_args!("is {silent_after}; it must be 0 to {MAX_SILENT_AFTER}");
+            mistakes.add("/silent_after", what);
+        }
+        mistakes.check().map(|()| Self { choices, deadline, fallback, silent_after })
+    }
+
+    /// The same schedule with other choices.
+    pub fn with_choices(&self, choices: Vec<Choice>) -> Result<Self, Invalid> {
+        Self::checked(ScheduleFields { choices, ..self.clone().into() })
+    }
+
+    /// Whether the model is one of the choices.
+    pub fn lists(&self, model: &ModelId) -> bool {
+        self.choices.iter().any(|choice| choice.model == *model)
     }
 
     /// In order of preference; there is at least one.
@@ -225,13 +250,7 @@ impl TryFrom<ScheduleFields> for Schedule {
     type Error = Invalid;
 
     fn try_from(fields: ScheduleFields) -> Result<Self, Invalid> {
-        let ScheduleFields { choices, deadline, fallback, silent_after } = fields;
-        if silent_after > MAX_SILENT_AFTER {
-            return Err(Invalid::new(format!(
-                "silent_after is {silent_after}; it must be 0 to {MAX_SILENT_AFTER}"
-            )));
-        }
-        Ok(Self { silent_after, ..Self::new(choices, deadline, fallback)? })
+        Self::checked(fields)
     }
 }
 

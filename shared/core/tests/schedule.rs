@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use rendezvous_core::{
-    Arm, Choice, Failure, FailureKind, Json, Kind, Mailbox, ModelId, Reason, Schedule, Score,
-    Timestamp, Verdict, conformance::samples, limits::MAX_CHOICES, settle,
+    Arm, Choice, Draft, Failure, FailureKind, Json, Kind, Mailbox, ModelId, Reason, Schedule,
+    Score, Timestamp, Verdict, conformance::samples, limits::MAX_CHOICES, settle,
 };
 
 const RECEIVED: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -104,7 +104,7 @@ fn after_how_many_requests_a_choice_is_presumed_silent_is_bounded_and_20_by_defa
     assert_eq!(most.silent_after(), Some(1_000));
     assert!(serde_json::to_string(&most).unwrap().ends_with(r#""silent_after":1000}"#));
     let error = parse(r#","silent_after":1001"#).unwrap_err().to_string();
-    assert!(error.contains("silent_after is 1001; it must be 0 to 1000"), "{error}");
+    assert!(error.contains("/silent_after: is 1001; it must be 0 to 1000"), "{error}");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_schedule_that_cannot_work_is_refused_with_its_reason() {
     let a = r#"{"model":"a@1"}"#;
     assert!(with("", "100").contains("1 to 8"));
     assert!(with(&[a; MAX_CHOICES + 1].join(","), "100").contains("1 to 8"));
-    assert!(with(&[a; 2].join(","), "100").contains("a@1 twice"));
+    assert!(with(&[a; 2].join(","), "100").contains("a@1 is listed twice"));
     assert!(with(a, "0").contains("1 to 29000"));
     assert!(with(a, "29001").contains("1 to 29000"));
     assert!(with(a, "-5").contains("invalid value"));
@@ -345,7 +345,7 @@ proptest! {
         let mailbox = filed(&results);
         let mut endpoint = samples::endpoint();
         endpoint.configuration =
-            rendezvous_core::Configuration::new(schedule, Vec::new(), None, None).unwrap();
+            rendezvous_core::Configuration::new(Draft::new(schedule)).unwrap();
         let schedule = endpoint.configuration.schedule(&Arm::main());
         let envelope = &mailbox.envelope;
         if let Verdict::Settle(settled) = schedule.decide(RECEIVED, at(9_000), at(now), &mailbox, &[]) {

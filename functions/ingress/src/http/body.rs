@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rendezvous_core::{
-    Configuration, Decision, Endpoint, EndpointName, Envelope, Failure, FailureKind, Json, Kind,
-    ModelId, Reason, RequestId, Score, Timestamp,
+    Arm, Configuration, Decision, Endpoint, EndpointName, Envelope, Failure, FailureKind, Json,
+    Kind, ModelId, Reason, RequestId, Score, Timestamp,
 };
 use serde::Serialize;
 
@@ -35,6 +35,7 @@ pub(super) struct DecisionBody<'a> {
     reason: Reason,
     settled: bool,
     config: u64,
+    arm: &'a Arm,
     /// From the receipt of the request to its decision, so that a repeat gets the same answer.
     elapsed_ms: f64,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -57,6 +58,7 @@ impl<'a> DecisionBody<'a> {
             reason: decision.reason,
             settled,
             config: decision.config,
+            arm: &decision.arm,
             elapsed_ms: millis(decision.decided.since(envelope.received)),
             failures,
         }
@@ -102,14 +104,15 @@ pub(super) struct OpenBody<'a> {
     request: RequestId,
     endpoint: &'a EndpointName,
     config: u64,
+    arm: &'a Arm,
     deadline_us: Timestamp,
     scores: Vec<ScoreBody<'a>>,
 }
 
 impl<'a> OpenBody<'a> {
     pub(super) fn new(envelope: &'a Envelope, scores: Vec<ScoreBody<'a>>) -> Self {
-        let Envelope { id, endpoint, config, deadline, .. } = envelope;
-        Self { request: *id, endpoint, config: *config, deadline_us: *deadline, scores }
+        let Envelope { id, endpoint, config, arm, deadline, .. } = envelope;
+        Self { request: *id, endpoint, config: *config, arm, deadline_us: *deadline, scores }
     }
 }
 

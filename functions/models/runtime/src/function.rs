@@ -49,12 +49,17 @@ impl<M: Model, S: Stream, T: Telemetry<ModelReport>> ModelFunction<M, S, T> {
         let mut requests: Vec<Request> = batch.messages(RequestMessage::parse);
         let unreadable = batch.records().len() - requests.len();
         requests.retain(|(_, request)| profile.endpoints.contains(&request.envelope.endpoint));
+        let all = requests.len();
+        requests.retain(|(_, request)| {
+            !request.envelope.skip.contains(&profile.id) || mutated(Mutation::ScoreSkipped)
+        });
         let work = Work {
             function: self,
             limits,
             // Calls of the model run concurrently, and each counts its results.
             report: Mutex::new(ModelReport {
                 requests: requests.len(),
+                skipped: all - requests.len(),
                 unreadable,
                 lag: batch.lag(),
                 ..ModelReport::new(profile.id.clone())

@@ -6,8 +6,10 @@ use rendezvous_core::{Failure, FailureKind, Json, ModelId};
 #[derive(Clone, Debug)]
 pub struct ModelReport {
     pub model: ModelId,
-    /// Requests of the model's endpoints.
+    /// Requests of the model's endpoints that it is expected to score.
     pub requests: usize,
+    /// Requests of which the endpoint's configuration expects no score of this model.
+    pub skipped: usize,
     /// Records that are no readable requests.
     pub unreadable: usize,
     pub scored: usize,
@@ -29,6 +31,7 @@ impl ModelReport {
         Self {
             model,
             requests: 0,
+            skipped: 0,
             unreadable: 0,
             scored: 0,
             failed: 0,

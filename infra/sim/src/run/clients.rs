@@ -15,7 +15,7 @@ use rendezvous_core::{RequestId, now};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::{World, part};
+use super::{World, operator::PINNED, part};
 use crate::{fault::Fault, step::Step};
 
 /// How many clients ask at a time.
@@ -145,6 +145,11 @@ impl Ask<'_> {
         let mut headers: Vec<(&'static str, &str)> = Vec::new();
         if self.draw("shorter") < 0.2 {
             headers.push(("rendezvous-deadline-ms", &deadline));
+        }
+        match self.draw("partition") {
+            ..0.1 => headers.push(("rendezvous-key", PINNED)),
+            ..0.2 => headers.push(("rendezvous-key", ["tenant-1", "tenant-2"][number % 2])),
+            _ => {}
         }
         let key = format!("{}-{}", number / 2, self.call);
         let kind = self.draw("kind");

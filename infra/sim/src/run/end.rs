@@ -7,10 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use rendezvous_aws::batch::{Data, Event};
 use rendezvous_core::{
-    Envelope, ModelId, RequestId, RequestMessage, ScoreMessage, Timestamp,
+    Endpoint, Envelope, ModelId, RequestId, RequestMessage, ScoreMessage, Timestamp,
     ports::{Consistency, Ledger},
 };
+use serde::Deserialize;
 
 use super::World;
 use crate::invariant::{Invariant, Violation};
@@ -29,6 +31,7 @@ pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[A
         .collect();
     let failed = given_up(world);
     for envelope in sent.values() {
+        is_assigned(world, envelope);
         are_scored(world, envelope, &scored, &failed);
         is_readable(world, envelope, &scored);
     }
@@ -40,6 +43,16 @@ fn given_up(world: &World) -> Vec<(String, Bytes)> {
     files.into_iter().filter(|(name, _)| name.starts_with("failed/")).collect()
 }
 
+fn is_assigned(world: &World, envelope: &Envelope) {
+    let Some(endpoint) = world.witness.endpoint(envelope) else { return };
+    let Endpoint { name, configuration, .. } = &*endpoint;
+    let arm = configuration.assign(name, &envelope.key);
+    if arm != envelope.arm || configuration.skips(name, &envelope.key) != envelope.skip {
+        let what = format!("its arm is {arm}, but it says {envelope:?}");
+        violation(world, Invariant::Assigned, envelope.id, what);
+    }
+}
+
 fn are_scored(
     world: &World,
     envelope: &Envelope,
@@ -48,7 +61,15 @@ fn are_scored(
 ) {
     let Some(endpoint) = world.witness.endpoint(envelope) else { return };
     for model in endpoint.configuration.models() {
+        let is_skipped = envelope.skip.contains(model);
         if scored.contains(&(envelope.id, envelope.received, model.clone())) {
+            if is_skipped {
+                let what = format!("{model} has scored a request that it was to skip");
+                violation(world, Invariant::Scored, envelope.id, what);
+            }
+            continue;
+        }
+        if is_skipped {
             continue;
         }
         let folder = format!("failed/{model}/");
@@ -60,11 +81,17 @@ fn are_scored(
     }
 }
 
-/// Whether a batch in the failure bucket holds a request. Its records are in base64.
+/// A batch in the failure bucket.
+#[derive(Deserialize)]
+struct Failed {
+    payload: Event,
+}
+
+/// Whether a batch in the failure bucket holds a request.
 fn names(body: &[u8], id: RequestId) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
-    // The partition key of most requests is their id.
-    text.contains(&id.to_string())
+    let Ok(Failed { payload }) = serde_json::from_slice(body) else { return false };
+    let Ok(batch) = payload.batch::<Data<'_>>() else { return false };
+    batch.messages(RequestMessage::parse).iter().any(|(_, request)| request.envelope.id == id)
 }
 
 fn is_readable(

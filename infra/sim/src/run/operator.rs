@@ -15,6 +15,10 @@ use crate::{System, fault::Fault, step::Dependency, weather::pick};
 /// The one endpoint of a run.
 const ENDPOINT: &str = "e";
 
+/// A key of clients that is pinned to the other arm, where there is one. By the shares it belongs to
+/// `main`.
+pub(super) const PINNED: &str = "tenant-4";
+
 /// From when to when things go wrong.
 const SPAN: Duration = Duration::from_secs(9);
 
@@ -26,9 +30,32 @@ pub(super) fn endpoint() -> Option<EndpointName> {
 }
 
 impl World {
-    /// The n-th configuration: other choices, other times, now and then without a fallback.
+    /// The n-th configuration: other schedules, now and then with an arm and with an observer of a
+    /// part of the requests.
     fn configuration(&self, number: u32) -> String {
         let draw = |detail: u8| self.draw(("configuration", number, detail));
+        let schedule = self.schedule(number, 0);
+        let share = if draw(20) < 0.3 { ",\"share\":0.5" } else { "" };
+        let arms = if draw(21) < 0.5 {
+            let (other, step) = (self.schedule(number, 10), pick(draw(22), 2));
+            format!(
+                "\"arms\":[{{\"name\":\"other\",\"schedule\":{other},\"steps\":[0.2,0.5],\
+                 \"step\":{step}}}],\"pins\":[{{\"key\":\"{PINNED}\",\"arm\":\"other\"}}],"
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "{{\"schedule\":{schedule},{arms}\"observers\":[{{\"model\":\"{}\",\
+             \"role\":\"challenger\"{share}}}],\"value\":\"/p\"}}",
+            IDS[3],
+        )
+    }
+
+    /// A schedule of the n-th configuration: other choices, other times, now and then without a
+    /// fallback.
+    fn schedule(&self, number: u32, arm: u8) -> String {
+        let draw = |detail: u8| self.draw(("configuration", number, arm + detail));
         let first = pick(draw(0), 3);
         let choices: Vec<String> = (0..3)
             .map(|place| {
@@ -41,11 +68,9 @@ impl World {
         let fallback = if draw(4) < 0.8 { ",\"fallback\":{\"p\":0.22}" } else { "" };
         let silent_after = if draw(5) < 0.5 { 5 } else { 20 };
         format!(
-            "{{\"schedule\":{{\"choices\":[{}],\"deadline_ms\":{deadline:.0}{fallback},\
-             \"silent_after\":{silent_after}}},\
-             \"observers\":[{{\"model\":\"{}\",\"role\":\"challenger\"}}],\"value\":\"/p\"}}",
+            "{{\"choices\":[{}],\"deadline_ms\":{deadline:.0}{fallback},\
+             \"silent_after\":{silent_after}}}",
             choices.join(","),
-            IDS[3],
         )
     }
 }

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{Timestamp, now},
+    configuration::Configuration,
     decision::{Kind, Reason},
-    endpoint::{Configuration, Endpoint},
+    endpoint::Endpoint,
     json::Json,
     mailbox::Mailbox,
     message::Envelope,
@@ -50,6 +51,7 @@ pub fn envelope(endpoint: &Endpoint) -> Arc<Envelope> {
         received,
         deadline: received + endpoint.configuration.schedule(&Arm::main()).deadline(),
         traceparent: None,
+        skip: Vec::new(),
     })
 }
 

@@ -6,7 +6,8 @@ use std::{
 use super::{Change, MemoryStream, lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
-    endpoint::{Configuration, Endpoint, Provenance, Publication},
+    configuration::Configuration,
+    endpoint::{Endpoint, Provenance, Publication},
     error::Unavailable,
     json::Json,
     names::{EndpointName, RequestId},

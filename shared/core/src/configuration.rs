@@ -1,0 +1,374 @@
+//! The configuration of an endpoint: data, not code.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
+
+use crate::{
+    arms::{self, ArmPlan, Pin},
+    error::Invalid,
+    limits::{MAX_MODELS, MAX_OBSERVERS},
+    mistakes::Mistakes,
+    mutation::{Mutation, mutated},
+    names::{Arm, EndpointName, Key, ModelId},
+    schedule::Schedule,
+    share::Share,
+};
+
+/// What people write about an endpoint: which models may answer, which only observe, and where the
+/// value of a score is. Every rule holds; [`Configuration::new`] checks a [`Draft`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Draft", into = "Draft")]
+pub struct Configuration {
+    draft: Draft,
+    models: Vec<ModelId>,
+}
+
+/// The fields of a configuration, not checked together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The schedule of the arm `main`.
+    pub schedule: Schedule,
+    /// The other arms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<ArmPlan>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observers: Vec<Observer>,
+    /// Where in a score the number is that models are compared by (RFC 6901).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where in a reported outcome the truth is that this number predicts (RFC 6901).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+/// A model that scores requests and can never answer one: it is on no schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observer {
+    pub model: ModelId,
+    pub role: Role,
+    /// The part of the requests that it is expected to score.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub share: Share,
+}
+
+fn all() -> Share {
+    Share::ALL
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_all(share: &Share) -> bool {
+    *share == Share::ALL
+}
+
+impl Observer {
+    /// An observer of all requests.
+    pub fn new(model: ModelId, role: Role) -> Self {
+        Self { model, role, share: Share::ALL }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// May become the champion.
+    Challenger,
+    /// Stays as it is, so that a change in its scores is a change in the requests.
+    Canary,
+}
+
+impl Draft {
+    /// A draft with this schedule and nothing else.
+    pub fn new(schedule: Schedule) -> Self {
+        Self {
+            schedule,
+            arms: Vec::new(),
+            pins: Vec::new(),
+            observers: Vec::new(),
+            value: None,
+            outcome: None,
+        }
+    }
+
+    /// The schedules of all arms, `main` first.
+    pub fn schedules(&self) -> impl Iterator<Item = (&Arm, &Schedule)> {
+        let others = self.arms.iter().map(|arm| (&arm.name, &arm.schedule));
+        [(Arm::main_ref(), &self.schedule)].into_iter().chain(others)
+    }
+
+    /// Whether a schedule lists the model.
+    pub fn may_answer(&self, model: &ModelId) -> bool {
+        self.schedules().any(|(_, schedule)| schedule.lists(model))
+    }
+
+    fn check_observers(&self, mistakes: &mut Mistakes) {
+        let observers = &self.observers;
+        if observers.len() > MAX_OBSERVERS {
+            mistakes.add(
+                "/observers",
+                format_args!(
+                    "lists {} models; at most {MAX_OBSERVERS} are allowed",
+                    observers.len()
+                ),
+            );
+        }
+        for (i, Observer { model, share, .. }) in observers.iter().enumerate() {
+            if let Some((arm, _)) = self.schedules().find(|(_, schedule)| schedule.lists(model)) {
+                mistakes.add(
+                    format_args!("/observers/{i}/model"),
+                    format_args!("{model} is both an observer and a choice of arm {arm}"),
+                );
+            }
+            if observers[..i].iter().any(|earlier| earlier.model == *model) {
+                mistakes.add(
+                    format_args!("/observers/{i}/model"),
+                    format_args!("{model} is listed twice"),
+                );
+            }
+            if *share == Share::NONE {
+                mistakes.add(
+                    format_args!("/observers/{i}/share"),
+                    "is 0; an observer of no request must not be listed",
+                );
+            }
+        }
+    }
+
+    /// Every model once: choices of `main`, of the other arms, observers.
+    fn models(&self) -> Vec<ModelId> {
+        let mut models: Vec<ModelId> = Vec::new();
+        let choices = self.schedules().flat_map(|(_, schedule)| schedule.choices());
+        let choices = choices.map(|choice| &choice.model);
+        for model in choices.chain(self.observers.iter().map(|observer| &observer.model)) {
+            if !models.contains(model) {
+                models.push(model.clone());
+            }
+        }
+        models
+    }
+}
+
+impl Configuration {
+    /// A configuration whose every rule holds, or everything that is wrong with it.
+    pub fn new(draft: Draft) -> Result<Self, Invalid> {
+        let mut mistakes = Mistakes::default();
+        arms::check(&draft.arms, &draft.pins, &mut mistakes);
+        draft.check_observers(&mut mistakes);
+        let models = draft.models();
+        if models.len() > MAX_MODELS {
+            let what = format!("{} models are listed; at most {MAX_MODELS} may be", models.len());
+            mistakes.add("", what);
+        }
+        for (field, pointer) in [("/value", &draft.value), ("/outcome", &draft.outcome)] {
+            if let Some(pointer) = pointer
+                && !pointer.is_empty()
+                && !pointer.starts_with('/')
+            {
+                let what =
+                    format_args!("{pointer:?} is not a JSON pointer: it must begin with '/'");
+                mistakes.add(field, what);
+            }
+        }
+        mistakes.check().map(|()| Self { draft, models })
+    }
+
+    /// Reads what a person has written and refuses unknown fields. (`Deserialize`, which reads stored
+    /// configurations, ignores them: a newer version may have written them.)
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let mut unknown = None;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let mut track = serde_path_to_error::Track::new();
+        let reader = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+        let configuration = serde_ignored::deserialize(reader, |path| {
+            let path = path.to_string().replace('.', "/");
+            unknown.get_or_insert_with(|| format!("/{path}: unknown field"));
+        });
+        let configuration = configuration
+            .and_then(|configuration| json.end().map(|()| configuration))
+            .map_err(|error| placed(&track.path(), &error.to_string()))?;
+        match unknown {
+            None => Ok(configuration),
+            Some(mistake) => Err(Invalid::new(mistake)),
+        }
+    }
+
+    /// The fields, to write or to change them.
+    pub fn into_draft(self) -> Draft {
+        self.draft
+    }
+
+    pub fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
+    /// The arm of requests to `endpoint` with this key.
+    pub fn assign(&self, endpoint: &EndpointName, key: &Key) -> Arm {
+        arms::assign(&self.draft.arms, &self.draft.pins, endpoint, key)
+    }
+
+    /// The observers that are not expected to score requests to `endpoint` with this key.
+    pub fn skips(&self, endpoint: &EndpointName, key: &Key) -> Vec<ModelId> {
+        let shared = self.draft.observers.iter().filter(|observer| observer.share < Share::ALL);
+        let skipped = shared.filter(|Observer { model, share, .. }| {
+            Share::position(endpoint, &["observer", model.as_str()], key) >= *share
+        });
+        skipped.map(|observer| observer.model.clone()).collect()
+    }
+
+    /// The schedule of `arm`. An arm that this version does not name has the schedule of `main`.
+    pub fn schedule(&self, arm: &Arm) -> &Schedule {
+        let plan = self.draft.arms.iter().find(|plan| plan.name == *arm);
+        let plan = plan.filter(|_| !mutated(Mutation::DecideByMain));
+        plan.map_or(&self.draft.schedule, |plan| &plan.schedule)
+    }
+
+    /// The arms, `main` first, with their schedules.
+    pub fn arms(&self) -> impl Iterator<Item = (&Arm, &Schedule)> {
+        self.draft.schedules()
+    }
+
+    /// The part of the keys that another arm has under the configuration `to`, pinned keys apart:
+    /// from, to, and how many.
+    pub fn movements(&self, to: &Self) -> Vec<(Arm, Arm, Share)> {
+        arms::movements(&self.draft.arms, &to.draft.arms)
+    }
+
+    pub fn observers(&self) -> &[Observer] {
+        &self.draft.observers
+    }
+
+    /// Where in a score the number is that models are compared by (RFC 6901).
+    pub fn value(&self) -> Option<&str> {
+        self.draft.value.as_deref()
+    }
+
+    /// Where in a reported outcome the truth is that this number predicts (RFC 6901): a number, or
+    /// true and false for 1 and 0.
+    pub fn outcome(&self) -> Option<&str> {
+        self.draft.outcome.as_deref()
+    }
+
+    /// Every model, once: those that may answer, in any arm, come first. Each is expected to score
+    /// every request, but those that the request's envelope says to skip.
+    pub fn models(&self) -> impl Iterator<Item = &ModelId> {
+        self.models.iter()
+    }
+}
+
+/// A mistake that was found at a path. It may itself be a list of mistakes, each with its pointer below that
+/// path.
+fn placed(path: &serde_path_to_error::Path, mistake: &str) -> Invalid {
+    let mut pointer = String::new();
+    for segment in path {
+        // Writing to a string cannot fail.
+        let _ = match segment {
+            Segment::Seq { index } => write!(pointer, "/{index}"),
+            Segment::Map { key } => write!(pointer, "/{key}"),
+            _ => Ok(()),
+        };
+    }
+    Invalid::new(if pointer.is_empty() {
+        mistake.to_owned()
+    } else if mistake.starts_with('/') {
+        pointer.clone() + &mistake.replace("; /", &format!("; {pointer}/"))
+    } else {
+        format!("{pointer}: {mistake}")
+    })
+}
+
+impl TryFrom<Draft> for Configuration {
+    type Error = Invalid;
+
+    fn try_from(draft: Draft) -> Result<Self, Invalid> {
+        Self::new(draft)
+    }
+}
+
+impl From<Configuration> for Draft {
+    fn from(configuration: Configuration) -> Self {
+        configuration.draft
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../infra/contract/examples/endpoint.json");
+    const ARMS: &str = include_str!("../../../infra/contract/examples/endpoint-arms.json");
+
+    #[test]
+    fn an_unknown_field_is_refused_where_people_write_and_ignored_where_it_is_stored() {
+        let text = r#"{"schedule":{"choices":[{"model":"a@1","afterms":9}],"deadline_ms":100}}"#;
+        let refused = Configuration::parse(text).unwrap_err().to_string();
+        assert_eq!(refused, "/schedule/choices/0/afterms: unknown field");
+        let stored: Configuration = serde_json::from_str(text).unwrap();
+        assert_eq!(stored, Configuration::parse(&text.replace(",\"afterms\":9", "")).unwrap());
+    }
+
+    #[test]
+    fn the_pointer_to_the_truth_is_kept_and_checked() {
+        let configuration = Configuration::parse(EXAMPLE).unwrap();
+        assert_eq!(configuration.outcome(), Some("/late"));
+        let error = Configuration::parse(&EXAMPLE.replace("/late", "late")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("/outcome: \"late\" is not a JSON pointer"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_configuration_is_written_as_it_was_read() {
+        for example in [EXAMPLE, ARMS] {
+            let read = Configuration::parse(example).unwrap();
+            let written = serde_json::to_value(&read).unwrap();
+            assert_eq!(written, serde_json::from_str::<serde_json::Value>(example).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_pointer() {
+        let wrong = ARMS
+            .replace("\"after_ms\": 250", "\"after_ms\": 900")
+            .replace("\"deadline_ms\": 800", "\"deadline_ms\": 0");
+        let error = Configuration::parse(&wrong).unwrap_err().to_string();
+        assert!(error.starts_with("/schedule/deadline_ms: is 0; it must be 1 to 29000"), "{error}");
+        assert!(error.contains("; /schedule/choices/1/after_ms: prior@1 opens after"), "{error}");
+
+        let wrong = ARMS
+            .replace("0.05, 0.25, 1.0", "0.25, 0.05, 0.9, 1.2")
+            .replace("\"model\": \"mlp@1\"", "\"model\": 7");
+        let error = Configuration::parse(&wrong).unwrap_err().to_string();
+        assert!(error.starts_with("/arms/0/steps/3: 1.2 is no share"), "{error}");
+
+        let wrong = ARMS
+            .replace("0.05, 0.25, 1.0", "0.25, 0.05, 1.0")
+            .replace("\"step\": 0", "\"step\": 3")
+            .replace("\"arm\": \"gbt\"", "\"arm\": \"gb\"")
+            .replace("\"model\": \"mlp@1\"", "\"model\": \"gbt@2\"");
+        let error = Configuration::parse(&wrong).unwrap_err().to_string();
+        for mistake in [
+            "/arms/0/step: is 3; it must be 0 to 2",
+            "/arms/0/steps/1: must be greater than 0 and than the step before it",
+            "/pins/0/arm: there is no arm gb",
+            "/observers/0/model: gbt@2 is both an observer and a choice of arm gbt",
+        ] {
+            assert!(error.contains(mistake), "{mistake} in {error}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_has_its_arms_observers_and_models() {
+        let configuration = Configuration::parse(ARMS).unwrap();
+        let arms: Vec<&str> = configuration.arms().map(|(arm, _)| arm.as_str()).collect();
+        assert_eq!(arms, ["main", "gbt"]);
+        let models: Vec<&str> = configuration.models().map(ModelId::as_str).collect();
+        assert_eq!(models, ["logistic@1", "prior@1", "gbt@2", "mlp@1", "big@3"]);
+        let arm: Arm = "gbt".parse().unwrap();
+        assert_eq!(configuration.schedule(&arm).champion().as_str(), "gbt@2");
+        assert_eq!(configuration.schedule(&Arm::main()).champion().as_str(), "logistic@1");
+    }
+}

@@ -1,0 +1,248 @@
+//! Which arm a key belongs to, how arms grow, and how models step up and down.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::collections::HashMap;
+
+use rendezvous_core::{
+    Arm, ArmPlan, Configuration, Draft, EndpointName, Key, Observer, Pin, Role, Share, promotion,
+};
+
+const KEYS: u32 = 100_000;
+
+fn endpoint() -> EndpointName {
+    "flight-delay".parse().unwrap()
+}
+
+fn key(number: u32) -> Key {
+    format!("customer-{number}").parse().unwrap()
+}
+
+fn share(fraction: f64) -> Share {
+    Share::new(fraction).unwrap()
+}
+
+fn arm(name: &str) -> Arm {
+    name.parse().unwrap()
+}
+
+fn schedule(choices: &str) -> String {
+    format!(r#"{{"choices":[{choices}],"deadline_ms":800}}"#)
+}
+
+const THREE: &str =
+    r#"{"model":"gbt@1"},{"model":"logistic@1","after_ms":250},{"model":"prior@1","after_ms":400}"#;
+
+fn configuration() -> Configuration {
+    let observers =
+        r#"[{"model":"mlp@1","role":"canary"},{"model":"big@1","role":"challenger","share":0.1}]"#;
+    let text = format!(r#"{{"schedule":{},"observers":{observers}}}"#, schedule(THREE));
+    Configuration::parse(&text).unwrap()
+}
+
+/// A configuration with arms of these steps, of which the one of this number is in force.
+fn with_arms(arms: &[(&str, &[f64], usize)]) -> Configuration {
+    let mut draft = configuration().into_draft();
+    for (name, steps, step) in arms {
+        draft.arms.push(ArmPlan {
+            name: arm(name),
+            schedule: draft.schedule.clone(),
+            steps: steps.iter().map(|step| share(*step)).collect(),
+            step: *step,
+            guard: None,
+        });
+    }
+    Configuration::new(draft).unwrap()
+}
+
+fn arms_of(configuration: &Configuration) -> Vec<Arm> {
+    (0..KEYS).map(|number| configuration.assign(&endpoint(), &key(number))).collect()
+}
+
+/// Whether a count of `KEYS` draws is within five standard deviations of its expectation.
+fn is_expected(count: usize, share: f64) -> bool {
+    let n = f64::from(KEYS);
+    (count as f64 - n * share).abs() <= 5.0 * (n * share * (1.0 - share)).sqrt()
+}
+
+#[test]
+fn every_arm_has_its_share_of_the_keys() {
+    let configuration =
+        with_arms(&[("a", &[0.05, 0.25], 0), ("b", &[0.1, 0.3], 1), ("c", &[0.4], 0)]);
+    let mut counts: HashMap<Arm, usize> = HashMap::new();
+    for arm in arms_of(&configuration) {
+        *counts.entry(arm).or_default() += 1;
+    }
+    for (name, share) in [("a", 0.05), ("b", 0.3), ("c", 0.4), ("main", 0.25)] {
+        assert!(is_expected(counts[&arm(name)], share), "{name}: {counts:?}");
+    }
+}
+
+#[test]
+fn an_arm_that_grows_takes_keys_from_main_only_and_as_many_as_is_said() {
+    let steps: [&[f64]; 2] = [&[0.05, 0.25], &[0.1, 0.3]];
+    let before = with_arms(&[("a", steps[0], 0), ("b", steps[1], 0)]);
+    let after = with_arms(&[("a", steps[0], 1), ("b", steps[1], 0)]);
+    let (old, new) = (arms_of(&before), arms_of(&after));
+    let moved: Vec<_> = old.iter().zip(&new).filter(|(old, new)| old != new).collect();
+    assert!(moved.iter().all(|(old, new)| **old == Arm::main() && **new == arm("a")));
+    assert_eq!(before.movements(&after), [(Arm::main(), arm("a"), share(0.2))]);
+    assert!(is_expected(moved.len(), 0.2), "{}", moved.len());
+    assert_eq!(after.movements(&after), []);
+}
+
+#[test]
+fn movements_between_any_two_arms_are_said() {
+    let before = with_arms(&[("a", &[0.2], 0), ("b", &[0.5], 0)]);
+    let after = with_arms(&[("b", &[0.5], 0)]);
+    let movements = before.movements(&after);
+    assert_eq!(movements, [(arm("a"), arm("b"), share(0.2)), (arm("b"), Arm::main(), share(0.2))]);
+    let (old, new) = (arms_of(&before), arms_of(&after));
+    for (from, to, part) in movements {
+        let moved = old.iter().zip(&new).filter(|(old, new)| **old == from && **new == to);
+        assert!(is_expected(moved.count(), part.as_fraction()));
+    }
+}
+
+#[test]
+fn a_pinned_key_belongs_to_its_arm_whatever_the_shares() {
+    let mut draft = with_arms(&[("a", &[0.05], 0)]).into_draft();
+    draft.pins = ["customer-1", "customer-2"]
+        .iter()
+        .zip([arm("a"), Arm::main()])
+        .map(|(key, arm)| Pin { key: key.parse().unwrap(), arm })
+        .collect();
+    draft.arms[0].steps = vec![Share::ALL];
+    let configuration = Configuration::new(draft).unwrap();
+    let arms: Vec<_> =
+        (1..=3).map(|number| configuration.assign(&endpoint(), &key(number))).collect();
+    assert_eq!(arms, [arm("a"), Arm::main(), arm("a")]);
+}
+
+#[test]
+fn an_observer_is_expected_for_its_share_of_the_keys_in_every_arm_alike() {
+    let mut draft = with_arms(&[("a", &[0.5], 0)]).into_draft();
+    draft.observers.push(Observer {
+        share: share(0.1),
+        ..Observer::new("x@1".parse().unwrap(), Role::Challenger)
+    });
+    let configuration = Configuration::new(draft).unwrap();
+    let (mut big, mut both, mut big_in_main) = (0, 0, 0);
+    for number in 0..KEYS {
+        let skips = configuration.skips(&endpoint(), &key(number));
+        let scores = |model: &str| skips.iter().all(|skipped| skipped.as_str() != model);
+        assert!(scores("mlp@1") && scores("gbt@1"));
+        big += usize::from(scores("big@1"));
+        both += usize::from(scores("big@1") && scores("x@1"));
+        let in_main = configuration.assign(&endpoint(), &key(number)) == Arm::main();
+        big_in_main += usize::from(scores("big@1") && in_main);
+    }
+    assert!(is_expected(big, 0.1), "{big}");
+    assert!(is_expected(both, 0.01), "models are drawn independently: {both}");
+    assert!(is_expected(big_in_main, 0.05), "arms and observers are drawn independently");
+}
+
+fn models(configuration: &Configuration, name: &Arm) -> Vec<(String, u128)> {
+    let choices = configuration.schedule(name).choices().iter();
+    choices.map(|choice| (choice.model.to_string(), choice.after.as_millis())).collect()
+}
+
+fn choice(model: &str, after: u128) -> (String, u128) {
+    (model.to_owned(), after)
+}
+
+#[test]
+fn a_promoted_model_is_first_and_the_former_champion_its_first_stand_in() {
+    let before = configuration();
+    let promoted = promotion::promote(&before, &"big@1".parse().unwrap()).unwrap();
+    let expected = [
+        choice("big@1", 0),
+        choice("gbt@1", 250),
+        choice("logistic@1", 250),
+        choice("prior@1", 400),
+    ];
+    assert_eq!(models(&promoted, &Arm::main()), expected);
+    assert_eq!(promoted.observers().len(), 1, "a choice is no observer");
+
+    let promoted = promotion::promote(&before, &"logistic@1".parse().unwrap()).unwrap();
+    let expected = [choice("logistic@1", 0), choice("gbt@1", 250), choice("prior@1", 400)];
+    assert_eq!(models(&promoted, &Arm::main()), expected);
+
+    let alone = format!(
+        r#"{{"schedule":{},"observers":[{{"model":"b@1","role":"challenger"}}]}}"#,
+        schedule(r#"{"model":"a@1"}"#)
+    );
+    let promoted =
+        promotion::promote(&Configuration::parse(&alone).unwrap(), &"b@1".parse().unwrap())
+            .unwrap();
+    assert_eq!(models(&promoted, &Arm::main()), [choice("b@1", 0), choice("a@1", 400)]);
+}
+
+#[test]
+fn a_model_that_is_unknown_or_champion_already_is_not_promoted() {
+    let refused = |model: &str| {
+        promotion::promote(&configuration(), &model.parse().unwrap()).unwrap_err().to_string()
+    };
+    assert_eq!(refused("gbt@1"), "gbt@1 is the champion already");
+    assert!(refused("gbt@9").starts_with("gbt@9 is neither on a schedule nor an observer"));
+}
+
+#[test]
+fn an_arm_begins_with_its_first_step_and_ends_as_main_or_not_at_all() {
+    let (before, big) = (configuration(), "big@1".parse().unwrap());
+    let steps = vec![share(0.05), Share::ALL];
+    let started =
+        promotion::promote_in_arm(&before, &big, arm("big"), steps.clone(), None).unwrap();
+    assert_eq!(models(&started, &Arm::main()), models(&before, &Arm::main()));
+    assert_eq!(models(&started, &arm("big"))[0], choice("big@1", 0));
+    assert_eq!(started.draft().arms[0].share(), share(0.05));
+    assert_eq!(before.movements(&started), [(Arm::main(), arm("big"), share(0.05))]);
+
+    let finished = promotion::finish(&started, &arm("big")).unwrap();
+    assert_eq!(models(&finished, &Arm::main()), models(&started, &arm("big")));
+    assert_eq!(finished, promotion::promote(&started, &big).unwrap());
+    assert!(finished.draft().arms.is_empty());
+
+    let removed = promotion::remove(&started, &arm("big")).unwrap();
+    assert_eq!(models(&removed, &Arm::main()), models(&before, &Arm::main()));
+    let observers: Vec<_> = removed.observers().iter().map(|each| each.model.as_str()).collect();
+    assert_eq!(observers, ["mlp@1", "big@1"], "the model goes on as a challenger");
+
+    // Another try, with other steps, begins anew; another model may not take the name.
+    let mut later = started.clone().into_draft();
+    later.arms[0].step = 1;
+    let later = Configuration::new(later).unwrap();
+    let again = promotion::promote_in_arm(&later, &big, arm("big"), steps.clone(), None).unwrap();
+    assert_eq!(again, started);
+    assert_eq!(promotion::restart(&later), started);
+    let other = "logistic@1".parse().unwrap();
+    let refused = promotion::promote_in_arm(&later, &other, arm("big"), steps, None);
+    assert!(refused.unwrap_err().to_string().contains("its champion is big@1"));
+    assert!(promotion::finish(&before, &arm("big")).is_err());
+}
+
+#[test]
+fn a_retired_model_is_listed_nowhere_and_its_successor_need_not_wait() {
+    let retire = |configuration: &Configuration, model: &str| {
+        promotion::retire(configuration, &model.parse().unwrap())
+    };
+    let retired = retire(&with_arms(&[("a", &[0.5], 0)]), "gbt@1").unwrap();
+    for name in [Arm::main(), arm("a")] {
+        assert_eq!(models(&retired, &name), [choice("logistic@1", 0), choice("prior@1", 400)]);
+    }
+    let retired = retire(&retired, "prior@1").unwrap();
+    let refused = retire(&retired, "logistic@1").unwrap_err().to_string();
+    assert_eq!(refused, "logistic@1 is the only choice of arm main");
+    assert!(retire(&retired, "big@1").unwrap().models().all(|model| model.as_str() != "big@1"));
+    let refused = retire(&retired, "gbt@1").unwrap_err().to_string();
+    assert!(refused.starts_with("gbt@1 is neither"), "{refused}");
+}
+
+#[test]
+fn the_last_steps_of_all_arms_sum_to_at_most_all_requests() {
+    let mut draft: Draft = with_arms(&[("a", &[0.5], 0), ("b", &[0.1, 0.5], 0)]).into_draft();
+    Configuration::new(draft.clone()).unwrap();
+    draft.arms[1].steps[1] = share(0.500_001);
+    let error = Configuration::new(draft).unwrap_err().to_string();
+    assert_eq!(error, "/arms: the last steps sum to 1.000001; the sum must be at most 1");
+}
