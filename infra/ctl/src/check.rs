@@ -7,30 +7,27 @@ use std::{
 };
 
 use clap::Args;
-use rendezvous_folder::DataFolder;
-use rendezvousctl::verify::{
-    Limits, Unusable, Verified,
-    archive::Files,
-    folder::Folder,
-    payload::Payloads,
-    report::{Report, Step},
-    verify as verify_system,
+use rendezvousctl::{
+    failure::Failure,
+    verify::{
+        Limits, Unusable, Verified,
+        archive::Files,
+        folder::Folder,
+        payload::Payloads,
+        report::{Report, Step},
+        verify as verify_system,
+    },
 };
 
 use crate::{
     http::{Access, HttpApi},
-    say::{fail, say},
+    say::say,
     stack::Stack,
+    target::Target,
 };
-
-/// The exit code for a wrong command line.
-pub(crate) const USAGE: u8 = 2;
 
 #[derive(Args)]
 pub(crate) struct VerifyOptions {
-    /// The folder that a running `rendezvous-local serve` serves, instead of a stack.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
     /// The address of the API: that of the stack, or with --data `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL")]
     address: Option<String>,
@@ -50,9 +47,6 @@ pub(crate) struct VerifyOptions {
     /// How long the archive may take: by default its window and a minute.
     #[arg(long, value_name = "SECONDS")]
     archive_within: Option<u64>,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Why nothing could be verified.
@@ -64,32 +58,27 @@ enum Problem {
 }
 
 /// Verifies a system, prints what was found, and says it by the exit code.
-pub(crate) async fn verify(stack: &str, options: VerifyOptions) -> ExitCode {
-    let target = match &options.data {
-        Some(folder) => format!("data folder {}", folder.display()),
-        None => format!("stack {stack}"),
-    };
-    let verified = match payloads(&options) {
-        Err(error) => Err(Problem::Usage(error)),
-        Ok(payloads) => match &options.data {
-            Some(folder) => verify_folder(folder, &options, &payloads).await,
-            None => verify_stack(stack, &options, &payloads).await,
-        },
+pub(crate) async fn verify(
+    target: &Target,
+    options: VerifyOptions,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let payloads = payloads(&options).map_err(Failure::Usage)?;
+    let verified = match target.data() {
+        Some(_) => verify_folder(target, &options, &payloads).await,
+        None => verify_stack(target, &options, &payloads).await,
     };
     let report = match verified {
         Ok(report) => report,
         Err(Problem::Step(step)) => Report { steps: vec![*step], ..Report::default() },
-        Err(Problem::Usage(error)) => {
-            fail(error);
-            return ExitCode::from(USAGE);
-        }
+        Err(Problem::Usage(error)) => return Err(Failure::Usage(error)),
     };
-    if options.json {
-        say(report.json(&target));
+    if json {
+        say(report.json(&target.name()));
     } else {
         say(report.to_string().trim_end());
     }
-    if report.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if report.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn payloads(options: &VerifyOptions) -> Result<Payloads, String> {
@@ -106,16 +95,11 @@ fn payloads(options: &VerifyOptions) -> Result<Payloads, String> {
 }
 
 async fn verify_folder(
-    folder: &Path,
+    target: &Target,
     options: &VerifyOptions,
     payloads: &Payloads,
 ) -> Result<Report, Problem> {
-    // To open a folder creates it.
-    if !folder.join("archive").is_dir() {
-        let error = "is not the data folder of a local system, which has a folder archive";
-        return Err(Problem::Usage(format!("{} {error}", folder.display())));
-    }
-    let data = DataFolder::open(folder).map_err(|error| Problem::Usage(error.to_string()))?;
+    let data = target.folder().map_err(|failure| Problem::Usage(failure.to_string()))?;
     let address = options.address.as_deref().unwrap_or("http://127.0.0.1:8080");
     let access = options.token.clone().map_or(Access::Open, Access::Token);
     let api = HttpApi::new(address, access);
@@ -124,17 +108,17 @@ async fn verify_folder(
 }
 
 async fn verify_stack(
-    name: &str,
+    target: &Target,
     options: &VerifyOptions,
     payloads: &Payloads,
 ) -> Result<Report, Problem> {
     let missing = |error: String| {
-        let step = Step::failed("stack", name, error).advise(
+        let step = Step::failed("stack", &target.name(), error).advise(
             "check --stack, the region and the credentials, and that the stack is deployed",
         );
         Problem::Step(step.into())
     };
-    let stack = Stack::find(name).await.map_err(missing)?;
+    let stack = target.stack().await.map_err(missing)?;
     let address = match &options.address {
         Some(address) => address.clone(),
         None => stack.output("ApiUrl").map_err(missing)?.to_owned(),

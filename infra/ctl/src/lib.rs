@@ -1,4 +1,10 @@
 //! What `rendezvousctl` does with a running system, whatever it runs on. Nothing here needs an AWS
 //! SDK: the program connects it to a stack.
 
+pub mod change;
+pub mod difference;
+pub mod endpoints;
+pub mod failure;
+pub mod models;
+pub mod output;
 pub mod verify;

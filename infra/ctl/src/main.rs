@@ -1,47 +1,24 @@
 //! `rendezvousctl`: what an operator does to a running system, from a shell or a pipeline.
 
-mod apply;
 mod check;
+mod configure;
 mod http;
+mod options;
 mod say;
 mod stack;
+mod target;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
+use rendezvousctl::{change::Change, failure::Failure, output::Output};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Operates a Rendezvous stack. Region and credentials are found as by the AWS CLI.
-#[derive(Parser)]
-#[command(version)]
-struct Options {
-    /// The name of the stack.
-    #[arg(long, env = "RENDEZVOUS_STACK", default_value = "rendezvous", global = true)]
-    stack: String,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Makes endpoint configurations current: each file that differs from the current version of
-    /// its endpoint becomes the next one. Requests use it within a second or so.
-    Apply {
-        /// `{endpoint}.json`: the file's name is the endpoint's. All are checked before any is written.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Why the configuration changes; kept with the version.
-        #[arg(short, long, default_value = "")]
-        message: String,
-        /// Who changes it; kept with the version.
-        #[arg(long, env = "USER", default_value = "unknown")]
-        author: String,
-    },
-    /// Verifies that a stack, or with --data a local system, works: asks every endpoint as a client
-    /// does and looks for the requests in the archive. Exits with 0 when all is well, with 1 when
-    /// something does not work, with 2 when the command line is wrong.
-    Verify(check::VerifyOptions),
-}
+use crate::{
+    configure::Read,
+    options::{Command, Options},
+    say::say,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -52,22 +29,54 @@ async fn main() -> ExitCode {
         .init();
     let matches = Options::command().get_matches();
     let stack_is_named = matches.value_source("stack") == Some(ValueSource::CommandLine);
-    let Options { stack, command } =
-        Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = if stack_is_named && options.target.data().is_some() {
+        Err(Failure::Usage("--stack and --data exclude each other".to_owned()))
+    } else {
+        run(options).await
+    };
+    done.unwrap_or_else(|failure| {
+        say::fail(&failure);
+        ExitCode::from(failure.code())
+    })
+}
+
+async fn run(options: Options) -> Result<ExitCode, Failure> {
+    let Options { target, json, command } = options;
+    let read = async |command| -> Result<(), Failure> {
+        let Output { text, json: value } = configure::read(&target, command).await?;
+        if json {
+            say(serde_json::to_string_pretty(&value).unwrap_or_default());
+        } else {
+            say(text.trim_end());
+        }
+        Ok(())
+    };
     match command {
-        Command::Apply { files, message, author } => {
-            match apply::apply(&stack, &files, author, message).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    say::fail(error);
-                    ExitCode::FAILURE
-                }
-            }
+        Command::Endpoints => read(Read::List).await?,
+        Command::Show { endpoint, version } => read(Read::Show(endpoint, version)).await?,
+        Command::History { endpoint } => read(Read::History(endpoint)).await?,
+        Command::Diff { endpoint, from, to } => read(Read::Diff(endpoint, from, to)).await?,
+        Command::Apply { files, writing } => {
+            configure::apply(&target, &files, &writing.with(json)).await?;
         }
-        Command::Verify(options) if stack_is_named && options.data.is_some() => {
-            say::fail("--stack and --data exclude each other");
-            ExitCode::from(check::USAGE)
+        Command::Rollback { endpoint, version, rebase, writing } => {
+            let change = Change::RollBack { version, rebase };
+            configure::change(&target, vec![(endpoint, change)], &writing.with(json)).await?;
         }
-        Command::Verify(options) => check::verify(&stack, options).await,
+        Command::Promote { endpoint, model, exposure, writing } => {
+            let change = exposure.change(model)?;
+            configure::change(&target, vec![(endpoint, change)], &writing.with(json)).await?;
+        }
+        Command::Retire { endpoint, model, writing } => {
+            let change = vec![(endpoint, Change::Retire(model))];
+            configure::change(&target, change, &writing.with(json)).await?;
+        }
+        Command::Verify(options) => return check::verify(&target, options, json).await,
+        Command::Completions { shell } => {
+            let name = "rendezvousctl";
+            clap_complete::generate(shell, &mut Options::command(), name, &mut std::io::stdout());
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,16 +1,19 @@
 //! A stack on AWS.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::types::EventSourceMappingConfiguration as Mapping;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use bytes::Bytes;
-use rendezvous_aws::items::outcome;
+use rendezvous_aws::{DynamoEndpoints, items::outcome};
 use rendezvous_core::{EndpointName, RequestId, Timestamp};
-use rendezvousctl::verify::{
-    archive::Files,
-    report::{Report, Step},
+use rendezvousctl::{
+    models::Up,
+    verify::{
+        archive::Files,
+        report::{Report, Step},
+    },
 };
 
 /// A stack that exists.
@@ -23,14 +26,31 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// The stack of this name, with the region and the credentials that the AWS CLI would use.
-    pub(crate) async fn find(name: &str) -> Result<Self, String> {
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(rendezvous_aws::http_client())
-            .load()
-            .await;
+    /// The stack of this name. Profile, region and address, where they are not named, and the
+    /// credentials are those that the AWS CLI would use.
+    pub(crate) async fn find(
+        name: &str,
+        profile: Option<&str>,
+        region: Option<String>,
+        endpoint_url: Option<String>,
+    ) -> Result<Self, String> {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(rendezvous_aws::http_client());
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(url) = endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
         if config.region().is_none() {
-            return Err("no AWS region: set AWS_REGION, or a region in your AWS profile".to_owned());
+            return Err(
+                "no AWS region: pass --region, set AWS_REGION, or set a region in your AWS profile"
+                    .to_owned(),
+            );
         }
         let client = aws_sdk_cloudformation::Client::new(&config);
         let described =
@@ -72,6 +92,37 @@ impl Stack {
             .build();
         let name = self.output("ArchiveBucket")?.to_owned();
         Ok(Bucket { client: aws_sdk_s3::Client::from_conf(config), name })
+    }
+
+    /// The versions of the endpoints' configurations.
+    pub(crate) fn endpoints(&self) -> Result<DynamoEndpoints, String> {
+        let table = self.output("EndpointsTable")?;
+        Ok(DynamoEndpoints::new(aws_sdk_dynamodb::Client::new(&self.config), table))
+    }
+
+    /// The models whose functions receive requests: those of every enabled mapping of the stream
+    /// `input`, in this stack or in another.
+    pub(crate) async fn models_up(&self) -> Result<Up, String> {
+        let input = self.output("InputStreamArn")?;
+        let client = aws_sdk_lambda::Client::new(&self.config);
+        let mut up = Up::new();
+        for mapping in self.mappings().await? {
+            let source = mapping.event_source_arn().unwrap_or_default();
+            let is_of_input =
+                source.strip_prefix(input).is_some_and(|rest| !rest.starts_with(|c| c != '/'));
+            let (Some(function), true) = (mapping.function_arn(), is_of_input) else { continue };
+            if mapping.state() != Some("Enabled") {
+                continue;
+            }
+            let described =
+                client.get_function_configuration().function_name(function).send().await;
+            let described = described.map_err(|error| DisplayErrorContext(&error).to_string())?;
+            let model = described.environment().and_then(|each| each.variables()?.get("MODEL"));
+            if let Some(model) = model.and_then(|model| model.parse().ok()) {
+                up.insert(model, endpoints_of(&mapping));
+            }
+        }
+        Ok(up)
     }
 
     /// Whether every event source mapping of the stack's streams and tables is enabled, and how its
@@ -128,6 +179,19 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// The endpoints that a mapping's filters name; `None` where they let all through.
+fn endpoints_of(mapping: &Mapping) -> Option<BTreeSet<EndpointName>> {
+    let filters = mapping.filter_criteria().map(|criteria| criteria.filters()).unwrap_or_default();
+    let mut names = BTreeSet::new();
+    for filter in filters {
+        let pattern: serde_json::Value = serde_json::from_str(filter.pattern()?).ok()?;
+        for rule in pattern.pointer("/data/envelope/endpoint")?.as_array()? {
+            names.insert(rule.as_str()?.parse().ok()?);
+        }
+    }
+    (!filters.is_empty()).then_some(names)
 }
 
 fn name(mapping: &Mapping) -> String {
@@ -202,6 +266,7 @@ impl Files for Bucket {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_lambda::types::{Filter, FilterCriteria};
     use rendezvousctl::verify::report::Status;
 
     use super::*;
@@ -218,6 +283,19 @@ mod tests {
                 .last_processing_result(result)
                 .build(),
         )
+    }
+
+    #[test]
+    fn the_filters_of_a_mapping_name_its_endpoints() {
+        let of = |pattern: &str| {
+            let filter = Filter::builder().pattern(pattern).build();
+            let criteria = FilterCriteria::builder().filters(filter).build();
+            endpoints_of(&Mapping::builder().filter_criteria(criteria).build())
+        };
+        let two = of(r#"{"data":{"envelope":{"endpoint":["e","f"]}}}"#).unwrap();
+        assert_eq!(two.iter().map(EndpointName::as_str).collect::<Vec<_>>(), ["e", "f"]);
+        assert_eq!(of(r#"{"data":{"envelope":{"endpoint":[{"exists":true}]}}}"#), None);
+        assert_eq!(endpoints_of(&Mapping::builder().build()), None);
     }
 
     #[test]

@@ -11,9 +11,9 @@ fn refusal(name: &str, text: &str) -> String {
     let file = folder.join(name);
     fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rendezvousctl"));
-    let output = command.env_clear().arg("apply").arg(&file).output().unwrap();
+    let output = command.env_clear().args(["apply", "-m", "test"]).arg(&file).output().unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(3), "refused by a rule");
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains(name), "it names the file: {message}");
     message

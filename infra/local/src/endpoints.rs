@@ -11,6 +11,9 @@ use rendezvous_core::{Configuration, EndpointName, Provenance, ports::EndpointTa
 
 use crate::folder::JsonFolder;
 
+/// The author of versions that are published from files.
+const AUTHOR: &str = "rendezvous-local";
+
 /// A folder of `{endpoint}.json` files.
 pub(crate) struct Endpoints {
     folder: JsonFolder,
@@ -80,6 +83,7 @@ impl Endpoints {
         if self.published.get(&endpoint) == Some(&configuration) {
             return Ok(None);
         }
+        let starts = !self.published.contains_key(&endpoint);
         let current = table.current(&endpoint).await.map_err(|error| error.to_string())?;
         if let Some(version) = current {
             let kept =
@@ -89,13 +93,36 @@ impl Endpoints {
                 return Ok(None);
             }
         }
-        let provenance = Provenance::new("rendezvous-local", file.display().to_string());
+        if starts && let Some(version) = newer(table, &endpoint, &configuration).await? {
+            self.published.insert(endpoint.clone(), configuration);
+            return Err(format!(
+                "version {version} of {endpoint} was published after this file; save the file with a \
+                 change to replace it"
+            ));
+        }
+        let provenance = Provenance::new(AUTHOR, file.display().to_string());
         let provenance = provenance.map_err(|invalid| invalid.to_string())?;
         let version = table.publish(&endpoint, configuration.clone(), provenance, current).await;
         let version = version.map_err(|error| error.to_string())?;
         self.published.insert(endpoint.clone(), configuration);
         Ok(Some((endpoint, version)))
     }
+}
+
+/// The current version, when somebody else has published it after a server published this very
+/// configuration.
+async fn newer(
+    table: &impl EndpointTable,
+    endpoint: &EndpointName,
+    configuration: &Configuration,
+) -> Result<Option<u64>, String> {
+    let history = table.history(endpoint).await.map_err(|error| error.to_string())?;
+    let is_ours = |by: &Provenance| by.author() == AUTHOR;
+    let ours = history.iter().rfind(|each| each.provenance.as_ref().is_some_and(is_ours));
+    let (Some(ours), Some(last)) = (ours, history.last()) else { return Ok(None) };
+    let kept = table.version(endpoint, ours.version).await.map_err(|error| error.to_string())?;
+    let is_same = kept.is_some_and(|kept| kept.configuration == *configuration);
+    Ok((is_same && last.version > ours.version).then_some(last.version))
 }
 
 #[cfg(test)]
@@ -134,6 +161,28 @@ mod tests {
         let changes = endpoints.changes(&table).await.unwrap();
         assert!(matches!(&changes[..], [EndpointChange::Deleted { file }] if file == "e.json"));
         assert_eq!(table.current(&name).await.unwrap(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_version_that_was_published_otherwise_outlives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("e.json");
+        let (table, name) = (MemoryEndpoints::default(), "e".parse().unwrap());
+        fs::write(&file, GOOD).unwrap();
+        Endpoints::new(dir.path().to_owned()).changes(&table).await.unwrap();
+        let promoted = Configuration::parse(&GOOD.replace("a@1", "b@1")).unwrap();
+        let by = Provenance::new("alice", "b@1 is better").unwrap();
+        table.publish(&name, promoted, by, Some(1)).await.unwrap();
+
+        let mut endpoints = Endpoints::new(dir.path().to_owned());
+        let changes = endpoints.changes(&table).await.unwrap();
+        let [EndpointChange::Skipped { why, .. }] = &changes[..] else { panic!("it was taken") };
+        assert!(why.starts_with("version 2 of e was published after this file"), "{why}");
+        assert_eq!(table.current(&name).await.unwrap(), Some(2));
+
+        fs::write(&file, GOOD.replace("100", "200")).unwrap();
+        let changes = endpoints.changes(&table).await.unwrap();
+        assert!(matches!(&changes[..], [EndpointChange::Published { version: 3, .. }]));
     }
 
     #[tokio::test]

@@ -50,6 +50,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
         .map_err(|error| format!("cannot listen on {address}: {error}; try another --port"))?;
     let url = format!("http://{}", listener.local_addr()?);
     let endpoints = current(&*started.system.endpoints).await?;
+    data.set_models_up(&started.workspace.models_up())?;
 
     let (stop, stopped) = watch::channel(false);
     let system = started.system.clone();
@@ -57,7 +58,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let server = tokio::spawn(http::serve(system.clone(), ready, listener, stopped));
     let ended = match say(introduction(&started, &endpoints, &url, &data)) {
         Ok(()) => tokio::select! {
-            ended = look(&options.system, &mut started, &endpoints) => ended,
+            ended = look(&options.system, &mut started, &endpoints, &data) => ended,
             ended = interruptions.next() => ended,
         },
         closed => closed,
@@ -71,6 +72,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
+    data.no_models_up()?;
     let archived = system.drain(ARCHIVING).await;
     if archived {
         system.stop().await;
@@ -127,6 +129,7 @@ async fn look(
     options: &SystemOptions,
     started: &mut Started,
     endpoints: &[Arc<Endpoint>],
+    data: &DataFolder,
 ) -> io::Result<()> {
     let Started { system, workspace, .. } = started;
     let mut checks = Checks { system: system.clone(), of: HashMap::new() };
@@ -154,6 +157,11 @@ async fn look(
                 Told::Done(_) => say(timed(told))?,
                 Told::Warning(_) => warn(timed(told)),
             }
+        }
+        if !told.is_empty()
+            && let Err(error) = data.set_models_up(&workspace.models_up())
+        {
+            warn(timed(format_args!("warning: {error}")));
         }
         if !told.is_empty()
             && let Ok(endpoints) = current(&*system.endpoints).await

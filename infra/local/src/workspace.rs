@@ -10,6 +10,7 @@ use std::{
 };
 
 use rendezvous_core::{Endpoint, ModelId, Unavailable, ports::EndpointTable};
+use rendezvous_folder::ModelsUp;
 use rendezvous_onnx::{Card, OnnxModel, sample_payload};
 
 use crate::{
@@ -124,6 +125,12 @@ impl Workspace {
             Err(error) => told.push(Told::Warning(error.to_string())),
         }
         Ok(told)
+    }
+
+    /// The models that are up, each with the endpoints whose requests it receives.
+    pub(crate) fn models_up(&self) -> ModelsUp {
+        let up = self.cards.up().iter();
+        up.map(|(model, card)| (model.clone(), card.endpoints.iter().cloned().collect())).collect()
     }
 
     /// A payload that the models of this endpoint accept.

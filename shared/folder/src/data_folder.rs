@@ -1,13 +1,12 @@
 //! The folder of `--data`: its layout, and who may use it at once.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::files::{FileError, UNFINISHED, at, create_folder, names};
+use crate::files::{FileError, UNFINISHED, at, create_folder, names, remove};
 
 /// A data folder: what a local system keeps over restarts.
 ///
@@ -17,6 +16,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, names};
 /// | `endpoints/{name}/current` | the number of the current version | the publisher | replaced atomically at each publication |
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server | never |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
+/// | `models.json` | the models that the server has up | the server | replaced atomically; deleted when the server ends |
 /// | `lock` | empty; locked by the server | the server | never |
 /// | `.unfinished-*`, in the folder, `endpoints/` and `archive/` | a file that is being written, or that a crash has left behind; no reader looks at it | the writer | renamed when it is finished |
 ///
@@ -95,6 +95,11 @@ impl DataFolder {
     pub fn secret(&self) -> PathBuf {
         self.root().join("secret")
     }
+
+    /// The path of the list of models that are up.
+    pub fn models(&self) -> PathBuf {
+        self.root().join("models.json")
+    }
 }
 
 fn unusable(folder: &Path, cause: FileError) -> FolderError {
@@ -128,10 +133,7 @@ fn delete_unfinished(folder: &Path) -> Result<(), FileError> {
     for name in names(folder)? {
         let path = folder.join(&name);
         if name.starts_with(UNFINISHED) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => at(&path, Err(error))?,
-                _ => {}
-            }
+            remove(&path)?;
         }
     }
     Ok(())
@@ -139,6 +141,8 @@ fn delete_unfinished(folder: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

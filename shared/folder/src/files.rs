@@ -122,6 +122,14 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
     missing.iter().filter_map(|missing| missing.parent()).try_for_each(sync_folder)
 }
 
+/// Deletes a file, if there is one.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => at(path, Err(error)),
+        _ => Ok(()),
+    }
+}
+
 /// The content of a file, if there is one.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match fs::read(path) {

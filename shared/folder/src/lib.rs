@@ -15,10 +15,12 @@ mod data_folder;
 
 mod archive;
 mod endpoints;
+mod models;
 mod secrets;
 
 pub use archive::FolderArchive;
 pub use data_folder::{DataFolder, FolderError};
 pub use endpoints::FolderEndpoints;
 pub use files::FileError;
+pub use models::ModelsUp;
 pub use secrets::FolderSecrets;

@@ -162,7 +162,8 @@ impl Stack {
     /// Publishes an endpoint's configuration by rendezvousctl; returns what it printed.
     pub fn apply(&self, file: &Path) -> String {
         let mut command = Command::new(binary("rendezvousctl"));
-        run(aws(&mut command, &self.endpoint.url).args(["--stack", &self.name, "apply"]).arg(file))
+        let command = aws(&mut command, &self.endpoint.url).args(["--stack", &self.name, "apply"]);
+        run(command.arg(file).args(["--yes", "--message", "deployed test"]))
     }
 
     /// Verifies the deployed system by rendezvousctl; returns what it printed, and whether it

@@ -1,0 +1,181 @@
+//! The commands that read and change configurations: connects them to a system and to a person.
+
+use std::{
+    fs,
+    io::{self, BufRead, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use rendezvous_aws::DynamoEndpoints;
+use rendezvous_core::{Configuration, EndpointName, Provenance, ports::EndpointTable};
+use rendezvous_folder::FolderEndpoints;
+use rendezvousctl::{
+    change::{Change, Planned, plan},
+    endpoints,
+    failure::Failure,
+    models::{self, Up},
+    output::Output,
+};
+use serde_json::Value;
+
+use crate::{
+    say::{fail, say},
+    target::{System, Target},
+};
+
+/// A command that reads configurations.
+pub(crate) enum Read {
+    List,
+    Show(EndpointName, Option<u64>),
+    History(EndpointName),
+    Diff(EndpointName, u64, Option<u64>),
+}
+
+/// How a command that writes goes about it.
+pub(crate) struct Writing {
+    pub(crate) author: String,
+    pub(crate) message: String,
+    /// Do not ask.
+    pub(crate) yes: bool,
+    /// Show only.
+    pub(crate) dry_run: bool,
+    pub(crate) json: bool,
+}
+
+/// Reads configurations.
+pub(crate) async fn read(target: &Target, command: Read) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Stack(stack) => {
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            read_from(&table, command).await
+        }
+        System::Folder(folder) => read_from(&FolderEndpoints::new(&folder), command).await,
+    }
+}
+
+async fn read_from(table: &impl EndpointTable, command: Read) -> Result<Output, Failure> {
+    match command {
+        Read::List => endpoints::list(table).await,
+        Read::Show(name, version) => endpoints::show(table, &name, version).await,
+        Read::History(name) => endpoints::history(table, &name).await,
+        Read::Diff(name, from, to) => endpoints::diff(table, &name, from, to).await,
+    }
+}
+
+/// Makes the configurations in the files current.
+pub(crate) async fn apply(
+    target: &Target,
+    files: &[PathBuf],
+    writing: &Writing,
+) -> Result<(), Failure> {
+    let parsed = |file: &PathBuf| {
+        parse(file).map_err(|what| Failure::Refused(format!("{}: {what}", file.display())))
+    };
+    let parsed = files.iter().map(parsed).collect::<Result<Vec<_>, _>>()?;
+    for (i, (endpoint, _)) in parsed.iter().enumerate() {
+        if parsed[..i].iter().any(|(earlier, _)| earlier == endpoint) {
+            return Err(Failure::Usage(format!("{endpoint}: two files are named after it")));
+        }
+    }
+    let changes =
+        parsed.into_iter().map(|(name, configuration)| (name, Change::Apply(configuration)));
+    change(target, changes.collect(), writing).await
+}
+
+fn parse(file: &Path) -> Result<(EndpointName, Configuration), String> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name = stem.parse().map_err(|invalid| format!("the file's name: {invalid}"))?;
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let configuration = Configuration::parse(&text).map_err(|invalid| invalid.to_string())?;
+    Ok((name, configuration))
+}
+
+/// Plans changes, shows them, asks, and publishes them.
+pub(crate) async fn change(
+    target: &Target,
+    changes: Vec<(EndpointName, Change)>,
+    writing: &Writing,
+) -> Result<(), Failure> {
+    match target.open().await? {
+        System::Stack(stack) => {
+            let table: DynamoEndpoints = stack.endpoints().map_err(Failure::Failed)?;
+            let up = stack.models_up().await;
+            change_in(&table, &up, changes, writing).await
+        }
+        System::Folder(folder) => {
+            let up = models::read(&folder);
+            change_in(&FolderEndpoints::new(&folder), &up, changes, writing).await
+        }
+    }
+}
+
+async fn change_in(
+    table: &impl EndpointTable,
+    up: &Result<Up, String>,
+    changes: Vec<(EndpointName, Change)>,
+    writing: &Writing,
+) -> Result<(), Failure> {
+    let provenance = Provenance::new(&*writing.author, &*writing.message)
+        .map_err(|invalid| Failure::Usage(invalid.to_string()))?;
+    let mut planned = Vec::new();
+    for (endpoint, change) in changes {
+        let promoted = match &change {
+            Change::Promote(model) | Change::PromoteInArm { model, .. } => Some(model.clone()),
+            _ => None,
+        };
+        let plan = plan(table, &endpoint, change).await?;
+        if let (Some(model), Ok(up)) = (promoted, up) {
+            models::require(up, &endpoint, &model)?;
+        }
+        planned.push(plan);
+    }
+    for plan in &planned {
+        if !writing.json {
+            print!("{}", plan.text());
+        }
+        for warning in models::warnings(up, &plan.endpoint, &plan.configuration) {
+            fail(format_args!("warning: {warning}"));
+        }
+    }
+    let changes: Vec<&Planned> =
+        planned.iter().filter(|plan| !plan.difference.is_empty() || plan.from.is_none()).collect();
+    let publishes = !changes.is_empty() && !writing.dry_run && agreed(writing)?;
+    let mut results: Vec<Value> = Vec::new();
+    for plan in &planned {
+        let changes = changes.iter().any(|change| change.endpoint == plan.endpoint);
+        let version = if publishes && changes {
+            Some(plan.publish(table, provenance.clone()).await?)
+        } else {
+            None
+        };
+        if let (Some(version), false) = (version, writing.json) {
+            say(format_args!("{}: version {version} is current", plan.endpoint));
+        }
+        results.push(plan.json(version));
+    }
+    if writing.json {
+        say(serde_json::to_string_pretty(&results).unwrap_or_default());
+    } else if writing.dry_run {
+        say("nothing was published (--dry-run)");
+    }
+    Ok(())
+}
+
+/// Whether the person agrees.
+fn agreed(writing: &Writing) -> Result<bool, Failure> {
+    if writing.yes {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() {
+        let what = "there is no terminal to ask at: pass --yes to publish, or --dry-run to look";
+        return Err(Failure::Usage(what.to_owned()));
+    }
+    eprint!("Publish? [y/N] ");
+    let _ = io::stderr().flush();
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(|error| Failure::Failed(error.to_string()))?;
+    if ["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {
+        return Ok(true);
+    }
+    Err(Failure::Failed("nothing was published".to_owned()))
+}
