@@ -2,7 +2,7 @@
 //!
 //! Data goes in, figures and verdicts come out. Nothing here reads files or the network.
 //!
-//! [`comparison`] compares two models on the same requests; [`requirement`] says whether its figures
+//! [`Comparison`] compares two models on the same requests; [`Requirement`] says whether its figures
 //! suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding out.
 //!
 //! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that may
@@ -13,11 +13,24 @@ pub mod interval;
 
 pub mod mean;
 pub mod quantile;
-
-pub mod auc;
-pub mod loss;
 pub mod ranks;
 
+pub mod agreement;
+pub mod auc;
+pub mod kept;
+pub mod loss;
+pub mod segments;
+
+pub mod report;
+
+pub mod comparison;
+pub mod labels;
+pub mod requirement;
+
+pub use comparison::{Comparison, ModelScore, Pair, Settings};
 pub use interval::{Anytime, Confidence, FixedN, Interval};
+pub use labels::{Design, Sample};
 pub use mean::MeanSequence;
 pub use quantile::TimeQuantiles;
+pub use report::{Metric, Report, Verdict};
+pub use requirement::Requirement;

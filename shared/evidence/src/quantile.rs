@@ -14,7 +14,7 @@
 //! lower bound counts times below `q`, the upper one times up to `q`.
 //!
 //! **Memory.** Times are counted in buckets whose ends differ by 1 % (Masson, Rim and Lee 2019,
-//! "`DDSketch`", VLDB 12 (12), section 2), without any loss of counts: an interval is widened to the ends of its
+//! "DDSketch", VLDB 12 (12), section 2), without any loss of counts: an interval is widened to the ends of its
 //! buckets, so it stays valid. At most 8 bytes for each of 2,100 buckets, from 1 µs to 20 minutes, whatever the number of requests.
 
 use std::time::Duration;

@@ -9,8 +9,10 @@ pub fn midranks(values: &[f64]) -> Vec<f64> {
     let mut before = 0;
     #[expect(clippy::float_cmp, reason = "ties are equal values, to the bit")]
     for ties in order.chunk_by(|&i, &j| values[i] == values[j]) {
-        let rank = before as f64 + (ties.len() as f64 + 1.0) / 2.0;
-        ties.iter().for_each(|&i| ranks[i] = rank);
+        let rank = f64::midpoint(before as f64 + 1.0, (before + ties.len()) as f64);
+        for &i in ties {
+            ranks[i] = rank;
+        }
         before += ties.len();
     }
     ranks
@@ -24,7 +26,7 @@ pub fn midranks(values: &[f64]) -> Vec<f64> {
 pub fn spearman(first: &[f64], second: &[f64]) -> Option<f64> {
     let (first, second) = (midranks(first), midranks(second));
     // Ranks sum to n (n + 1) / 2, whatever the ties.
-    let mean = (first.len() as f64 + 1.0) / 2.0;
+    let mean = f64::midpoint(1.0, first.len() as f64);
     let product = |a: &[f64], b: &[f64]| -> f64 {
         a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum()
     };
