@@ -62,8 +62,9 @@ impl Agreeing {
     }
 }
 
-/// The quantiles of two models at one share of the requests. Models whose scales differ are compared
-/// like this, each by its own quantiles: Dunning and Friedman 2017, "Machine Learning Logistics".
+/// The quantiles of two models at one share of the requests. Models whose scales differ are
+/// compared like this, each by its own quantiles: Dunning and Friedman 2017, "Machine Learning
+/// Logistics".
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct QuantilePair {
     /// The share of the requests whose value is at most the quantile.

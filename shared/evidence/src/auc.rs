@@ -1,11 +1,11 @@
 //! The area under the ROC curve of two models on the same requests.
 //!
 //! The area is the probability that a request whose outcome is 1 got a higher value than one whose
-//! outcome is 0, ties counting half. The interval is that of DeLong, DeLong and Clarke-Pearson 1988, "Comparing
-//! the areas under two or more correlated receiver operating characteristic curves", Biometrics 44 (3): normal,
-//! with the variance estimated from the placement values of both models, so that their correlation counts. Computed by
-//! midranks in `O(n log n)`: Sun and Xu 2014, "Fast implementation of DeLong's algorithm", IEEE Signal
-//! Processing Letters 21 (11).
+//! outcome is 0, ties counting half. The interval is that of DeLong, DeLong and Clarke-Pearson
+//! 1988, "Comparing the areas under two or more correlated receiver operating characteristic
+//! curves", Biometrics 44 (3): normal, with the variance estimated from the placement values of
+//! both models, so that their correlation counts. Computed by midranks in `O(n log n)`: Sun and Xu
+//! 2014, "Fast implementation of DeLong's algorithm", IEEE Signal Processing Letters 21 (11).
 //!
 //! It holds for one look at a number of requests chosen beforehand, see [`FixedN`].
 
@@ -44,8 +44,8 @@ pub fn compare(requests: &[(f64, f64, bool)], confidence: Confidence) -> Option<
 }
 
 /// For each request with outcome 1, the share of those with outcome 0 that have a lower value; for
-/// each with outcome 0, the share of those with outcome 1 that have a higher one. The mean of either is
-/// the area.
+/// each with outcome 0, the share of those with outcome 1 that have a higher one. The mean of
+/// either is the area.
 struct Placements {
     positives: Vec<f64>,
     negatives: Vec<f64>,

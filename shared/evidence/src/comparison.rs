@@ -19,10 +19,11 @@ use crate::{
 /// What one of the two models made of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ModelScore {
-    /// The scalar of its score that the endpoint's configuration names; `None` when it failed, or when nothing of it
-    /// is known.
+    /// The scalar of its score that the endpoint's configuration names; `None` when it failed, or
+    /// when nothing of it is known.
     pub value: Option<f64>,
-    /// It sent a failure, or, as far as the caller knows, should have sent a score and sent nothing.
+    /// It sent a failure, or, as far as the caller knows, should have sent a score and sent
+    /// nothing.
     pub failed: bool,
     /// Its score arrived after the request's deadline.
     pub late: bool,
@@ -83,13 +84,14 @@ impl Default for Settings {
     }
 }
 
-/// Compares two models on the same requests, in bounded memory: about 5 MB with the default settings.
+/// Compares two models on the same requests, in bounded memory: about 5 MB with the default
+/// settings.
 ///
 /// Requests are pushed **once each, in the order in which their outcomes first arrived**; those
-/// without an outcome may come anywhere. Anytime figures then hold at every look, whether it repeats the
-/// comparison over all that has arrived by then or goes on with the one before. They are about
-/// the requests whose outcomes arrived: whether the others are like these, no statistics can tell, hence the
-/// minimum of the coverage.
+/// without an outcome may come anywhere. Anytime figures then hold at every look, whether it
+/// repeats the comparison over all that has arrived by then or goes on with the one before. They
+/// are about the requests whose outcomes arrived: whether the others are like these, no statistics
+/// can tell, hence the minimum of the coverage.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     settings: Settings,

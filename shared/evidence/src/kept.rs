@@ -58,6 +58,12 @@ pub(crate) fn fraction(seed: u64, request: RequestId) -> f64 {
     (hash(seed, request) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// An id for tests, the same at every run.
+#[cfg(test)]
+pub(crate) fn request(n: u32) -> RequestId {
+    serde_json::from_value(format!("00000000-0000-7000-8000-{n:012x}").into()).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +75,7 @@ mod tests {
     #[test]
     fn the_sample_is_bounded_uniform_and_the_same_in_any_order() {
         let requests: Vec<_> =
-            (0..10_000).map(|i| (RequestId::random(), pair(f64::from(i) / 10_000.0))).collect();
+            (0..10_000).map(|i| (request(i), pair(f64::from(i) / 10_000.0))).collect();
         let (mut forth, mut back) = (Kept::new(1_000), Kept::new(1_000));
         for ((id, pair), (last_id, last_pair)) in requests.iter().zip(requests.iter().rev()) {
             forth.push(*id, *pair);
@@ -84,7 +90,7 @@ mod tests {
     #[test]
     fn up_to_the_limit_every_request_is_kept() {
         let mut kept = Kept::new(10);
-        (0..10).for_each(|_| kept.push(RequestId::random(), pair(0.5)));
+        (0..10).for_each(|i| kept.push(request(i), pair(0.5)));
         assert_eq!(kept.pairs().len(), 10);
     }
 }

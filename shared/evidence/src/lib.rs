@@ -2,12 +2,13 @@
 //!
 //! Data goes in, figures and verdicts come out. Nothing here reads files or the network.
 //!
-//! [`Comparison`] compares two models on the same requests; [`Requirement`] says whether its figures
-//! suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding out.
+//! [`Comparison`] compares two models on the same requests; [`Requirement`] says whether its
+//! figures suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding
+//! out.
 //!
-//! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that may
-//! be looked at after every request ([`Anytime`]), and those that hold for one look at a number of
-//! requests chosen beforehand ([`FixedN`]).
+//! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
+//! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
+//! of requests chosen beforehand ([`FixedN`]).
 
 pub mod interval;
 

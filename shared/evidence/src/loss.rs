@@ -1,14 +1,15 @@
 //! How wrong a value was, once the outcome is known. Lower is better.
 
-/// The Brier score: the squared difference of value and outcome, both between 0 and 1. Between 0 and
-/// 1 itself. Brier 1950, "Verification of forecasts expressed in terms of probability", Monthly Weather
-/// Review 78 (1).
+/// The Brier score: the squared difference of value and outcome, both between 0 and 1. Between 0
+/// and 1 itself. Brier 1950, "Verification of forecasts expressed in terms of probability", Monthly
+/// Weather Review 78 (1).
 pub fn brier(value: f64, outcome: f64) -> f64 {
     (value - outcome).powi(2)
 }
 
 /// The logarithmic loss in nats, not more than `clip`: value and outcome are between 0 and 1. A
-/// value of 0 for what happens would otherwise cost infinitely much, and no interval would be finite.
+/// value of 0 for what happens would otherwise cost infinitely much, and no interval would be
+/// finite.
 pub fn log_loss(value: f64, outcome: f64, clip: f64) -> f64 {
     let part = |share: f64, of: f64| if share > 0.0 { -share * of.ln() } else { 0.0 };
     (part(outcome, value) + part(1.0 - outcome, 1.0 - value)).min(clip)

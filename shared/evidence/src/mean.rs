@@ -2,35 +2,40 @@
 //!
 //! **What they cover.** Let `x_i` be the observations and `m_i` the mean of `x_i` given all before
 //! it. With a probability of at least the confidence, the interval after `n` observations holds
-//! `(m_1 + … + m_n) / n` **for every n at once**. So one may look after every request and stop when it
-//! pleases. The observations need not be independent or of one distribution: if the difference
-//! between two models changes with the seasons, the interval is about its average so far. For losses
-//! this is the setting of Choe and Ramdas 2023, "Comparing Sequential Forecasters", Operations
-//! Research 72 (4).
+//! `(m_1 + … + m_n) / n` **for every n at once**. So one may look after every request and stop when
+//! it pleases. The observations need not be independent or of one distribution: if the difference
+//! between two models changes with the seasons, the interval is about its average so far. For
+//! losses this is the setting of Choe and Ramdas 2024, "Comparing Sequential Forecasters",
+//! Operations Research 72 (4).
 //!
 //! **Autocorrelated observations** need no correction as long as what came before does not foretell
 //! which model will be better next: then every `m_i` is the mean difference itself. Where it does
-//! (one model is better at length, then the other), the interval still covers the average of the
-//! `m_i`; this average itself moves around the mean of the long run, and the interval does not count that. Then
-//! observe means of blocks that are longer than the spells, as one observation each.
+//! (one model is better for a while, then the other), the interval still covers the average of the
+//! `m_i`, but this average itself moves around the mean of the long run, which the interval does
+//! not count. `tests/streams.rs` measures it for two equally good models whose errors are
+//! autoregressive: at 99 %, within 50,000 requests, 0.1 % of the streams claim a difference where
+//! an error keeps 0.8 of the one before, 0.9 % at 0.9, 3 % at 0.95, 44 % at 0.99. Where errors
+//! persist like that, observe the means of blocks (e.g. days) that are longer than the spells. This
+//! takes many more requests, since the range of a block's mean is as wide as that of one
+//! observation.
 //!
-//! **How.** For `y >= -1` and `0 <= l < 1`, `exp(l y - psi(l) y²) <= 1 + l y` with
-//! `psi(l) = -ln(1 - l) - l` (Fan, Grama and Liu 2015, "Exponential inequalities for martingales with
-//! applications", Electronic Journal of Probability 20, section 4). So with `S` the sum of `y_i` less
-//! their conditional means and `V` the sum of `y_i²`, `exp(l S - psi(l) V)` is a nonnegative
-//! supermartingale that starts at 1: Howard, Ramdas, McAuliffe and Sekhon 2021, "Time-uniform,
-//! nonparametric, nonasymptotic confidence sequences", Annals of Statistics 49 (2), Theorem 4, with zero as
-//! the predictable centre. A weighted mean of such processes over several `l` is one, too (a discrete
-//! mixture in the terms of that paper), and by Ville's inequality it ever reaches `1 / a` with a
-//! probability of at most `a`. The interval is where it stays below, `a` being half of the error on each
-//! side.
+//! **How.** For `y >= -1` and `0 <= l < 1`, `exp(l y - psi(l) y²) <= 1 + l y` holds, where
+//! `psi(l) = -ln(1 - l) - l` (Fan, Grama and Liu 2015, "Exponential inequalities for martingales
+//! with applications", Electronic Journal of Probability 20, section 4). So with `S` the sum of
+//! `y_i` less their conditional means, and `V` the sum of `y_i²`, `exp(l S - psi(l) V)` is a
+//! nonnegative supermartingale that starts at 1: Howard, Ramdas, McAuliffe and Sekhon 2021,
+//! "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of Statistics 49 (2),
+//! Theorem 4, with zero as the predictable centre. A weighted mean of such processes over several
+//! `l` is one, too (a discrete mixture in the terms of that paper). By Ville's inequality it ever
+//! reaches `1 / a` with a probability of at most `a`. The interval is where it stays below, `a`
+//! being half of the error on each side.
 //!
-//! **Why not another.** Zero as the centre costs a factor of `1 + (mean / deviation)²` in `V`, which is
-//! close to 1 for differences of models and for rare events, and it buys three things: half the range,
-//! a state of three numbers that can be merged, and figures that do not depend on the order
-//! within a look. The sequences of Waudby-Smith and Ramdas 2023, "Estimating means of bounded random variables by
-//! betting", are tighter, but they cover a mean that never changes: when it drifts, they cover an average
-//! with weights of the method's choice, or nothing.
+//! **Why not another.** Zero as the centre costs a factor of `1 + (mean / deviation)²` in `V`,
+//! which is close to 1 for differences of models and for rare events, and it buys three things:
+//! half the range, a state of three numbers that can be merged, and figures that do not depend on
+//! the order within a look. The sequences of Waudby-Smith and Ramdas 2023, "Estimating means of
+//! bounded random variables by betting", are tighter, but they cover a mean that never changes:
+//! when it drifts, they cover an average with weights of the method's choice, or nothing.
 
 use std::sync::LazyLock;
 
@@ -45,8 +50,8 @@ const STEEPEST: f64 = 0.9;
 /// Each Newton step stays on the safe side, so that a limit only widens the interval.
 const MAX_STEPS: usize = 50;
 
-/// The running mean of observations in a stated range, and its confidence sequence. 48 bytes, whatever the
-/// number of observations.
+/// The running mean of observations in a stated range, and its confidence sequence. 48 bytes,
+/// whatever the number of observations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MeanSequence {
     low: f64,
@@ -116,7 +121,8 @@ impl MeanSequence {
         sum * sum >= 2.0 * variance * threshold && Mixture::at(sum, variance).log > threshold
     }
 
-    /// The smallest deviation of the sum, in units of the scale, at which the mixture reaches its threshold.
+    /// The smallest deviation of the sum, in units of the scale, at which the mixture reaches its
+    /// threshold.
     fn boundary(&self, confidence: Confidence) -> f64 {
         let (variance, threshold) = (self.variance(), threshold(confidence));
         // Where a term reaches the threshold alone, so does the mixture.
@@ -207,8 +213,9 @@ mod tests {
         assert_eq!(of([f64::NAN]).count(), 0);
     }
 
-    /// At a variance of 10,000 the mixture needs 4.15 deviations, where one look would need 2.58 and the law of the
-    /// iterated logarithm forbids any constant; computed with the formula of the module in Python.
+    /// At a variance of 10,000 the mixture needs 4.15 deviations, where one look would need 2.58
+    /// and the law of the iterated logarithm forbids any constant; computed with the formula of the
+    /// module in Python.
     #[test]
     fn the_boundary_is_the_one_of_the_formula() {
         for (variance, expected) in [(0.0, 7.59), (1.0, 9.13), (100.0, 45.5), (10_000.0, 415.0)] {

@@ -18,8 +18,8 @@ pub fn midranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Spearman's rank correlation with ties: the correlation of the midranks. Between -1 and 1; `None` when
-/// one side is constant or there are fewer than two pairs.
+/// Spearman's rank correlation with ties: the correlation of the midranks. Between -1 and 1; `None`
+/// when one side is constant or there are fewer than two pairs.
 ///
 /// Of the usual two, Spearman's rather than Kendall's tau-b: it needs the midranks that the area
 /// under the curve needs, and nothing more.

@@ -25,8 +25,8 @@ pub enum Metric {
     Failed,
     /// The difference of the shares of requests whose score came after the deadline.
     Late,
-    /// The share of requests on which the models' values are on two sides of the threshold. No difference: it
-    /// says that the models differ, not which one is better.
+    /// The share of requests on which the models' values are on two sides of the threshold. No
+    /// difference: it says that the models differ, not which one is better.
     Disagreement,
 }
 

@@ -1,8 +1,8 @@
 //! The difference of two models by segment, e.g. by the airline in the payload.
 //!
-//! One look at many segments finds some that differ by chance, and no sequence guards the smallest of
-//! them; so the intervals are for one look ([`FixedN`]), normal with the variance of the sample, and point to
-//! where to look further.
+//! One look at many segments finds some that differ by chance, and no sequence guards the smallest
+//! of them; so the intervals are for one look ([`FixedN`]), normal with the variance of the sample,
+//! and point to where to look further.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ pub struct Segment {
     pub brier: Option<Interval<FixedN>>,
 }
 
-/// Counts by segment. The first segments that appear, up to the limit, have an account of their own;
-/// the others share one.
+/// Counts by segment. The first segments that appear, up to the limit, have an account of their
+/// own; the others share one.
 #[derive(Clone, Debug)]
 pub(crate) struct Segments {
     limit: usize,
@@ -64,8 +64,8 @@ impl Segments {
     }
 }
 
-/// Count, mean and sum of squares around it: Welford 1962, "Note on a method for calculating corrected
-/// sums of squares and products", Technometrics 4 (3).
+/// Count, mean and sum of squares around it: Welford 1962, "Note on a method for calculating
+/// corrected sums of squares and products", Technometrics 4 (3).
 #[derive(Clone, Copy, Debug, Default)]
 struct Spread {
     count: u64,

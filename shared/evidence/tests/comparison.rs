@@ -103,7 +103,7 @@ fn only_requests_with_both_values_and_an_outcome_have_a_loss() {
 fn below_the_minimum_of_outcomes_there_is_no_verdict() {
     let sparse = |i: u32| {
         let pair = better_first(i);
-        if i % 3 == 0 { pair } else { Pair { outcome: None, ..pair } }
+        if i.is_multiple_of(3) { pair } else { Pair { outcome: None, ..pair } }
     };
     let report = report((0..3_000).map(sparse));
     let brier = &report.difference[&Metric::Brier];
