@@ -47,6 +47,15 @@ pub enum Relation {
     AtLeast,
 }
 
+impl Relation {
+    fn symbol(self) -> &'static str {
+        match self {
+            Self::AtMost => "<=",
+            Self::AtLeast => ">=",
+        }
+    }
+}
+
 /// A requirement that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("character {position}, {word:?}: {expected}")]
@@ -85,8 +94,7 @@ impl Requirement {
         let mut position = 1;
         let mut conditions = Vec::new();
         for part in text.split(',') {
-            let indent = part.chars().take_while(|c| c.is_whitespace()).count();
-            conditions.push(condition(part.trim(), position + indent)?);
+            conditions.push(condition(Word::trimmed(part, position))?);
             position += part.chars().count() + 1;
         }
         Ok(Self { conditions })
@@ -130,83 +138,94 @@ impl Condition {
     }
 }
 
-/// One condition, trimmed, whose first character is at `position`.
-fn condition(text: &str, position: usize) -> Result<Condition, Unreadable> {
-    let name_ends = text.find(['<', '>', '=']).unwrap_or(text.len());
-    let (name, rest) = text.split_at(name_ends);
-    let figure =
-        figure(name.trim_end()).map_err(|expected| at(text, position, 0, name, expected))?;
-    let (relation, limit) = match rest.get(..2) {
-        Some("<=") => (Relation::AtMost, &rest[2..]),
-        Some(">=") => (Relation::AtLeast, &rest[2..]),
-        _ => return Err(at(text, position, name_ends, rest, "expected `<=` or `>=`")),
-    };
-    let (limit, confidence) = match limit.split_once('@') {
-        Some((limit, confidence)) => (limit, Some(confidence)),
-        None => (limit, None),
-    };
-    let limit_starts = name_ends + 2;
-    let confidence_starts = limit_starts + limit.len() + 1;
-    let limit = number(limit).ok_or_else(|| {
-        at(
-            text,
-            position,
-            limit_starts,
-            limit,
-            "expected a number or a percentage, e.g. -0.001 or 0.1%",
-        )
+/// A part of the text without the spaces around it, and where it starts.
+#[derive(Clone, Copy)]
+struct Word<'a> {
+    text: &'a str,
+    /// In characters, from 1 on.
+    position: usize,
+}
+
+impl<'a> Word<'a> {
+    fn trimmed(text: &'a str, position: usize) -> Self {
+        let trimmed = text.trim_start();
+        let spaces = text.chars().count() - trimmed.chars().count();
+        Self { text: trimmed.trim_end(), position: position + spaces }
+    }
+
+    /// What is before the first of these characters, and the rest; an empty rest without any.
+    fn split_before(self, characters: &[char]) -> (Self, Self) {
+        let end = self.text.find(characters).unwrap_or(self.text.len());
+        let (before, rest) = self.text.split_at(end);
+        let position = self.position + before.chars().count();
+        (Self::trimmed(before, self.position), Self::trimmed(rest, position))
+    }
+
+    /// What follows `start`, if the word starts so.
+    fn after(self, start: &str) -> Option<Self> {
+        let rest = self.text.strip_prefix(start)?;
+        Some(Self::trimmed(rest, self.position + start.chars().count()))
+    }
+
+    fn unreadable(self, expected: &'static str) -> Unreadable {
+        Unreadable { position: self.position, word: self.text.to_owned(), expected }
+    }
+}
+
+fn condition(text: Word<'_>) -> Result<Condition, Unreadable> {
+    let (name, rest) = text.split_before(&['<', '>', '=']);
+    let figure = figure(name)?;
+    let (relation, rest) = [Relation::AtMost, Relation::AtLeast]
+        .into_iter()
+        .find_map(|relation| Some((relation, rest.after(relation.symbol())?)))
+        .ok_or_else(|| rest.unreadable("expected `<=` or `>=`"))?;
+    let (limit, stated) = rest.split_before(&['@']);
+    let limit = number(limit.text).ok_or_else(|| {
+        limit.unreadable("expected a number or a percentage, e.g. -0.001 or 0.1%")
     })?;
-    let confidence = match (confidence, figure) {
-        (None, _) => Confidence::DEFAULT,
-        (Some(stated), Figure::Metric(_)) => {
-            number(stated).and_then(Confidence::new).ok_or_else(|| {
-                let expected = "expected a confidence above 0% and below 100%, e.g. 99%";
-                at(text, position, confidence_starts, stated, expected)
-            })?
-        }
-        (Some(stated), _) => {
-            let expected = "a count or a coverage is known exactly and has no confidence";
-            return Err(at(text, position, confidence_starts, stated, expected));
-        }
+    let confidence = match stated.after("@") {
+        Some(stated) => confidence(stated, figure)?,
+        None => Confidence::DEFAULT,
     };
     Ok(Condition { figure, relation, limit, confidence })
 }
 
-fn figure(name: &str) -> Result<Figure, &'static str> {
-    match name {
+fn figure(name: Word<'_>) -> Result<Figure, Unreadable> {
+    let metric = |metric: &Metric| metric.name() == name.text;
+    match name.text {
         "requests" => Ok(Figure::Requests),
         "paired" => Ok(Figure::Paired),
         "coverage" => Ok(Figure::Coverage),
-        "auc" => Err("auc holds for one look at a number of requests chosen beforehand and cannot \
-                      be required; require brier or log_loss"),
-        _ => Metric::ALL.into_iter().find(|metric| metric.name() == name).map(Figure::Metric).ok_or(
-            "expected requests, paired, coverage, brier, log_loss, failed, late or disagreement",
-        ),
+        "auc" => Err(name.unreadable(
+            "auc holds for one look at a number of requests chosen beforehand, so it cannot be \
+             required; require brier or log_loss",
+        )),
+        _ => Metric::ALL.into_iter().find(metric).map(Figure::Metric).ok_or_else(|| {
+            name.unreadable(
+                "expected requests, paired, coverage, brier, log_loss, failed, late or disagreement",
+            )
+        }),
     }
+}
+
+fn confidence(stated: Word<'_>, figure: Figure) -> Result<Confidence, Unreadable> {
+    if !matches!(figure, Figure::Metric(_)) {
+        return Err(
+            stated.unreadable("a count or a coverage is known exactly: it has no confidence")
+        );
+    }
+    number(stated.text)
+        .and_then(Confidence::new)
+        .ok_or_else(|| stated.unreadable("expected a confidence above 0% and below 100%, e.g. 99%"))
 }
 
 /// A finite number; `0.1%` is 0.001.
 fn number(text: &str) -> Option<f64> {
-    let text = text.trim();
     let number = match text.strip_suffix('%') {
         Some(percent) => percent.trim_end().parse::<f64>().ok()? / 100.0,
         None => text.parse().ok()?,
     };
     number.is_finite().then_some(number)
-}
-
-/// The error about `word`, which starts at byte `start` of a condition.
-fn at(
-    condition: &str,
-    position: usize,
-    start: usize,
-    word: &str,
-    expected: &'static str,
-) -> Unreadable {
-    let before = condition.get(..start).unwrap_or(condition).chars().count();
-    let indent = word.chars().take_while(|c| c.is_whitespace()).count();
-    let indent = if word.trim().is_empty() { 0 } else { indent };
-    Unreadable { position: position + before + indent, word: word.trim().to_owned(), expected }
 }
 
 impl fmt::Display for Figure {
@@ -222,10 +241,7 @@ impl fmt::Display for Figure {
 
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AtMost => "<=",
-            Self::AtLeast => ">=",
-        })
+        f.write_str(self.symbol())
     }
 }
 
@@ -361,7 +377,7 @@ mod tests {
             ("brier<= low", 9, "low", "expected a number"),
             ("brier<=NaN", 8, "NaN", "expected a number"),
             ("brier<=-1@99", 11, "99", "expected a confidence"),
-            ("requests>=5@99%", 13, "99%", "has no confidence"),
+            ("requests>=5@99%", 13, "99%", "it has no confidence"),
         ] {
             let error = Requirement::parse(text).unwrap_err();
             assert_eq!((error.position, &*error.word), (position, word), "{text}");
