@@ -90,13 +90,15 @@ pub struct Sample {
     pub drawn: Vec<Drawn>,
 }
 
-/// Requests of a sample that have no label. An estimate without them would be biased: those that
-/// are hard to label are rarely like the others.
+/// Why a sample has no estimate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{} of the sample's {drawn} requests have no label yet", missing.len())]
-pub struct Unlabelled {
-    pub drawn: usize,
-    pub missing: Vec<RequestId>,
+pub enum NoEstimate {
+    #[error("the sample has no requests")]
+    Empty,
+    /// An estimate without them would be biased: requests that are hard to label are rarely like
+    /// the others.
+    #[error("{} of the sample's {drawn} requests have no label yet", missing.len())]
+    Unlabelled { drawn: usize, missing: Vec<RequestId> },
 }
 
 impl Sample {
@@ -110,7 +112,7 @@ impl Sample {
         loss: impl Fn(f64, f64) -> f64,
         label: impl Fn(RequestId) -> Option<f64>,
         confidence: Confidence,
-    ) -> Result<Interval<FixedN>, Unlabelled> {
+    ) -> Result<Interval<FixedN>, NoEstimate> {
         let (mut estimate, mut variance, mut missing) = (0.0, 0.0, Vec::new());
         for drawn in &self.drawn {
             let Some(label) = label(drawn.request) else {
@@ -122,10 +124,12 @@ impl Sample {
             estimate += weighed;
             variance += (1.0 - drawn.probability) * weighed * weighed;
         }
-        if missing.is_empty() {
+        if self.drawn.is_empty() {
+            Err(NoEstimate::Empty)
+        } else if missing.is_empty() {
             Ok(Interval::normal(estimate, variance, confidence))
         } else {
-            Err(Unlabelled { drawn: self.drawn.len(), missing })
+            Err(NoEstimate::Unlabelled { drawn: self.drawn.len(), missing })
         }
     }
 }
@@ -232,7 +236,12 @@ mod tests {
     fn without_all_labels_there_is_no_estimate() {
         let world = World::new(100);
         let sample = world.sample(1, 50);
-        let error = sample.difference(brier, |_| None, Confidence::DEFAULT).unwrap_err();
-        assert_eq!(error.missing.len(), sample.drawn.len());
+        let estimate =
+            |sample: &Sample| sample.difference(brier, |_| None, Confidence::DEFAULT).unwrap_err();
+        let NoEstimate::Unlabelled { missing, .. } = estimate(&sample) else {
+            panic!("no label is known")
+        };
+        assert!(missing.iter().eq(sample.drawn.iter().map(|drawn| &drawn.request)));
+        assert_eq!(estimate(&Sample { drawn: Vec::new(), ..sample }), NoEstimate::Empty);
     }
 }
