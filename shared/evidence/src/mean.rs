@@ -50,7 +50,7 @@ const STEEPEST: f64 = 0.9;
 /// Each Newton step stays on the safe side, so that a limit only widens the interval.
 const MAX_STEPS: usize = 50;
 
-/// The running mean of observations in a stated range, and its confidence sequence. 48 bytes,
+/// The running mean of observations in a stated range, and its confidence sequence. 40 bytes,
 /// whatever the number of observations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MeanSequence {
@@ -80,7 +80,7 @@ impl MeanSequence {
         if x.is_nan() {
             return;
         }
-        let x = x.clamp(self.low, self.high);
+        let x = x.max(self.low).min(self.high);
         self.count += 1;
         self.sum += x;
         self.squares += x * x;
