@@ -1,3 +1,37 @@
 //! Evidence: pure statistics over what the archive holds.
 //!
 //! Data goes in, figures and verdicts come out. Nothing here reads files or the network.
+//!
+//! [`Comparison`] compares two models on the same requests; [`Requirement`] says whether its
+//! figures suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding
+//! out.
+//!
+//! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
+//! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
+//! of requests chosen beforehand ([`FixedN`]).
+
+pub mod interval;
+
+pub mod mean;
+pub mod quantile;
+pub mod ranks;
+
+pub mod agreement;
+pub mod auc;
+pub mod kept;
+pub mod loss;
+pub mod segments;
+
+pub mod report;
+
+pub mod comparison;
+pub mod labels;
+pub mod requirement;
+
+pub use comparison::{Comparison, ModelScore, Pair, Settings};
+pub use interval::{Anytime, Confidence, FixedN, Interval};
+pub use labels::{Design, Sample};
+pub use mean::MeanSequence;
+pub use quantile::TimeQuantiles;
+pub use report::{Metric, Report, Verdict};
+pub use requirement::Requirement;
