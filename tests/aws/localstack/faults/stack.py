@@ -144,7 +144,8 @@ class Stack:
         }
         file = INSTALLED / f"{ENDPOINT}.json"
         file.write_text(json.dumps(configuration))
-        command: list[str | Path] = [self.binaries / "rendezvousctl", "--stack", self.name, "apply", file]
+        publish = ["apply", file, "--yes", "--message", "faults"]
+        command: list[str | Path] = [self.binaries / "rendezvousctl", "--stack", self.name, *publish]
         subprocess.run(command, check=True, capture_output=True)
         # A pointer may be a second old.
         time.sleep(1.5)
