@@ -19,7 +19,7 @@ pub mod views;
 mod write;
 
 pub use {
-    layout::{Column, EncodingHint, Layout, Row},
+    layout::{Column, EncodingHint, Layout, Row, Select},
     read::read,
     row_group::Unreadable,
     tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow, layouts},
