@@ -26,7 +26,8 @@ pub async fn archive_files(archive: &(impl Archive + ArchiveFiles)) {
             files.into_iter().map(|file| (file.name, file.bytes)).collect::<Vec<_>>()
         }
     };
-    let full = |names: &[&str]| names.iter().map(|name| format!("{root}{name}")).collect::<Vec<_>>();
+    let full =
+        |names: &[&str]| names.iter().map(|name| format!("{root}{name}")).collect::<Vec<_>>();
     let b: Vec<_> = full(&["b/1/x", "b/2/y", "b/2/z"]).into_iter().map(|name| (name, 14)).collect();
     assert_eq!(names("b/").await, b, "the files of a folder and of those below it");
     assert_eq!(names("").await.len(), 6);
