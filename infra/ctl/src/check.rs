@@ -7,11 +7,10 @@ use std::{
 };
 
 use clap::Args;
-use rendezvous_folder::DataFolder;
+use rendezvous_core::ports::ArchiveFiles;
+use rendezvous_folder::{DataFolder, FolderArchive};
 use rendezvousctl::verify::{
     Limits, Unusable, Verified,
-    archive::Files,
-    folder::Folder,
     payload::Payloads,
     report::{Report, Step},
     verify as verify_system,
@@ -120,7 +119,7 @@ async fn verify_folder(
     let access = options.token.clone().map_or(Access::Open, Access::Token);
     let api = HttpApi::new(address, access);
     let limits = options.limits(0);
-    Ok(run(&api, &Folder(data.archive()), payloads, limits).await?.report)
+    Ok(run(&api, &FolderArchive::new(&data), payloads, limits).await?.report)
 }
 
 async fn verify_stack(
@@ -180,7 +179,7 @@ fn access(stack: &Stack, options: &VerifyOptions) -> Result<Access, Problem> {
     }
 }
 
-async fn run<F: Files>(
+async fn run<F: ArchiveFiles>(
     api: &HttpApi,
     files: &F,
     payloads: &Payloads,

@@ -1,4 +1,8 @@
 //! What `rendezvousctl` does with a running system, whatever it runs on. Nothing here needs an AWS
 //! SDK: the program connects it to a stack.
 
+pub mod gaps;
+pub mod past;
+mod progress;
 pub mod verify;
+pub mod whatif;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod evidence;
 mod http;
 mod say;
 mod stack;
@@ -41,6 +42,10 @@ enum Command {
     /// does and looks for the requests in the archive. Exits with 0 when all is well, with 1 when
     /// something does not work, with 2 when the command line is wrong.
     Verify(check::VerifyOptions),
+    /// Says what archived requests would have been answered under another schedule.
+    Whatif(evidence::WhatIfCommand),
+    /// Says what is missing in the archive.
+    Gaps(evidence::GapsCommand),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -69,5 +74,7 @@ async fn main() -> ExitCode {
             ExitCode::from(check::USAGE)
         }
         Command::Verify(options) => check::verify(&stack, options).await,
+        Command::Whatif(command) => evidence::whatif(&stack, command).await,
+        Command::Gaps(command) => evidence::gaps(&stack, command).await,
     }
 }

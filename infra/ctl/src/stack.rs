@@ -5,13 +5,9 @@ use std::collections::HashMap;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_lambda::types::EventSourceMappingConfiguration as Mapping;
 use aws_smithy_types::error::display::DisplayErrorContext;
-use bytes::Bytes;
-use rendezvous_aws::items::outcome;
-use rendezvous_core::{EndpointName, RequestId, Timestamp};
-use rendezvousctl::verify::{
-    archive::Files,
-    report::{Report, Step},
-};
+use rendezvous_aws::{S3Archive, items::outcome};
+use rendezvous_core::{EndpointName, RequestId};
+use rendezvousctl::verify::report::{Report, Step};
 
 /// A stack that exists.
 #[derive(Debug)]
@@ -65,13 +61,13 @@ impl Stack {
     }
 
     /// The archive.
-    pub(crate) fn archive(&self) -> Result<Bucket, String> {
+    pub(crate) fn archive(&self) -> Result<S3Archive, String> {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())
             .build();
         let name = self.output("ArchiveBucket")?.to_owned();
-        Ok(Bucket { client: aws_sdk_s3::Client::from_conf(config), name })
+        Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), name))
     }
 
     /// Whether every event source mapping of the stack's streams and tables is enabled, and how its
@@ -166,38 +162,6 @@ fn check(mapping: &Mapping) -> Step {
 /// one, and then "OK" or "PROBLEM: …"; emulators add to "OK" how many records there were.
 fn is_well(result: &str) -> bool {
     matches!(result, "" | "OK" | "No records processed") || result.starts_with("OK ")
-}
-
-/// A bucket of S3.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    client: aws_sdk_s3::Client,
-    name: String,
-}
-
-impl Files for Bucket {
-    async fn list(&self, prefix: &str, since: Timestamp) -> Result<Vec<String>, String> {
-        let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
-        let mut pages = list.into_paginator().send();
-        let mut names = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| DisplayErrorContext(&error).to_string())?;
-            for object in page.contents.unwrap_or_default() {
-                let written = object.last_modified.map_or(i64::MAX, |at| at.secs() * 1_000_000);
-                if Timestamp::from_micros(written) >= since {
-                    names.extend(object.key);
-                }
-            }
-        }
-        Ok(names)
-    }
-
-    async fn get(&self, name: &str) -> Result<Bytes, String> {
-        let got = self.client.get_object().bucket(&self.name).key(name).send().await;
-        let got = got.map_err(|error| format!("{name}: {}", DisplayErrorContext(&error)))?;
-        let body = got.body.collect().await.map_err(|error| format!("{name}: {error}"))?;
-        Ok(body.into_bytes())
-    }
 }
 
 #[cfg(test)]

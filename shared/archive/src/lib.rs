@@ -31,6 +31,7 @@ pub use {
     part::Extent,
     read::read,
     row_group::Unreadable,
+    scan::ScanError,
     tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow, layouts},
     value::{Scalar, Type, Value},
     write::{Unwritable, write},

@@ -284,13 +284,13 @@ mod tests {
     use super::*;
 
     fn sorted(keys: &[u128], limits: Limits) -> (Sorted, Vec<(u128, u128)>) {
-        let mut sorter = Sorter::new(limits);
+        let mut records = Sorter::new(limits);
         for key in keys {
             // Records of very different lengths, some longer than a chunk.
             let text = "x".repeat(usize::try_from(key % 301).unwrap());
-            sorter.push(*key, &(*key, text)).unwrap();
+            records.push(*key, &(*key, text)).unwrap();
         }
-        let sorted = sorter.finish().unwrap();
+        let sorted = records.finish().unwrap();
         (sorted, keys.iter().map(|key| (*key, *key)).collect())
     }
 
