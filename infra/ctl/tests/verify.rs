@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use rendezvous_archive::RequestRow;
-use rendezvous_core::{
-    Timestamp,
-    memory::{MemoryArchive, Trouble},
-};
+use rendezvous_core::memory::Trouble;
 use rendezvous_tests::{
     Does::{self, Fail, Hang, Score},
     World, rows,
