@@ -130,6 +130,7 @@ async fn every_port_conforms(stack: &Stack, aws: &Aws) {
         archive.get(name).await.unwrap()
     })
     .await;
+    conformance::archive_files(&aws.archive().unwrap()).await;
     let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
     conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
         streamed(&kinesis, input).await

@@ -13,3 +13,8 @@ pub(crate) fn say(text: impl Display) {
 pub(crate) fn fail(error: impl Display) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }
+
+/// Prints what may not work to standard error.
+pub(crate) fn warn(warning: impl Display) {
+    let _ = writeln!(io::stderr(), "warning: {warning}");
+}
