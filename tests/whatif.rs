@@ -154,7 +154,7 @@ async fn wrong(from_ms: u64, to_ms: u64, load: Load) -> (Vec<String>, Report) {
     let all: Vec<&Joined> = first.values().collect();
     let report = predict(&all, to_ms, filing, from_ms);
     assert_eq!(report.recomputed.same, load.requests, "{:?}", report.recomputed);
-    assert!(report.changed > load.requests / 20, "the deadline matters: {}", report.changed);
+    assert!(report.changed > load.requests / 40, "the deadline matters: {}", report.changed);
     for kind in [Kind::Champion, Kind::StandIn, Kind::Fallback] {
         let happens = |side: &Side| side.kinds[&kind] > 0;
         assert!(happens(&report.real) || happens(&report.whatif), "{kind:?} never happens");
