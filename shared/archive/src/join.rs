@@ -180,3 +180,87 @@ impl ByOutcome {
         self.0.each(|_, record| each(postcard::from_bytes(record).map_err(std::io::Error::other)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rendezvous_core::{memory::MemoryArchive, ports::Archive};
+
+    use super::*;
+    use crate::{files::Hour, layout::Row, tables::OutcomeRow, tables::ScoreRow, write};
+
+    async fn put<R: Row>(archive: &MemoryArchive, name: u32, rows: &[R]) {
+        let hour = Hour::of(Timestamp::default());
+        let body = write(&rows.iter().collect::<Vec<_>>()).unwrap();
+        archive.put(&format!("{}/{hour}/{name}.parquet", R::TABLE), body).await.unwrap();
+    }
+
+    fn score(request: u32, model: &str) -> ScoreRow<'static> {
+        let id = RequestId::from_bytes((u128::from(request) << 7).to_be_bytes());
+        let at = |micros: u32| Timestamp::from_micros(i64::from(micros));
+        ScoreRow {
+            request_id: id,
+            endpoint: "e".parse().unwrap(),
+            config: 1,
+            arm: rendezvous_core::Arm::main(),
+            key: id.to_key(),
+            received_us: at(request),
+            deadline_us: at(request + 400),
+            traceparent: None,
+            model: model.parse().unwrap(),
+            started_us: at(request + 1),
+            finished_us: at(request + 2),
+            score: None,
+            value: Some(f64::from(request)),
+            failure_kind: None,
+            failure_message: None,
+            shard: "".into(),
+            sequence_number: request.to_string().into(),
+            arrived_us: at(request + 3),
+        }
+    }
+
+    fn outcome(request: u32) -> OutcomeRow<'static> {
+        let ScoreRow { request_id, endpoint, sequence_number, .. } = score(request, "a@1");
+        let arrived_us = Timestamp::from_micros(i64::from(request * 7 % 1_000));
+        let outcome = serde_json::from_str("1").unwrap();
+        OutcomeRow {
+            request_id,
+            endpoint,
+            reported_us: arrived_us,
+            outcome,
+            value: Some(1.0),
+            sequence_number,
+            arrived_us,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_into_memory_is_joined_alike() {
+        let archive = MemoryArchive::default();
+        for (name, model) in [(1, "a@1"), (2, "b@1"), (3, "a@1")] {
+            let rows: Vec<_> = (0..1_000).map(|i| score(i * 389 % 1_000, model)).collect();
+            put(&archive, name, &rows).await;
+        }
+        put(&archive, 1, &(0..1_000).map(outcome).collect::<Vec<_>>()).await;
+        let wanted = Wanted::all("e".parse().unwrap());
+        let read = async |limits| {
+            let requests = join_within(&archive, &wanted, |_| {}, limits).await.unwrap();
+            let (mut by_id, mut by_outcome) = (Vec::new(), Vec::new());
+            let keep = |all: &mut Vec<Joined>, request| {
+                all.push(request);
+                Ok(())
+            };
+            requests.each(|request| keep(&mut by_id, request)).unwrap();
+            requests.by_outcome().unwrap().each(|request| keep(&mut by_outcome, request)).unwrap();
+            (by_id, by_outcome, requests.spilled())
+        };
+        let (by_id, by_outcome, spilled) = read(Limits::USUAL).await;
+        assert_eq!((by_id.len(), by_outcome.len(), spilled), (1_000, 1_000, 0));
+        assert!(by_id.iter().all(|request| request.scores.len() == 2));
+        assert!(by_id.is_sorted_by_key(|request| request.id));
+        assert!(by_outcome.is_sorted_by_key(|request| request.outcome.map(|o| o.arrived)));
+        let small = read(Limits::SMALL).await;
+        assert!(small.2 > 100_000, "{} bytes in a temporary file", small.2);
+        assert!((small.0, small.1) == (by_id, by_outcome), "they differ");
+    }
+}

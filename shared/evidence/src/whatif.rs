@@ -13,6 +13,11 @@
 //! Elapsed time is that from the receipt to the instant for which it was decided: without the way back to
 //! the client.
 //!
+//! What the models would have done otherwise is not computed. With a shorter deadline they shed more requests
+//! as `expired`, so that a queue in front of them is shorter and others are scored sooner; with a longer one the
+//! opposite. Without queues, or where models score late requests too, the prediction is exact but for the
+//! filing time, which differs from request to request.
+//!
 //! # What was not observed
 //!
 //! [`Unobserved`] counts the requests on whose answer under the other schedule the archive is silent.

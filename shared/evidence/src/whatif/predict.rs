@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rendezvous_archive::{Decided, Joined};
 use rendezvous_core::{
-    Configuration, EndpointName, FailureKind, Json, Kind, ModelId, Reason, Schedule,
+    Arm, Configuration, EndpointName, FailureKind, Json, Kind, ModelId, Reason, Schedule,
 };
 use serde::Serialize;
 
@@ -54,12 +54,31 @@ pub struct Point {
     pub whatif: Side,
 }
 
+/// The schedule's fallback, seen from a version of the configuration.
+struct Fallback {
+    /// The number in it at which the version points.
+    value: Option<f64>,
+    /// The arms whose fallback is the same JSON, white space aside.
+    same: Vec<Arm>,
+}
+
+impl Fallback {
+    fn new(schedule: &Schedule, configuration: &Configuration) -> Self {
+        let parse = |json: &Json| serde_json::from_str::<serde_json::Value>(json.as_str()).ok();
+        let fallback = schedule.fallback().and_then(parse);
+        let number = |pointer| fallback.as_ref()?.pointer(pointer)?.as_f64();
+        let value = configuration.value().and_then(number);
+        let arms = configuration.arms();
+        let same = arms.filter(|(_, other)| other.fallback().and_then(parse) == fallback);
+        Self { value, same: same.map(|(arm, _)| arm.clone()).collect() }
+    }
+}
+
 pub(super) struct Predicted<'c> {
     schedule: Schedule,
     pub(super) conditions: Conditions,
     configurations: &'c Configurations,
-    /// The value of the schedule's fallback, by version: each says where it is.
-    fallbacks: HashMap<u64, f64>,
+    fallbacks: HashMap<u64, Fallback>,
     replay: Replay,
     pub(super) changed: u64,
     /// Those whose answer is not determined, and how many of them are in `changed`.
@@ -76,11 +95,10 @@ impl<'c> Predicted<'c> {
         conditions: Conditions,
         configurations: &'c Configurations,
     ) -> Self {
-        let value = |(version, configuration): (&u64, &Configuration)| {
-            let value = number(schedule.fallback()?, configuration.value()?)?;
-            Some((*version, value))
-        };
-        let fallbacks = configurations.iter().filter_map(value).collect();
+        let fallbacks = configurations
+            .iter()
+            .map(|(version, configuration)| (*version, Fallback::new(&schedule, configuration)));
+        let fallbacks = fallbacks.collect();
         let (unobserved, tally) = <_>::default();
         Self {
             schedule,
@@ -105,20 +123,17 @@ impl<'c> Predicted<'c> {
         let Some(answer) = self.answer(request, decision, in_force) else { return };
         let model = answer.choice.map(|choice| &self.schedule.choices()[choice].model);
         let score = model.and_then(|model| request.score_of(model));
+        let fallback = self.fallbacks.get(&decision.config);
         let value = match answer.kind {
-            Kind::Fallback => self.fallbacks.get(&decision.config).copied(),
+            Kind::Fallback => fallback.and_then(|fallback| fallback.value),
             _ => score.and_then(|score| score.value),
         };
         let truth = request.outcome.and_then(|outcome| outcome.last);
         let elapsed = answer.decided.since(decision.received);
         self.tally.add(answer.kind, model, elapsed, value.zip(truth));
-        let former = in_force.map(|configuration| configuration.schedule(&decision.arm));
         let changed = match (&decision.model, model) {
             (Some(former), Some(model)) => former != model,
-            (None, None) => {
-                let former = former.and_then(Schedule::fallback);
-                former != self.schedule.fallback()
-            }
+            (None, None) => !fallback.is_some_and(|other| other.same.contains(&decision.arm)),
             _ => true,
         };
         let undetermined = self.count_unobserved(request, decision, in_force, answer);
@@ -205,10 +220,4 @@ impl<'c> Predicted<'c> {
             whatif: self.tally.side(),
         }
     }
-}
-
-/// The number in a JSON text at a pointer (RFC 6901).
-fn number(json: &Json, pointer: &str) -> Option<f64> {
-    let value: serde_json::Value = serde_json::from_str(json.as_str()).ok()?;
-    value.pointer(pointer)?.as_f64()
 }

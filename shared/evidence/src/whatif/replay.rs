@@ -66,7 +66,8 @@ impl Replay {
     /// What the schedule answers when each score counts from its time.
     ///
     /// Rendezvous decides when a score has come, with the choices that it presumes silent; ingress at the
-    /// instants of the schedule, and a margin before the deadline as of the deadline.
+    /// instants of the schedule, and a margin before the deadline as of the deadline. A score that would count
+    /// at the very instant at which ingress reads is not filed yet.
     pub(super) fn play(
         &mut self,
         schedule: &Schedule,
@@ -89,17 +90,20 @@ impl Replay {
             if now >= last {
                 break;
             }
-            while let Some(score) = coming.next_if(|score| counts_from(score) <= now) {
-                self.file(score);
+            let by_a_score = comes < opens;
+            if by_a_score {
+                while let Some(score) = coming.next_if(|score| counts_from(score) <= now) {
+                    self.file(score);
+                }
             }
-            let presumed = if now == comes { presumed } else { &[] };
+            let presumed = if by_a_score { presumed } else { &[] };
             let times = (received, deadline);
             match self.verdict(schedule, times, now, presumed) {
                 Verdict::WaitUntil(instant) => opens = instant,
                 settled => return answer(&settled, now),
             }
         }
-        while let Some(score) = coming.next_if(|score| counts_from(score) <= last) {
+        while let Some(score) = coming.next_if(|score| counts_from(score) < last) {
             self.file(score);
         }
         self.answer(schedule, (received, deadline), deadline, &[])
