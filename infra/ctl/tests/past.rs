@@ -79,7 +79,7 @@ async fn what_is_wrong_on_the_command_line_is_said() {
     let wrong = [
         ("f", good, "there is no endpoint f: known are e"),
         ("e", "{", "schedule.json: EOF"),
-        ("e", &good.replace("choices", "choice"), "schedule.json: unknown field schedule.choice"),
+        ("e", &good.replace("\"deadline", "\"x\":1,\"deadline"), "unknown field schedule.x"),
         ("e", &good.replace("200", "0"), "deadline_ms is 0"),
     ];
     for (endpoint, schedule, message) in wrong {
