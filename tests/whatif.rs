@@ -116,7 +116,9 @@ fn predict(requests: &[&Joined], deadline_ms: u64, filing: Duration, real_ms: u6
 
 fn filing(requests: &BTreeMap<RequestId, Joined>) -> Duration {
     let mut filing = FilingTime::default();
-    requests.values().for_each(|request| filing.push(request));
+    for request in requests.values() {
+        filing.push(request);
+    }
     filing.median()
 }
 

@@ -2,11 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{ops::Range, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use rendezvous_archive::{
@@ -230,28 +226,32 @@ async fn outcomes_come_in_the_order_in_which_they_first_arrived() {
 }
 
 /// An archive that notes what is read.
-#[derive(Clone, Default)]
-struct Watched(Arc<(MemoryArchive, Mutex<Vec<(String, u64)>>)>);
+#[derive(Default)]
+struct Watched {
+    files: MemoryArchive,
+    /// The file, and how many bytes of it.
+    reads: Mutex<Vec<(String, u64)>>,
+}
 
 impl ArchiveFiles for Watched {
     async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
-        self.0.0.folders(folder).await
+        self.files.folders(folder).await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
-        self.0.0.list(folder).await
+        self.files.list(folder).await
     }
 
     async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
-        self.0.1.lock().unwrap().push((name.to_owned(), range.end - range.start));
-        self.0.0.read(name, range).await
+        self.reads.lock().unwrap().push((name.to_owned(), range.end - range.start));
+        self.files.read(name, range).await
     }
 }
 
 impl Watched {
     /// How many bytes were read of files whose names have this part, and in how many calls.
     fn read(&self, part: &str) -> (u64, usize) {
-        let reads = self.0.1.lock().unwrap();
+        let reads = self.reads.lock().unwrap();
         let bytes = reads.iter().filter(|(name, _)| name.contains(part)).map(|(_, bytes)| *bytes);
         (bytes.clone().sum(), bytes.count())
     }
@@ -271,7 +271,7 @@ fn noise(seed: u64) -> String {
 #[tokio::test]
 async fn payloads_other_days_and_other_endpoints_are_not_read() {
     let archive = Watched::default();
-    let files = &archive.0.0;
+    let files = &archive.files;
     let large = |n| RequestRow { payload: format!("\"{}\"", noise(n)).into(), ..request(n) };
     let rows: Vec<_> = (0..2_000).map(large).collect();
     put(files, "large", &rows, START).await;

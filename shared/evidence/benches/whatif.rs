@@ -1,5 +1,7 @@
 //! How fast archived requests are recomputed once they are read: one in force, one under another schedule.
 
+#![expect(clippy::expect_used, reason = "a bench with wrong constants ends")]
+
 use std::time::Duration;
 
 use divan::{Bencher, counter::ItemsCount};
