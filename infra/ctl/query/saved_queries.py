@@ -1,8 +1,8 @@
 """The views and saved queries of infra/analytics.yaml, run by DuckDB over an archive folder.
 
 The SQL stands in the template only. It is Athena's dialect; sqlglot translates it. As a program it reads from standard input
-`{"template": TEXT, "archive": FOLDER, "sql": TEXT}` and prints `{"columns": [[NAME, TYPE], ...], "rows": [[VALUE, ...], ...]}`. That
-is how `rendezvousctl query` uses it, which holds it and the template as text.
+`{"template": TEXT, "archive": FOLDER, "sql": TEXT}` and prints `{"columns": [NAME, ...], "rows": [[VALUE, ...], ...]}`: so
+`rendezvousctl query` uses it, which holds it and the template as text.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def main() -> None:
     try:
         connection = connect(Path(asked["archive"]), load(asked["template"]))
         result = connection.execute(translate(parse(asked["sql"])))
-        columns = [[name, str(kind).lower()] for name, kind, *_ in result.description]
+        columns = [name for name, *_ in result.description]
         rows = [[_plain(value) for value in row] for row in result.fetchall()]
     except (duckdb.Error, sqlglot.errors.SqlglotError) as error:
         sys.exit(str(error))

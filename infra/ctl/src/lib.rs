@@ -7,4 +7,5 @@ pub mod endpoints;
 pub mod failure;
 pub mod models;
 pub mod output;
+pub mod query;
 pub mod verify;

@@ -1,9 +1,11 @@
 //! `rendezvousctl`: what an operator does to a running system, from a shell or a pipeline.
 
+mod athena;
 mod check;
 mod configure;
 mod http;
 mod options;
+mod queries;
 mod say;
 mod stack;
 mod target;
@@ -43,13 +45,15 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<ExitCode, Failure> {
     let Options { target, json, command } = options;
-    let read = async |command| -> Result<(), Failure> {
-        let Output { text, json: value } = configure::read(&target, command).await?;
+    let show = |Output { text, json: value }| {
         if json {
             say(serde_json::to_string_pretty(&value).unwrap_or_default());
         } else {
             say(text.trim_end());
         }
+    };
+    let read = async |command| -> Result<(), Failure> {
+        show(configure::read(&target, command).await?);
         Ok(())
     };
     match command {
@@ -71,6 +75,9 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Retire { endpoint, model, writing } => {
             let change = vec![(endpoint, Change::Retire(model))];
             configure::change(&target, change, &writing.with(json)).await?;
+        }
+        Command::Query { name, set } => {
+            show(queries::query(&target, name.as_deref(), &set).await?);
         }
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {
