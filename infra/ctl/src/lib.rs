@@ -11,5 +11,6 @@ pub mod models;
 pub mod output;
 pub mod past;
 mod progress;
+pub mod query;
 pub mod verify;
 pub mod whatif;

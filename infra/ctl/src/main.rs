@@ -1,10 +1,12 @@
 //! `rendezvousctl`: what an operator does to a running system, from a shell or a pipeline.
 
+mod athena;
 mod check;
 mod configure;
 mod evidence;
 mod http;
 mod options;
+mod queries;
 mod say;
 mod stack;
 mod target;
@@ -79,6 +81,9 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Retire { endpoint, model, writing } => {
             let change = vec![(endpoint, Change::Retire(model))];
             configure::change(&target, change, &writing.with(json)).await?;
+        }
+        Command::Query { name, set } => {
+            print(queries::query(&target, name.as_deref(), &set).await?);
         }
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {

@@ -94,6 +94,14 @@ pub(crate) enum Command {
     Whatif(WhatIfOptions),
     /// Says what is missing in the archive: requests without scores, models without scores of a request.
     Gaps(GapsOptions),
+    /// Runs a saved query over the archive, or lists the saved queries: on a stack in Athena, on a data
+    /// folder by DuckDB, for which Python 3.11 is needed.
+    Query {
+        name: Option<String>,
+        /// Another value of a setting of the query, e.g. first_day=2026-01-31.
+        #[arg(long, value_parser = pair, value_name = "NAME=VALUE", requires = "name")]
+        set: Vec<(String, String)>,
+    },
     /// Verifies that the system works: asks every endpoint as a client does and looks for the
     /// requests in the archive.
     Verify(VerifyOptions),
@@ -169,6 +177,12 @@ impl Exposure {
         }
         Ok(Change::Promote(model))
     }
+}
+
+/// `name=value`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} has no ="))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `5%` or `0.05`.

@@ -9,6 +9,11 @@ pub(crate) fn say(text: impl Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// Prints what is said beside the result to standard error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints why the command failed to standard error.
 pub(crate) fn fail(error: impl Display) {
     let _ = writeln!(io::stderr(), "error: {error}");

@@ -12,6 +12,8 @@ use rendezvousctl::{
     verify::report::{Report, Step},
 };
 
+use crate::athena::Workgroup;
+
 /// A stack that exists.
 #[derive(Debug)]
 pub(crate) struct Stack {
@@ -94,6 +96,17 @@ impl Stack {
     pub(crate) fn endpoints(&self) -> Result<DynamoEndpoints, String> {
         let table = self.output("EndpointsTable")?;
         Ok(DynamoEndpoints::new(aws_sdk_dynamodb::Client::new(&self.config), table))
+    }
+
+    /// Athena's workgroup with the saved queries, which has the stack's name.
+    pub(crate) fn workgroup(&self) -> Result<Workgroup, String> {
+        if self.parameter("Analytics") == Some("no") {
+            return Err(format!(
+                "stack {:?} has no saved queries: deploy it with Analytics=yes",
+                self.name
+            ));
+        }
+        Ok(Workgroup::new(aws_sdk_athena::Client::new(&self.config), &self.name))
     }
 
     /// The models whose functions receive requests: those of every enabled mapping of the stream
