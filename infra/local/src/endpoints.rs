@@ -9,7 +9,7 @@ use std::{
 
 use rendezvous_core::{Configuration, EndpointName, Provenance, ports::EndpointTable};
 
-use crate::folder::JsonFolder;
+use crate::{folder::JsonFolder, say::shown};
 
 /// The author of versions that are published from files.
 const AUTHOR: &str = "rendezvous-local";
@@ -100,7 +100,7 @@ impl Endpoints {
                  change to replace it"
             ));
         }
-        let provenance = Provenance::new(AUTHOR, file.display().to_string());
+        let provenance = Provenance::new(AUTHOR, shown(file));
         let provenance = provenance.map_err(|invalid| invalid.to_string())?;
         let version = table.publish(&endpoint, configuration.clone(), provenance, current).await;
         let version = version.map_err(|error| error.to_string())?;
