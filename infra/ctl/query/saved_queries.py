@@ -98,18 +98,24 @@ def connect(
     connection = duckdb.connect()
     # Athena's sessions are in UTC.
     connection.execute("SET TimeZone = 'UTC'")
+    # It would be drawn on standard output, where a program that is no file counts as an interactive session.
+    connection.execute("SET enable_progress_bar = false")
+    # A query reads a table more than once, and a year is in thousands of files.
+    connection.execute("SET parquet_metadata_cache = true")
     for name, table in template.tables.items():
         folder = archive / name.removeprefix("raw_")
-        if any(folder.glob("*/*/*.parquet")):
-            source = (
-                f"SELECT {', '.join(table.columns)} FROM read_parquet('{folder}/*/*/*.parquet', "
-                "hive_partitioning = true, hive_types = {'date': VARCHAR, 'hour': INTEGER}) "
-                f"WHERE date >= '{first_day}'"
-            )
-            connection.execute(f"CREATE VIEW {name} AS {source}")
-        else:
-            columns = ", ".join(f"{column} {_duckdb_type(kind)}" for column, kind in table.columns.items())
+        columns = ", ".join(f"{column} {_duckdb_type(kind)}" for column, kind in table.columns.items())
+        if not any(folder.glob("*/*/*.parquet")):
             connection.execute(f"CREATE TABLE {name} ({columns})")
+            continue
+        # As in Athena, a column that a file does not have, since it was written before the column was, is null there.
+        connection.execute(f"CREATE TABLE {name}_columns ({columns})")
+        files = (
+            f"SELECT * FROM read_parquet('{folder}/*/*/*.parquet', union_by_name = true, "
+            f"hive_partitioning = true, hive_types = {{'date': VARCHAR, 'hour': INTEGER}}) WHERE date >= '{first_day}'"
+        )
+        source = f"SELECT {', '.join(table.columns)} FROM (FROM {name}_columns UNION ALL BY NAME {files})"
+        connection.execute(f"CREATE VIEW {name} AS {source}")
     for name, view in template.views.items():
         connection.execute(f"CREATE {views_as} {name} AS {translate(parse(view.sql))}")
     return connection
