@@ -6,6 +6,7 @@
 
 mod archive;
 mod interface;
+mod promotion;
 
 use std::{fs, time::Duration};
 
@@ -49,6 +50,8 @@ async fn the_deployed_system_keeps_its_promises() {
     what_was_told_is_what_the_ledger_holds(&system, &asked).await;
     archive::every_request_is_in_the_archive_byte_for_byte(&system, &asked).await;
     archive::decisions_scores_and_outcomes_are_in_the_archive(&system, &asked).await;
+    promotion::every_answer_around_a_promotion_is_right_under_one_version_and_arm(&system, &aws)
+        .await;
     logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
 }
 
@@ -130,6 +133,7 @@ async fn every_port_conforms(stack: &Stack, aws: &Aws) {
         archive.get(name).await.unwrap()
     })
     .await;
+    conformance::archive_files(&aws.archive().unwrap()).await;
     let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
     conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
         streamed(&kinesis, input).await
@@ -261,9 +265,10 @@ async fn a_configuration_change_takes_effect_without_a_deploy(
 ) {
     println!("the challenger is promoted");
     let printed = system.configure(&["gbt@1", "logistic@1", "prior@1"]);
-    assert_eq!(printed, "flight-delay: version 2 is current\n");
+    assert!(printed.contains("gbt@1 becomes champion of main"), "{printed}");
+    assert!(printed.ends_with("flight-delay: version 2 is current\n"), "{printed}");
     let printed = system.configure(&["gbt@1", "logistic@1", "prior@1"]);
-    assert_eq!(printed, "flight-delay: version 2 is current and the same\n");
+    assert_eq!(printed, "flight-delay, instead of version 2: nothing changes\n");
     // Ingress may use a pointer for one second.
     sleep(Duration::from_secs(2)).await;
     let promoted = system.ask(206, &[]).await;

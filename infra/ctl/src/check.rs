@@ -7,12 +7,12 @@ use std::{
 };
 
 use clap::Args;
+use rendezvous_core::ports::ArchiveFiles;
+use rendezvous_folder::FolderArchive;
 use rendezvousctl::{
     failure::Failure,
     verify::{
         Limits, Unusable, Verified,
-        archive::Files,
-        folder::Folder,
         payload::Payloads,
         report::{Report, Step},
         verify as verify_system,
@@ -104,7 +104,7 @@ async fn verify_folder(
     let access = options.token.clone().map_or(Access::Open, Access::Token);
     let api = HttpApi::new(address, access);
     let limits = options.limits(0);
-    Ok(run(&api, &Folder(data.archive()), payloads, limits).await?.report)
+    Ok(run(&api, &FolderArchive::new(&data), payloads, limits).await?.report)
 }
 
 async fn verify_stack(
@@ -164,7 +164,7 @@ fn access(stack: &Stack, options: &VerifyOptions) -> Result<Access, Problem> {
     }
 }
 
-async fn run<F: Files>(
+async fn run<F: ArchiveFiles>(
     api: &HttpApi,
     files: &F,
     payloads: &Payloads,

@@ -19,7 +19,7 @@ use rendezvousctl::{
 use serde_json::Value;
 
 use crate::{
-    say::{fail, say},
+    say::{say, warn},
     target::{System, Target},
 };
 
@@ -134,7 +134,7 @@ async fn change_in(
             print!("{}", plan.text());
         }
         for warning in models::warnings(up, &plan.endpoint, &plan.configuration) {
-            fail(format_args!("warning: {warning}"));
+            warn(warning);
         }
     }
     let changes: Vec<&Planned> =

@@ -96,8 +96,11 @@ impl Words {
         let (former, champion) = (before.champion(), after.champion());
         if former != champion {
             let then = match new.iter().position(|choice| choice.model == *former) {
-                Some(1) => format!("; {former} becomes its first stand-in"),
-                Some(_) => format!("; {former} becomes a stand-in"),
+                Some(place) => {
+                    let stand_in = if place == 1 { "its first stand-in" } else { "a stand-in" };
+                    let after = new[place].after.as_millis();
+                    format!("; {former} becomes {stand_in}, which may answer from {after} ms on")
+                }
                 None => format!("; {former} is no choice any more"),
             };
             self.0.push(format!("{champion} becomes champion of {arm}{then}"));
@@ -115,7 +118,7 @@ impl Words {
                     place + 1,
                     after.as_millis()
                 )),
-                Some(was) if was.after != *after => self.0.push(format!(
+                Some(was) if was.after != *after && model != former => self.0.push(format!(
                     "{model} may answer from {} ms on, so far from {} ms, in {arm}",
                     after.as_millis(),
                     was.after.as_millis()

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rendezvous_archive::ScanError;
 use rendezvous_core::{Invalid, Unavailable};
 
 /// Why a command fails.
@@ -41,6 +42,13 @@ impl fmt::Display for Failure {
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
         Self::Failed(format!("{error}; check the region, the credentials and the connection"))
+    }
+}
+
+/// An archive that cannot be read.
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 

@@ -2,10 +2,15 @@
 //! SDK: the program connects it to a stack.
 
 pub mod change;
+pub mod compare;
 pub mod difference;
 pub mod endpoints;
 pub mod failure;
+pub mod gaps;
 pub mod models;
 pub mod output;
+pub mod past;
+mod progress;
 pub mod query;
 pub mod verify;
+pub mod whatif;

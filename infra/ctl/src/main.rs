@@ -3,6 +3,7 @@
 mod athena;
 mod check;
 mod configure;
+mod evidence;
 mod http;
 mod options;
 mod queries;
@@ -13,12 +14,12 @@ mod target;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
-use rendezvousctl::{change::Change, failure::Failure, output::Output};
+use rendezvousctl::{change::Change, failure::Failure, output::Output, past::Range};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     configure::Read,
-    options::{Command, Options},
+    options::{Command, EvidenceOptions, Options},
     say::say,
 };
 
@@ -45,22 +46,22 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<ExitCode, Failure> {
     let Options { target, json, command } = options;
-    let show = |Output { text, json: value }| {
+    let print = |Output { text, json: value }: Output| {
         if json {
             say(serde_json::to_string_pretty(&value).unwrap_or_default());
         } else {
             say(text.trim_end());
         }
     };
-    let read = async |command| -> Result<(), Failure> {
-        show(configure::read(&target, command).await?);
-        Ok(())
-    };
+    let read = async |command| configure::read(&target, command).await;
     match command {
-        Command::Endpoints => read(Read::List).await?,
-        Command::Show { endpoint, version } => read(Read::Show(endpoint, version)).await?,
-        Command::History { endpoint } => read(Read::History(endpoint)).await?,
-        Command::Diff { endpoint, from, to } => read(Read::Diff(endpoint, from, to)).await?,
+        Command::Endpoints => print(read(Read::List).await?),
+        Command::Show { endpoint, version } => print(read(Read::Show(endpoint, version)).await?),
+        Command::History { endpoint } => print(read(Read::History(endpoint)).await?),
+        Command::Diff { endpoint, from, to } => print(read(Read::Diff(endpoint, from, to)).await?),
+        Command::Compare(options) => print(evidence::compare(&target, &options).await?),
+        Command::Whatif(options) => print(evidence::whatif(&target, &options).await?),
+        Command::Gaps(options) => print(evidence::gaps(&target, &options).await?),
         Command::Apply { files, writing } => {
             configure::apply(&target, &files, &writing.with(json)).await?;
         }
@@ -68,7 +69,12 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             let change = Change::RollBack { version, rebase };
             configure::change(&target, vec![(endpoint, change)], &writing.with(json)).await?;
         }
-        Command::Promote { endpoint, model, exposure, writing } => {
+        Command::Promote { endpoint, model, exposure, evidence, writing } => {
+            let EvidenceOptions { require, from, to } = evidence;
+            if let Some(requirement) = require {
+                let range = Range { endpoint: endpoint.clone(), from, to };
+                evidence::require(&target, &range, &model, &requirement).await?;
+            }
             let change = exposure.change(model)?;
             configure::change(&target, vec![(endpoint, change)], &writing.with(json)).await?;
         }
@@ -77,7 +83,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             configure::change(&target, change, &writing.with(json)).await?;
         }
         Command::Query { name, set } => {
-            show(queries::query(&target, name.as_deref(), &set).await?);
+            print(queries::query(&target, name.as_deref(), &set).await?);
         }
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {

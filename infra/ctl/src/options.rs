@@ -4,8 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use rendezvous_core::{Arm, EndpointName, Guard, ModelId, Share};
-use rendezvousctl::{change::Change, failure::Failure};
+use rendezvous_core::{Arm, EndpointName, Guard, ModelId, Share, Timestamp};
+use rendezvous_evidence::Requirement;
+use rendezvousctl::{
+    change::Change,
+    compare::{CompareOptions, requirement},
+    failure::Failure,
+    gaps::GapsOptions,
+    past::instant,
+    whatif::WhatIfOptions,
+};
 
 use crate::{check::VerifyOptions, configure::Writing, target::Target};
 
@@ -69,6 +77,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         exposure: Exposure,
         #[command(flatten)]
+        evidence: EvidenceOptions,
+        #[command(flatten)]
         writing: WritingOptions,
     },
     /// Takes a model off every schedule and from the observers.
@@ -78,6 +88,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         writing: WritingOptions,
     },
+    /// Compares two models on the same requests: the evidence for a promotion.
+    Compare(CompareOptions),
+    /// Says what archived requests would have been answered under another schedule.
+    Whatif(WhatIfOptions),
+    /// Says what is missing in the archive: requests without scores, models without scores of a request.
+    Gaps(GapsOptions),
     /// Runs a saved query over the archive, or lists the saved queries: on a stack in Athena, on a data
     /// folder by DuckDB, for which Python 3.11 is needed.
     Query {
@@ -115,6 +131,21 @@ impl WritingOptions {
         let Self { message, author, yes, dry_run } = self;
         Writing { author, message, yes, dry_run, json }
     }
+}
+
+/// The evidence for a promotion.
+#[derive(Args)]
+pub(crate) struct EvidenceOptions {
+    /// Refuse (exit code 3) unless these conditions hold of the model compared with the champion, e.g.
+    /// brier<=-0.001@99%, requests>=10000, failed<=0.1%.
+    #[arg(long, value_name = "EVIDENCE", value_parser = requirement)]
+    pub(crate) require: Option<Requirement>,
+    /// Only requests received at or after this count.
+    #[arg(long, value_name = "TIME", value_parser = instant, requires = "require")]
+    pub(crate) from: Option<Timestamp>,
+    /// Only requests received before this count.
+    #[arg(long, value_name = "TIME", value_parser = instant, requires = "require")]
+    pub(crate) to: Option<Timestamp>,
 }
 
 /// To which part of the requests a model is exposed.

@@ -3,13 +3,25 @@
 use std::fmt::Write;
 
 use rendezvous_core::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::failure::Failure;
 
 /// The result of a command in both forms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     pub text: String,
     pub json: Value,
+}
+
+impl Output {
+    /// A report as JSON, and as the text that `text` makes of it.
+    pub fn of<R: Serialize>(report: &R, text: impl FnOnce(&R) -> String) -> Result<Self, Failure> {
+        let json =
+            serde_json::to_value(report).map_err(|error| Failure::Failed(error.to_string()))?;
+        Ok(Self { text: text(report), json })
+    }
 }
 
 /// Lines of cells as aligned columns; the first line is the head. The columns in `numbers` are

@@ -18,3 +18,8 @@ pub(crate) fn note(text: &str) {
 pub(crate) fn fail(error: impl Display) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }
+
+/// Prints what may not work to standard error.
+pub(crate) fn warn(warning: impl Display) {
+    let _ = writeln!(io::stderr(), "warning: {warning}");
+}

@@ -5,15 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::types::EventSourceMappingConfiguration as Mapping;
 use aws_smithy_types::error::display::DisplayErrorContext;
-use bytes::Bytes;
-use rendezvous_aws::{DynamoEndpoints, items::outcome};
-use rendezvous_core::{EndpointName, RequestId, Timestamp};
+use rendezvous_aws::{DynamoEndpoints, S3Archive, items::outcome};
+use rendezvous_core::{EndpointName, RequestId};
 use rendezvousctl::{
     models::Up,
-    verify::{
-        archive::Files,
-        report::{Report, Step},
-    },
+    verify::report::{Report, Step},
 };
 
 use crate::athena::Workgroup;
@@ -87,13 +83,13 @@ impl Stack {
     }
 
     /// The archive.
-    pub(crate) fn archive(&self) -> Result<Bucket, String> {
+    pub(crate) fn archive(&self) -> Result<S3Archive, String> {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())
             .build();
         let name = self.output("ArchiveBucket")?.to_owned();
-        Ok(Bucket { client: aws_sdk_s3::Client::from_conf(config), name })
+        Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), name))
     }
 
     /// The versions of the endpoints' configurations.
@@ -243,38 +239,6 @@ fn check(mapping: &Mapping) -> Step {
 /// one, and then "OK" or "PROBLEM: …"; emulators add to "OK" how many records there were.
 fn is_well(result: &str) -> bool {
     matches!(result, "" | "OK" | "No records processed") || result.starts_with("OK ")
-}
-
-/// A bucket of S3.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    client: aws_sdk_s3::Client,
-    name: String,
-}
-
-impl Files for Bucket {
-    async fn list(&self, prefix: &str, since: Timestamp) -> Result<Vec<String>, String> {
-        let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
-        let mut pages = list.into_paginator().send();
-        let mut names = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| DisplayErrorContext(&error).to_string())?;
-            for object in page.contents.unwrap_or_default() {
-                let written = object.last_modified.map_or(i64::MAX, |at| at.secs() * 1_000_000);
-                if Timestamp::from_micros(written) >= since {
-                    names.extend(object.key);
-                }
-            }
-        }
-        Ok(names)
-    }
-
-    async fn get(&self, name: &str) -> Result<Bytes, String> {
-        let got = self.client.get_object().bucket(&self.name).key(name).send().await;
-        let got = got.map_err(|error| format!("{name}: {}", DisplayErrorContext(&error)))?;
-        let body = got.body.collect().await.map_err(|error| format!("{name}: {error}"))?;
-        Ok(body.into_bytes())
-    }
 }
 
 #[cfg(test)]

@@ -8,17 +8,16 @@ pub mod api;
 pub mod archive;
 mod archived;
 mod endpoint;
-pub mod folder;
 pub mod payload;
 pub mod report;
 
 use std::time::Duration;
 
-use rendezvous_core::{Configuration, EndpointName, RequestId};
+use rendezvous_core::{Configuration, EndpointName, RequestId, ports::ArchiveFiles};
 use serde_json::Value;
 
 use api::{Api, Reply};
-use archive::{Archive, Files};
+use archive::Archive;
 use archived::check_archive;
 use endpoint::{Asked, Client};
 use payload::Payloads;
@@ -56,7 +55,7 @@ pub struct Verified {
 }
 
 /// Asks every endpoint and looks for the requests in the archive.
-pub async fn verify<F: Files>(
+pub async fn verify<F: ArchiveFiles>(
     api: &impl Api,
     files: &F,
     payloads: &Payloads,

@@ -4,13 +4,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
 use rendezvous_archive::RequestRow;
-use rendezvous_core::{
-    Timestamp,
-    memory::{MemoryArchive, Trouble},
-};
+use rendezvous_core::memory::Trouble;
 use rendezvous_tests::{
     Does::{self, Fail, Hang, Score},
     World, rows,
@@ -18,7 +14,6 @@ use rendezvous_tests::{
 use rendezvousctl::verify::{
     Limits, MARK, Unusable, Verified,
     api::{Api, Call, Reply},
-    archive::Files,
     payload::Payloads,
     report::Status,
     verify,
@@ -42,20 +37,6 @@ impl Api for Simulated {
     }
 }
 
-struct InMemory<'a>(&'a MemoryArchive);
-
-impl Files for InMemory<'_> {
-    async fn list(&self, prefix: &str, _: Timestamp) -> Result<Vec<String>, String> {
-        let names = self.0.files().into_iter().map(|(name, _)| name);
-        Ok(names.filter(|name| name.starts_with(prefix)).collect())
-    }
-
-    async fn get(&self, name: &str) -> Result<Bytes, String> {
-        let mut files = self.0.files().into_iter();
-        Ok(files.find(|(found, _)| found == name).unwrap().1)
-    }
-}
-
 /// A system of which a@1, b@1, c@1 and d@1 do this.
 async fn system(models: [Option<Does>; 4]) -> Simulated {
     let world = World::new().await;
@@ -74,7 +55,7 @@ async fn verified(system: &Simulated) -> Verified {
     let mut payloads = Payloads::default();
     payloads.add(file.to_str().unwrap()).unwrap();
     let limits = Limits { first_answer: Duration::from_secs(20), archive: Duration::from_mins(2) };
-    verify(system, &InMemory(&system.0.system.archive), &payloads, limits).await.unwrap()
+    verify(system, &*system.0.system.archive, &payloads, limits).await.unwrap()
 }
 
 /// The steps that are not well.
@@ -158,9 +139,9 @@ async fn an_archive_that_cannot_be_written_is_found() {
 #[tokio::test(start_paused = true)]
 async fn without_a_payload_nothing_is_asked() {
     let system = system([Some(Score(10)); 4]).await;
-    let archive = InMemory(&system.0.system.archive);
+    let archive = system.0.system.archive.clone();
     let limits = Limits { first_answer: Duration::from_secs(5), archive: Duration::from_secs(5) };
-    let unusable = verify(&system, &archive, &Payloads::default(), limits).await;
+    let unusable = verify(&system, &*archive, &Payloads::default(), limits).await;
     let Err(Unusable::NoPayload(endpoints)) = unusable else { panic!("{unusable:?}") };
     assert_eq!(endpoints, ["e".parse().unwrap()]);
 }

@@ -8,11 +8,22 @@ use crate::{
     value::Type,
 };
 
-/// A row of a table. The macro `table` implements it for a struct whose fields are the columns.
-pub trait Row: Sized + Send + Sync {
+/// Columns of a table, read as a struct whose fields are named after them: all of them ([`Row`]), or
+/// those that a purpose needs (the macro `select`). Other columns of a file are not read.
+pub trait Select: Sized {
     /// The table's name, first part of the names of its files.
     const TABLE: &'static str;
 
+    /// The names of the columns.
+    const COLUMNS: &'static [&'static str];
+
+    /// Reads all rows of a row group.
+    #[doc(hidden)]
+    fn read(group: &RowGroup<'_>) -> Result<Vec<Self>, Unreadable>;
+}
+
+/// A row of a table. The macro `table` implements it for a struct whose fields are the columns.
+pub trait Row: Select + Send + Sync {
     /// What the table holds.
     const ABOUT: &'static str;
 
@@ -22,10 +33,6 @@ pub trait Row: Sized + Send + Sync {
     fn endpoint(&self) -> &EndpointName;
 
     fn request_id(&self) -> RequestId;
-
-    /// Reads all rows of a row group.
-    #[doc(hidden)]
-    fn read(group: &RowGroup<'_>) -> Result<Vec<Self>, Unreadable>;
 }
 
 /// A column of a table whose rows are `R`.
@@ -87,8 +94,9 @@ macro_rules! table {
             $( $(#[doc = $comment])* pub $column: $type, )+
         }
 
+        $crate::layout::columns! { impl<$life> for $row<$life>, $table, $( $column: $type, )+ }
+
         impl<$life> $crate::layout::Row for $row<$life> {
-            const TABLE: &'static str = $table;
             const ABOUT: &'static str = $about.trim_ascii();
 
             fn columns() -> Vec<$crate::layout::Column<Self>> {
@@ -108,8 +116,37 @@ macro_rules! table {
             fn request_id(&self) -> rendezvous_core::RequestId {
                 self.request_id
             }
+        }
+    };
+}
 
-            fn read(group: &$crate::row_group::RowGroup<'_>) -> Result<Vec<Self>, $crate::row_group::Unreadable> {
+/// Declares some columns of a table, by the table's row type: see [`Select`].
+macro_rules! select {
+    (
+        #[doc = $about:literal]
+        $name:ident of $row:ty { $( $column:ident: $type:ty, )+ }
+    ) => {
+        #[doc = $about]
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) struct $name {
+            $( pub(crate) $column: $type, )+
+        }
+
+        $crate::layout::columns! {
+            impl<> for $name, <$row as $crate::layout::Select>::TABLE, $( $column: $type, )+
+        }
+    };
+}
+
+macro_rules! columns {
+    (impl<$($life:lifetime)?> for $name:ty, $table:expr, $( $column:ident: $type:ty, )+) => {
+        impl<$($life)?> $crate::layout::Select for $name {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [&'static str] = &[ $( stringify!($column), )+ ];
+
+            fn read(
+                group: &$crate::row_group::RowGroup<'_>,
+            ) -> Result<Vec<Self>, $crate::row_group::Unreadable> {
                 $( let mut $column = group.column::<$type>(stringify!($column))?.into_iter(); )+
                 let mut rows = Vec::with_capacity(group.rows());
                 // Every column has as many values as the row group has rows.
@@ -122,4 +159,4 @@ macro_rules! table {
     };
 }
 
-pub(crate) use table;
+pub(crate) use {columns, select, table};

@@ -10,18 +10,28 @@
 //! [`files`] names the files, [`views`] says which rows the analysts' views show.
 
 pub mod files;
+mod group;
+pub mod join;
+mod joined;
 pub mod layout;
+mod lines;
+mod part;
 mod read;
 mod row_group;
+pub mod scan;
+mod sort;
 pub mod tables;
 mod value;
 pub mod views;
 mod write;
 
 pub use {
-    layout::{Column, EncodingHint, Layout, Row},
+    joined::{Asked, Decided, Joined, Reported, Scored},
+    layout::{Column, EncodingHint, Layout, Row, Select},
+    part::Extent,
     read::read,
     row_group::Unreadable,
+    scan::ScanError,
     tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow, layouts},
     value::{Scalar, Type, Value},
     write::{Unwritable, write},

@@ -3,15 +3,15 @@
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 
 use crate::{
-    layout::Row,
+    layout::Select,
     row_group::{RowGroup, Unreadable},
 };
 
-/// The rows of a file of a table, in the order of the file; `from` is its bytes, or the open file.
+/// All rows of a file of a table, in the order of the file; `from` is its bytes, or the open file.
 ///
 /// Columns that the table does not have are ignored. Optional columns and lists that the file does
 /// not have, because it was written before they were added, are null or empty in every row.
-pub fn read<R: Row>(from: impl ChunkReader + 'static) -> Result<Vec<R>, Unreadable> {
+pub fn read<R: Select>(from: impl ChunkReader + 'static) -> Result<Vec<R>, Unreadable> {
     let file = SerializedFileReader::new(from)?;
     let mut rows = Vec::new();
     for group in 0..file.num_row_groups() {

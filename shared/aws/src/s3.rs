@@ -1,11 +1,13 @@
-//! The port `Archive` on S3.
+//! The ports `Archive` and `ArchiveFiles` on S3.
+
+use std::ops::Range;
 
 use aws_sdk_s3::{Client, primitives::ByteStream, types::ChecksumAlgorithm};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use rendezvous_core::{
-    Unavailable,
-    ports::{Archive, Stored},
+    Timestamp, Unavailable,
+    ports::{Archive, ArchiveFiles, Stored, StoredFile},
 };
 
 use crate::unavailable;
@@ -53,5 +55,52 @@ impl Archive for S3Archive {
             // Among them ConditionalRequestConflict: another put of this name is under way.
             Err(error) => Err(unavailable("archive", &error)),
         }
+    }
+}
+
+impl ArchiveFiles for S3Archive {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(folder);
+        let mut pages = list.delimiter("/").into_paginator().send();
+        let mut folders = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| unavailable("archive", &error))?;
+            let common = page.common_prefixes.unwrap_or_default();
+            folders.extend(common.into_iter().filter_map(|common| common.prefix));
+        }
+        Ok(folders)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(folder);
+        let mut pages = list.into_paginator().send();
+        let mut files = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| unavailable("archive", &error))?;
+            for object in page.contents.unwrap_or_default() {
+                let Some(name) = object.key else { continue };
+                let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+                let written = object.last_modified.map_or(0, |at| at.secs() * 1_000_000);
+                files.push(StoredFile { name, bytes, written: Timestamp::from_micros(written) });
+            }
+        }
+        Ok(files)
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let get = self.client.get_object().bucket(&self.bucket).key(name);
+        let get = get.range(format!("bytes={}-{}", range.start, range.end - 1));
+        let got = get.send().await.map_err(|error| unavailable("archive", &error))?;
+        let ended = |what: String| Unavailable::down("archive", format!("{name}: {what}"));
+        let body = got.body.collect().await.map_err(|error| ended(error.to_string()))?;
+        let body = body.into_bytes();
+        // S3 shortens a range that goes beyond the end.
+        if body.len() as u64 != range.end - range.start {
+            return Err(ended(format!("no bytes {range:?}")));
+        }
+        Ok(body)
     }
 }

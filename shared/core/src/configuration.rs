@@ -188,10 +188,12 @@ impl Configuration {
         });
         let configuration = configuration
             .and_then(|configuration| json.end().map(|()| configuration))
-            .map_err(|error| placed(&track.path(), &error.to_string()))?;
-        match unknown {
-            None => Ok(configuration),
-            Some(mistake) => Err(Invalid::new(mistake)),
+            .map_err(|error| placed(&track.path(), &error.to_string()));
+        match (configuration, unknown) {
+            (configuration, None) => configuration,
+            (Ok(_), Some(mistake)) => Err(Invalid::new(mistake)),
+            // A field that is misspelt is also one that is missing.
+            (Err(other), Some(mistake)) => Err(Invalid::new(format!("{mistake}; {other}"))),
         }
     }
 
@@ -303,8 +305,10 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_where_people_write_and_ignored_where_it_is_stored() {
         let text = r#"{"schedule":{"choices":[{"model":"a@1","afterms":9}],"deadline_ms":100}}"#;
-        let refused = Configuration::parse(text).unwrap_err().to_string();
-        assert_eq!(refused, "/schedule/choices/0/afterms: unknown field");
+        let refused = |text: &str| Configuration::parse(text).unwrap_err().to_string();
+        assert_eq!(refused(text), "/schedule/choices/0/afterms: unknown field");
+        let misspelt = refused(&text.replace("deadline_ms", "deadline"));
+        assert!(misspelt.starts_with("/schedule/choices/0/afterms: unknown field; /schedule"));
         let stored: Configuration = serde_json::from_str(text).unwrap();
         assert_eq!(stored, Configuration::parse(&text.replace(",\"afterms\":9", "")).unwrap());
     }

@@ -4,7 +4,10 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "it is there to panic")]
 
+mod files;
 pub mod samples;
+
+pub use files::archive_files;
 
 use std::{collections::HashSet, slice, sync::Arc, time::Duration};
 

@@ -230,6 +230,11 @@ impl RequestId {
         Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
 
+    /// The id of these bytes, which [`Self::as_bytes`] has given.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }

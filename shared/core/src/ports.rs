@@ -3,7 +3,7 @@
 //! Every port has a reference implementation in [`crate::memory`], and one suite,
 //! [`crate::conformance`], that every implementation must pass.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -170,6 +170,40 @@ pub trait Archive: Send + Sync + 'static {
         name: &str,
         body: Bytes,
     ) -> impl Future<Output = Result<Stored, Unavailable>> + Send;
+}
+
+/// A file of an archive, as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// The name under which it was stored.
+    pub name: String,
+    pub bytes: u64,
+    /// When it was stored, by the clock of the store.
+    pub written: Timestamp,
+}
+
+/// The files of an archive, for those who read it. Names are those of [`Archive::put`]; a folder is
+/// what the names of its files begin with, up to and with a `/`.
+pub trait ArchiveFiles: Send + Sync + 'static {
+    /// The folders directly in `folder`, ascending; none where there is no such folder.
+    fn folders(
+        &self,
+        folder: &str,
+    ) -> impl Future<Output = Result<Vec<String>, Unavailable>> + Send;
+
+    /// The files in `folder` and in the folders below it, by name; none where there is no such folder.
+    fn list(
+        &self,
+        folder: &str,
+    ) -> impl Future<Output = Result<Vec<StoredFile>, Unavailable>> + Send;
+
+    /// These bytes of a file. A range that the file does not have, or no file of that name, is
+    /// an error: a listed file neither changes nor ends.
+    fn read(
+        &self,
+        name: &str,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<Bytes, Unavailable>> + Send;
 }
 
 /// The stack's secret for idempotency keys.

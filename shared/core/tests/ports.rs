@@ -64,7 +64,9 @@ async fn the_memory_archive_conforms() {
     let look = async |archive: &MemoryArchive, name: &str| -> Option<Bytes> {
         archive.files().into_iter().find(|(file, _)| file == name).map(|(_, body)| body)
     };
-    conformance::archive(&MemoryArchive::default(), look).await;
+    let archive = MemoryArchive::default();
+    conformance::archive(&archive, look).await;
+    conformance::archive_files(&archive).await;
 }
 
 /// A ledger and one request, received now.

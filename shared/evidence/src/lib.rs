@@ -4,7 +4,7 @@
 //!
 //! [`Comparison`] compares two models on the same requests; [`Requirement`] says whether its
 //! figures suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding
-//! out.
+//! out; [`whatif`] computes what requests would have been answered under another schedule; [`gaps`] counts what is missing.
 //!
 //! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
 //! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
@@ -27,6 +27,10 @@ pub mod report;
 pub mod comparison;
 pub mod labels;
 pub mod requirement;
+
+pub mod gaps;
+pub mod times;
+pub mod whatif;
 
 pub use comparison::{Comparison, ModelScore, Pair, Settings};
 pub use interval::{Anytime, Confidence, FixedN, Interval};

@@ -1,16 +1,22 @@
 //! The archive as a folder.
 
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom},
+    ops::Range,
+    path::Path,
+    time::UNIX_EPOCH,
+};
 
 use bytes::Bytes;
 use rendezvous_core::{
-    Unavailable,
-    ports::{Archive, Stored},
+    Timestamp, Unavailable,
+    ports::{Archive, ArchiveFiles, Stored, StoredFile},
 };
 
 use crate::{
     data_folder::DataFolder,
-    files::{FileError, Readers, blocking, create, unfinished},
+    files::{FileError, Readers, UNFINISHED, at, blocking, create, names, unfinished},
 };
 
 /// The name of the dependency in errors.
@@ -54,6 +60,67 @@ impl Archive for FolderArchive {
     }
 }
 
+impl ArchiveFiles for FolderArchive {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        let (root, folder) = (self.folder.archive(), folder.to_owned());
+        blocking(ARCHIVE, move || {
+            let mut folders = names(&root.join(&folder))?;
+            folders.retain(|name| root.join(&folder).join(name).is_dir());
+            folders.sort_unstable();
+            Ok(folders.into_iter().map(|name| format!("{folder}{name}/")).collect())
+        })
+        .await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        let (root, folder) = (self.folder.archive(), folder.to_owned());
+        blocking(ARCHIVE, move || {
+            let mut files = Vec::new();
+            list(&root, &folder, &mut files)?;
+            files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            Ok(files)
+        })
+        .await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        let path = self.folder.archive().join(name);
+        blocking(ARCHIVE, move || {
+            let length = range.end.saturating_sub(range.start);
+            let mut file = at(&path, File::open(&path))?;
+            at(&path, file.seek(SeekFrom::Start(range.start)))?;
+            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+            at(&path, file.take(length).read_to_end(&mut bytes))?;
+            if bytes.len() as u64 != length {
+                return Err(FileError::content(&path, format!("no bytes {range:?}")));
+            }
+            Ok(bytes.into())
+        })
+        .await
+    }
+}
+
+/// Adds the files in `folder` of `root` and in the folders below it.
+fn list(root: &Path, folder: &str, files: &mut Vec<StoredFile>) -> Result<(), FileError> {
+    let mut found = names(&root.join(folder))?;
+    // A server may rename or delete them meanwhile.
+    found.retain(|name| !name.starts_with(UNFINISHED));
+    for name in found {
+        let name = format!("{folder}{name}");
+        let path = root.join(&name);
+        let metadata = at(&path, fs::metadata(&path))?;
+        if metadata.is_dir() {
+            list(root, &format!("{name}/"), files)?;
+        } else {
+            let written = at(&path, metadata.modified())?;
+            let written = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let written = Timestamp::default() + written;
+            files.push(StoredFile { name, bytes: metadata.len(), written });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -69,6 +136,7 @@ mod tests {
             fs::read(folder.archive().join(name)).ok().map(Bytes::from)
         })
         .await;
+        rendezvous_core::conformance::archive_files(&archive).await;
         let left = fs::read_dir(folder.archive()).unwrap().flatten();
         let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
         assert_eq!(left, ["conformance"], "nothing unfinished stays");

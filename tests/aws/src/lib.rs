@@ -166,6 +166,16 @@ impl Stack {
         run(command.arg(file).args(["--yes", "--message", "deployed test"]))
     }
 
+    /// Runs a command of rendezvousctl, beside other tasks; returns what it printed.
+    pub async fn ctl(&self, arguments: &'static [&'static str]) -> String {
+        let (url, name) = (self.endpoint.url.clone(), self.name.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let mut command = Command::new(binary("rendezvousctl"));
+            run(aws(&mut command, &url).args(["--stack", &name]).args(arguments))
+        });
+        done.await.unwrap()
+    }
+
     /// Verifies the deployed system by rendezvousctl; returns what it printed, and whether it
     /// reported success.
     pub fn verify(&self, options: &[&str]) -> (String, bool) {

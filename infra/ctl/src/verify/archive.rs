@@ -1,25 +1,12 @@
 //! The archive, as far as it was written during a run.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    future::Future,
-};
+use std::collections::{BTreeSet, HashSet};
 
-use bytes::Bytes;
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, Row, ScoreRow, files::Hour, read};
-use rendezvous_core::{RequestId, Timestamp, now};
-
-/// The files of an archive.
-pub trait Files {
-    /// The names of the files that begin with `prefix` and were written at `since` or later.
-    fn list(
-        &self,
-        prefix: &str,
-        since: Timestamp,
-    ) -> impl Future<Output = Result<Vec<String>, String>>;
-
-    fn get(&self, name: &str) -> impl Future<Output = Result<Bytes, String>>;
-}
+use rendezvous_core::{
+    RequestId, Timestamp, now,
+    ports::{ArchiveFiles, StoredFile},
+};
 
 /// The rows of some requests that have been found so far.
 #[derive(Debug)]
@@ -36,7 +23,7 @@ pub struct Archive<'f, F> {
 /// How far the clocks of this machine and of the archive may differ.
 const SKEW_MICROS: i64 = 120_000_000;
 
-impl<'f, F: Files> Archive<'f, F> {
+impl<'f, F: ArchiveFiles> Archive<'f, F> {
     /// An archive of which only what is written from now on is read.
     pub fn new(files: &'f F) -> Self {
         Self {
@@ -70,12 +57,15 @@ impl<'f, F: Files> Archive<'f, F> {
     ) -> Result<Vec<R>, String> {
         let mut rows = Vec::new();
         for hour in hours(self.begun, now()) {
-            let prefix = format!("{}/{hour}/", R::TABLE);
-            for name in self.files.list(&prefix, self.begun).await? {
-                if self.seen.contains(&name) || !name.ends_with(".parquet") {
+            let folder = format!("{}/{hour}/", R::TABLE);
+            let listed = self.files.list(&folder).await.map_err(|error| error.to_string())?;
+            for StoredFile { name, bytes, written } in listed {
+                let is_new = written >= self.begun && !self.seen.contains(&name);
+                if !is_new || !name.ends_with(".parquet") {
                     continue;
                 }
-                let body = self.files.get(&name).await?;
+                let body = self.files.read(&name, 0..bytes).await;
+                let body = body.map_err(|error| error.to_string())?;
                 let read = read::<R>(body).map_err(|error| format!("{name}: {error}"))?;
                 rows.extend(read.into_iter().filter(|row| ids.contains(&id(row))));
                 self.seen.insert(name);

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rendezvous_archive::ScoreRow;
-use rendezvous_core::{FailureKind, ModelId, RequestId};
+use rendezvous_core::{FailureKind, ModelId, RequestId, ports::ArchiveFiles};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    archive::{Archive, Files},
+    archive::Archive,
     endpoint::Asked,
     report::{Report, Step},
 };
@@ -15,7 +15,7 @@ use super::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits until the archive holds everything, at most `limit`, and reports what it holds.
-pub(super) async fn check_archive<F: Files>(
+pub(super) async fn check_archive<F: ArchiveFiles>(
     archive: &mut Archive<'_, F>,
     all: &[Asked],
     limit: Duration,
@@ -45,7 +45,7 @@ pub(super) async fn check_archive<F: Files>(
 }
 
 /// What is missing in the archive, by table.
-fn missing<F: Files>(archive: &Archive<'_, F>, asked: &Asked) -> Vec<&'static str> {
+fn missing<F: ArchiveFiles>(archive: &Archive<'_, F>, asked: &Asked) -> Vec<&'static str> {
     let mut missing = Vec::new();
     let every = |found: BTreeSet<RequestId>| asked.requests.iter().all(|id| found.contains(id));
     if !every(archive.requests.iter().map(|row| row.request_id).collect()) {
@@ -61,7 +61,7 @@ fn missing<F: Files>(archive: &Archive<'_, F>, asked: &Asked) -> Vec<&'static st
     missing
 }
 
-fn is_complete<F: Files>(archive: &Archive<'_, F>, asked: &Asked) -> bool {
+fn is_complete<F: ArchiveFiles>(archive: &Archive<'_, F>, asked: &Asked) -> bool {
     // A model that has failed every request does not score them later.
     let is_known = |model: &ModelId| {
         let told: BTreeSet<RequestId> =
@@ -72,7 +72,7 @@ fn is_complete<F: Files>(archive: &Archive<'_, F>, asked: &Asked) -> bool {
     missing(archive, asked).is_empty() && asked.models.iter().all(is_known)
 }
 
-fn rows<F: Files>(archive: &Archive<'_, F>, asked: &Asked, limit: Duration) -> Step {
+fn rows<F: ArchiveFiles>(archive: &Archive<'_, F>, asked: &Asked, limit: Duration) -> Step {
     let name = asked.endpoint.as_str();
     if asked.requests.is_empty() {
         return Step::skipped("archive", name);
@@ -100,7 +100,7 @@ fn rows<F: Files>(archive: &Archive<'_, F>, asked: &Asked, limit: Duration) -> S
     Step::ok("archive", name, detail)
 }
 
-fn scores_of<'a, F: Files>(
+fn scores_of<'a, F: ArchiveFiles>(
     archive: &'a Archive<'_, F>,
     asked: &'a Asked,
     model: &'a ModelId,
@@ -110,7 +110,7 @@ fn scores_of<'a, F: Files>(
 }
 
 /// Whether a model has scored a request.
-fn scores<F: Files>(archive: &Archive<'_, F>, asked: &Asked, model: &ModelId) -> Step {
+fn scores<F: ArchiveFiles>(archive: &Archive<'_, F>, asked: &Asked, model: &ModelId) -> Step {
     let name = asked.endpoint.as_str();
     let step = format!("model {model}");
     if asked.requests.is_empty() {
@@ -152,7 +152,7 @@ fn scores<F: Files>(archive: &Archive<'_, F>, asked: &Asked, model: &ModelId) ->
 }
 
 /// Where the time of the answered request went at each model.
-fn times<F: Files>(archive: &Archive<'_, F>, asked: &Asked, report: &mut Report) {
+fn times<F: ArchiveFiles>(archive: &Archive<'_, F>, asked: &Asked, report: &mut Report) {
     let name = asked.endpoint.as_str();
     for model in &asked.models {
         let mut rows = scores_of(archive, asked, model);

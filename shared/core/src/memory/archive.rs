@@ -1,24 +1,29 @@
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Mutex,
+};
 
 use bytes::Bytes;
 
 use super::{lock, outage::Outage};
 use crate::{
+    clock::{Timestamp, now},
     error::Unavailable,
-    ports::{Archive, Stored},
+    ports::{Archive, ArchiveFiles, Stored, StoredFile},
 };
 
 /// Files in memory, by name.
 #[derive(Debug, Default)]
 pub struct MemoryArchive {
     pub outage: Outage,
-    files: Mutex<BTreeMap<String, Bytes>>,
+    files: Mutex<BTreeMap<String, (Bytes, Timestamp)>>,
 }
 
 impl MemoryArchive {
     /// Every file, in the order of the names.
     pub fn files(&self) -> Vec<(String, Bytes)> {
-        lock(&self.files).iter().map(|(name, body)| (name.clone(), body.clone())).collect()
+        lock(&self.files).iter().map(|(name, (body, _))| (name.clone(), body.clone())).collect()
     }
 }
 
@@ -29,7 +34,42 @@ impl Archive for MemoryArchive {
         if files.contains_key(name) {
             return Ok(Stored::Already);
         }
-        files.insert(name.to_owned(), body);
+        files.insert(name.to_owned(), (body, now()));
         Ok(Stored::New)
+    }
+}
+
+impl ArchiveFiles for MemoryArchive {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        self.outage.check("archive").await?;
+        let below = |name: &String| {
+            let (first, _) = name.strip_prefix(folder)?.split_once('/')?;
+            Some(format!("{folder}{first}/"))
+        };
+        let folders: BTreeSet<String> = lock(&self.files).keys().filter_map(below).collect();
+        Ok(folders.into_iter().collect())
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        self.outage.check("archive").await?;
+        let files = lock(&self.files);
+        let below = files.iter().filter(|(name, _)| name.starts_with(folder));
+        let stored = below.map(|(name, (body, written))| StoredFile {
+            name: name.clone(),
+            bytes: body.len() as u64,
+            written: *written,
+        });
+        Ok(stored.collect())
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        self.outage.check("archive").await?;
+        let missing = || Unavailable::down("archive", format!("{name}: no bytes {range:?}"));
+        let files = lock(&self.files);
+        let (body, _) = files.get(name).ok_or_else(missing)?;
+        let at = |offset: u64| usize::try_from(offset).map_err(|_| missing());
+        let (start, end) = (at(range.start)?, at(range.end)?);
+        let is_there = start <= end && end <= body.len();
+        is_there.then(|| body.slice(start..end)).ok_or_else(missing)
     }
 }

@@ -1,0 +1,83 @@
+//! The commands that read the archive: connects them to a stack or to a data folder.
+
+use std::time::Duration;
+
+use rendezvous_core::ModelId;
+use rendezvous_evidence::Requirement;
+use rendezvous_folder::{FolderArchive, FolderEndpoints};
+use rendezvousctl::{
+    compare::{self, CompareOptions},
+    failure::Failure,
+    gaps::{self, GapsOptions},
+    output::Output,
+    past::Range,
+    whatif::{self, WhatIfOptions},
+};
+
+use crate::target::{System, Target};
+
+/// How long before the deadline ingress settles: on this machine, and by default on AWS.
+const LOCAL_MARGIN: Duration = Duration::from_millis(5);
+const AWS_MARGIN_MS: u64 = 30;
+
+pub(crate) async fn whatif(target: &Target, options: &WhatIfOptions) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (files, table) = (FolderArchive::new(&folder), FolderEndpoints::new(&folder));
+            whatif::whatif(&files, &table, options, LOCAL_MARGIN).await
+        }
+        System::Stack(stack) => {
+            let margin = stack.parameter("AnswerMarginMs").and_then(|text| text.parse().ok());
+            let margin = Duration::from_millis(margin.unwrap_or(AWS_MARGIN_MS));
+            let files = stack.archive().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            whatif::whatif(&files, &table, options, margin).await
+        }
+    }
+}
+
+pub(crate) async fn gaps(target: &Target, options: &GapsOptions) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            gaps::gaps(&FolderArchive::new(&folder), &FolderEndpoints::new(&folder), options).await
+        }
+        System::Stack(stack) => {
+            let files = stack.archive().map_err(Failure::Failed)?;
+            gaps::gaps(&files, &stack.endpoints().map_err(Failure::Failed)?, options).await
+        }
+    }
+}
+
+/// Fails unless the evidence meets the requirement.
+pub(crate) async fn require(
+    target: &Target,
+    range: &Range,
+    model: &ModelId,
+    requirement: &Requirement,
+) -> Result<(), Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (files, table) = (FolderArchive::new(&folder), FolderEndpoints::new(&folder));
+            compare::require(&files, &table, range, model, requirement).await
+        }
+        System::Stack(stack) => {
+            let files = stack.archive().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            compare::require(&files, &table, range, model, requirement).await
+        }
+    }
+}
+
+pub(crate) async fn compare(target: &Target, options: &CompareOptions) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (files, table) = (FolderArchive::new(&folder), FolderEndpoints::new(&folder));
+            compare::compare(&files, &table, options).await
+        }
+        System::Stack(stack) => {
+            let files = stack.archive().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            compare::compare(&files, &table, options).await
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Reading a table of an archive: the partitions of some days, of their files the row groups that
+//! can hold rows of interest, and of these the columns that are asked for.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use rendezvous_core::{
+    Timestamp, Unavailable,
+    ports::{ArchiveFiles, StoredFile},
+};
+
+use crate::{
+    files::Hour,
+    layout::Select,
+    part::{Extent, Part},
+    row_group::{RowGroup, Unreadable},
+};
+
+/// Why a table could not be read. What was read before stays valid; the same call may succeed later.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("{name}: {cause}")]
+    File { name: String, cause: Unreadable },
+    /// Too little space, for example. `TMPDIR` names another folder.
+    #[error("a temporary file in {}: {_0}", std::env::temp_dir().display())]
+    Temporary(#[from] std::io::Error),
+}
+
+/// How far a table is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub table: &'static str,
+    /// Days that are read, and all that will be.
+    pub days: usize,
+    pub of_days: usize,
+    /// Files of these days.
+    pub files: usize,
+    /// Bytes that were read of them.
+    pub bytes: u64,
+}
+
+/// How many files are read at a time. S3 answers within some 30 ms, and a stack writes a file a
+/// minute, table and shard.
+const AT_A_TIME: usize = 32;
+
+/// Reads the columns `S` and hands over the rows of each row group, file by file in the order of
+/// their names, and after each day the progress.
+///
+/// In memory are the listing of a day's files and the columns of [`AT_A_TIME`] row groups.
+pub async fn scan<S: Select>(
+    files: &impl ArchiveFiles,
+    extent: &Extent<'_>,
+    mut each: impl FnMut(Vec<S>) -> Result<(), ScanError>,
+    mut progress: impl FnMut(Progress),
+) -> Result<(), ScanError> {
+    let folders = files.folders(&format!("{}/", S::TABLE)).await?;
+    let (first, last) = (day(extent.arrived.start), day(extent.arrived.end));
+    let among = |folder: &String| {
+        let day = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        day.starts_with("date=") && day >= first.as_str() && day <= last.as_str()
+    };
+    let days: Vec<String> = folders.into_iter().filter(among).collect();
+    let mut so_far = Progress { table: S::TABLE, days: 0, of_days: days.len(), files: 0, bytes: 0 };
+    progress(so_far);
+    for day in &days {
+        let mut listed = files.list(day).await?;
+        listed.retain(|file| file.name.ends_with(".parquet"));
+        so_far.files += listed.len();
+        let parts = stream::iter(listed).map(|file| fetch::<S>(files, file, extent));
+        let mut parts = parts.buffered(AT_A_TIME);
+        while let Some((name, part)) = parts.try_next().await? {
+            so_far.bytes += part.bytes();
+            let failed = |cause| ScanError::File { name: name.clone(), cause };
+            for group in part.groups() {
+                let group = group.map_err(|error| failed(error.into()))?;
+                each(S::read(&RowGroup(&group)).map_err(failed)?)?;
+            }
+        }
+        so_far.days += 1;
+        progress(so_far);
+    }
+    Ok(())
+}
+
+/// 9999-01-01: names of days have four digits for the year.
+const LAST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);
+
+/// `date=2025-11-22`, of the days from 1970 on.
+fn day(instant: Timestamp) -> String {
+    let hour = Hour::of(instant.clamp(Timestamp::default(), LAST)).to_string();
+    hour.split('/').next().unwrap_or_default().to_owned()
+}
+
+/// Reads what is needed of a file.
+async fn fetch<S: Select>(
+    files: &impl ArchiveFiles,
+    StoredFile { name, bytes, .. }: StoredFile,
+    extent: &Extent<'_>,
+) -> Result<(String, Part), ScanError> {
+    let failed = |cause| ScanError::File { name: name.clone(), cause };
+    let mut part = Part::new(bytes);
+    while let Some(range) = part.footer().map_err(failed)? {
+        let read = files.read(&name, range.clone()).await?;
+        part.add(range.start, read);
+    }
+    part.choose(S::COLUMNS, extent);
+    for range in part.missing().map_err(failed)? {
+        let read = files.read(&name, range.clone()).await?;
+        part.add(range.start, read);
+    }
+    Ok((name, part))
+}
