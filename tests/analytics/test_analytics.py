@@ -251,6 +251,22 @@ class TheViews(Case):
             )
 
 
+class TheFiles(unittest.TestCase):
+    def test_a_column_that_a_file_does_not_have_is_null_there(self) -> None:
+        """Archives that were written before the column was can be read, also together with newer files."""
+        file = min(ARCHIVE.glob("requests/*/*/*.parquet"))
+        rows = pl.read_parquet(file, hive_partitioning=False).with_columns(skip=pl.lit(["big@1"]))
+        with tempfile.TemporaryDirectory() as name:
+            hour = Path(name, *file.relative_to(ARCHIVE).parts[:-1])
+            hour.mkdir(parents=True)
+            for written, expected in ((rows.drop("skip"), [(None,)]), (rows, [(None,), (["big@1"],)])):
+                written.write_parquet(hour / f"{len(expected)}.parquet")
+                connection = queries.connect(Path(name), TEMPLATE)
+                self.addCleanup(connection.close)
+                found = connection.execute("SELECT DISTINCT skip FROM raw_requests ORDER BY skip NULLS FIRST").fetchall()
+                self.assertEqual(found, expected)
+
+
 class TheQueries(Case):
     def test_files_that_arrived_before_the_first_day_change_no_answer(self) -> None:
         """But those of the day before, in which copies are looked for."""

@@ -58,6 +58,13 @@ class Template:
         (table,) = {table.name for table in parse(self.views[view].sql).find_all(exp.Table)}
         return table
 
+    def read_by(self, query: exp.Expression) -> Template:
+        """Only what this query reads: to look at the files of a table takes seconds where there are thousands."""
+        names = {table.name for table in query.find_all(exp.Table)}
+        views = {name: view for name, view in self.views.items() if name in names}
+        names |= {self.raw_table(name) for name in views}
+        return Template({name: table for name, table in self.tables.items() if name in names}, views, {})
+
 
 def load(text: str) -> Template:
     """Reads the text of the template."""
@@ -98,18 +105,24 @@ def connect(
     connection = duckdb.connect()
     # Athena's sessions are in UTC.
     connection.execute("SET TimeZone = 'UTC'")
+    # It would be drawn on standard output, where a program that is no file counts as an interactive session.
+    connection.execute("SET enable_progress_bar = false")
+    # A query reads a table more than once, and a year is in thousands of files.
+    connection.execute("SET parquet_metadata_cache = true")
     for name, table in template.tables.items():
         folder = archive / name.removeprefix("raw_")
-        if any(folder.glob("*/*/*.parquet")):
-            source = (
-                f"SELECT {', '.join(table.columns)} FROM read_parquet('{folder}/*/*/*.parquet', "
-                "hive_partitioning = true, hive_types = {'date': VARCHAR, 'hour': INTEGER}) "
-                f"WHERE date >= '{first_day}'"
-            )
-            connection.execute(f"CREATE VIEW {name} AS {source}")
-        else:
-            columns = ", ".join(f"{column} {_duckdb_type(kind)}" for column, kind in table.columns.items())
+        columns = ", ".join(f"{column} {_duckdb_type(kind)}" for column, kind in table.columns.items())
+        if not any(folder.glob("*/*/*.parquet")):
             connection.execute(f"CREATE TABLE {name} ({columns})")
+            continue
+        # As in Athena, a column that a file does not have, since it was written before the column was, is null there.
+        connection.execute(f"CREATE TABLE {name}_columns ({columns})")
+        files = (
+            f"SELECT * FROM read_parquet('{folder}/*/*/*.parquet', union_by_name = true, "
+            f"hive_partitioning = true, hive_types = {{'date': VARCHAR, 'hour': INTEGER}}) WHERE date >= '{first_day}'"
+        )
+        source = f"SELECT {', '.join(table.columns)} FROM (FROM {name}_columns UNION ALL BY NAME {files})"
+        connection.execute(f"CREATE VIEW {name} AS {source}")
     for name, view in template.views.items():
         connection.execute(f"CREATE {views_as} {name} AS {translate(parse(view.sql))}")
     return connection
@@ -180,8 +193,9 @@ def _plain(value: Any) -> Any:
 def main() -> None:
     asked = json.load(sys.stdin)
     try:
-        connection = connect(Path(asked["archive"]), load(asked["template"]))
-        result = connection.execute(translate(parse(asked["sql"])))
+        query = parse(asked["sql"])
+        connection = connect(Path(asked["archive"]), load(asked["template"]).read_by(query))
+        result = connection.execute(translate(query))
         columns = [name for name, *_ in result.description]
         rows = [[_plain(value) for value in row] for row in result.fetchall()]
     except (duckdb.Error, sqlglot.errors.SqlglotError) as error:

@@ -97,6 +97,7 @@ pub(crate) enum Command {
     /// Runs a saved query over the archive, or lists the saved queries: on a stack in Athena, on a data
     /// folder by DuckDB, for which Python 3.11 is needed.
     Query {
+        /// The saved query; without it the saved queries are listed.
         name: Option<String>,
         /// Another value of a setting of the query, e.g. first_day=2026-01-31.
         #[arg(long, value_parser = pair, value_name = "NAME=VALUE", requires = "name")]
