@@ -11,6 +11,7 @@
 
 pub mod files;
 pub mod layout;
+mod pages;
 mod read;
 mod row_group;
 pub mod tables;
