@@ -43,7 +43,7 @@ impl Function for Spy {
         &self.actor
     }
 
-    async fn invoke(&self, batch: StreamBatch<'static>) -> Result<Response, String> {
+    async fn invoke<'a>(&'a self, batch: StreamBatch<'a>) -> Result<Response, String> {
         let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
         let records: Vec<_> = batch.records().iter().flatten().collect();
         let texts: Vec<String> = records.iter().map(|r| text(&r.content.bytes)).collect();

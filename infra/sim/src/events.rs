@@ -19,11 +19,12 @@ use serde_dynamo::Item;
 
 /// What the records of a stream carry. It determines a function's event and its response.
 pub trait Carried: Sized + Send + Sync + 'static {
-    type Event: Serialize + Send + Sync;
+    /// An event borrows from the records: each is handed to several functions.
+    type Event<'a>: Serialize + Send + Sync;
     type Response: Send;
 
     /// The event of a batch of one shard.
-    fn event(source: &Source, records: &Batch<Self>) -> Self::Event;
+    fn event<'a>(source: &Source, records: &'a Batch<Self>) -> Self::Event<'a>;
 
     /// The identifiers of the records that a function names as failed.
     fn failed(response: &Self::Response) -> impl Iterator<Item = Option<&str>>;
@@ -46,21 +47,17 @@ pub struct Source {
     pub shard: String,
 }
 
-/// A decimal number, as on AWS. Leading zeros let it grow along a shard as a text, too.
-pub fn sequence_number<T>(record: &StoredRecord<T>) -> String {
-    format!("{:020}", record.sequence)
-}
-
 /// A Kinesis stream.
 impl Carried for Bytes {
-    type Event = StreamBatch<'static>;
+    type Event<'a> = StreamBatch<'a>;
     type Response = Response;
 
-    fn event(source: &Source, records: &Batch<Self>) -> Self::Event {
-        let record = |stored: &Arc<StoredRecord<Self>>| {
-            let partition_key = stored.key.as_str().to_owned().into();
-            let data = Data { partition_key, bytes: stored.data.clone() };
-            Record::new(&source.shard, sequence_number(stored), stored.arrived, data)
+    fn event<'a>(source: &Source, records: &'a Batch<Self>) -> StreamBatch<'a> {
+        let record = |stored: &'a Arc<StoredRecord<Self>>| Record {
+            sequence: stored.sequence_number().into(),
+            event_id: stored.event_id().into(),
+            arrived: stored.arrived,
+            content: Data { partition_key: stored.key.as_str().into(), bytes: stored.data.clone() },
         };
         let arn = format!("arn:aws:kinesis:local:000000000000:stream/{}", source.name);
         batch::Batch::new(arn, records.iter().map(record).collect())
@@ -87,18 +84,17 @@ impl Carried for Bytes {
 
 /// A table's change stream: each record holds the item as it was written.
 impl Carried for Change {
-    type Event = TableBatch<'static>;
+    type Event<'a> = TableBatch<'a>;
     type Response = Response;
 
-    fn event(source: &Source, records: &Batch<Self>) -> Self::Event {
-        let record = |stored: &Arc<StoredRecord<Self>>| {
-            let sequence = sequence_number(stored);
+    fn event<'a>(source: &Source, records: &'a Batch<Self>) -> TableBatch<'a> {
+        let record = |stored: &'a Arc<StoredRecord<Self>>| {
             let (keys, old, new) = images(&stored.data);
             let name = if old.is_some() { "MODIFY" } else { "INSERT" };
             let old = old.unwrap_or_default();
             Record {
-                event_id: [&source.shard, ":", &sequence].concat().into(),
-                sequence: sequence.into(),
+                sequence: stored.sequence_number().into(),
+                event_id: stored.event_id().into(),
                 arrived: stored.arrived,
                 content: ItemChange { name: name.into(), keys, old, new },
             }
@@ -153,10 +149,13 @@ mod tests {
 
     use super::*;
 
-    async fn events(lane: &Subscription<Change>) -> Vec<ItemChange<'static>> {
-        let records = lane.next(10, usize::MAX, Duration::ZERO).await;
+    async fn records(lane: &Subscription<Change>) -> Batch<Change> {
+        lane.next(10, usize::MAX, Duration::ZERO).await.into()
+    }
+
+    fn events(records: &Batch<Change>) -> Vec<ItemChange<'_>> {
         let source = Source { name: "t", shard: "shardId-000000000000".to_owned() };
-        let batch = Change::event(&source, &records.into());
+        let batch = Change::event(&source, records);
         batch.records().iter().flatten().map(|record| record.content.clone()).collect()
     }
 
@@ -170,7 +169,8 @@ mod tests {
         for envelope in [&new, &known] {
             table.write(&samples::fallback(&endpoint, envelope)).await.unwrap();
         }
-        let [insert, modify] = &events(lane).await[..] else { panic!("not two events") };
+        let records = records(lane).await;
+        let [insert, modify] = &events(&records)[..] else { panic!("not two events") };
         assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
         assert_eq!(insert.keys, ledger::key(new.id));
         assert!(insert.old.is_empty());
@@ -193,7 +193,8 @@ mod tests {
             let outcome = Json::parse(text).unwrap();
             outcomes.put(&endpoint.name, id, outcome, now()).await.unwrap();
         }
-        let [insert, modify] = &events(lane).await[..] else { panic!("not two events") };
+        let records = records(lane).await;
+        let [insert, modify] = &events(&records)[..] else { panic!("not two events") };
         assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
         assert_eq!(modify.old, insert.new);
         let read = |image: &Item| outcome::read(image).unwrap().outcome.as_str().to_owned();

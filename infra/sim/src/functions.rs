@@ -48,7 +48,7 @@ impl<M: Model> Function for ModelHandler<M> {
         &self.fleet.actor
     }
 
-    async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
         if self.faults.is_killed() {
             if let Some(weather) = &self.conditions.weather {
                 weather.tally().met(Fault::SilentModel, Step::ModelBatch);
@@ -74,7 +74,7 @@ impl<E: EndpointTable> Function for RendezvousHandler<E> {
         &self.fleet.actor
     }
 
-    async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
         let subject = subject(self.actor().name(), &event);
         let (witness, ledger) = (self.conditions.witness.clone(), self.ledger.clone());
         let conditions = self.conditions.clone();
@@ -101,7 +101,7 @@ impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
         &self.fleet.actor
     }
 
-    async fn invoke(&self, event: StreamBatch<'static>) -> Result<Response, String> {
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
         let source = self.source;
         let subject = subject(source.as_str(), &event);
         let handle = |instance: Arc<Instance<DecoyOf<A, E>>>| async move {
@@ -122,7 +122,7 @@ impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
         &self.fleet.actor
     }
 
-    async fn invoke(&self, event: TableBatch<'static>) -> Result<Response, String> {
+    async fn invoke<'a>(&'a self, event: TableBatch<'a>) -> Result<Response, String> {
         let source = self.source;
         let subject = subject(source.as_str(), &event);
         let handle = |instance: Arc<Instance<DecoyOf<A, E>>>| async move {

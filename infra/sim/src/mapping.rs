@@ -43,7 +43,7 @@ use tokio::{
 use self::failed::Failed;
 use crate::{
     Actor, Conditions,
-    events::{Batch, Carried, Source, sequence_number},
+    events::{Batch, Carried, Source},
     fault::Fault,
     step::Step,
     weather::{Occasion, pick},
@@ -98,7 +98,10 @@ pub trait Function<T: Carried = Bytes>: Send + Sync + 'static {
     fn actor(&self) -> &Actor;
 
     /// Handles a batch. An error is a crash: the function did not respond.
-    fn invoke(&self, event: T::Event) -> impl Future<Output = Result<T::Response, String>> + Send;
+    fn invoke<'a>(
+        &'a self,
+        event: T::Event<'a>,
+    ) -> impl Future<Output = Result<T::Response, String>> + Send;
 }
 
 /// What a mapping runs in.
@@ -150,7 +153,7 @@ pub fn lanes<T: Carried, F: Function<T>, A: Archive>(
 }
 
 fn source<T>(name: &'static str, subscription: &Subscription<T>) -> Source {
-    Source { name, shard: format!("shardId-{:012}", subscription.shard()) }
+    Source { name, shard: subscription.shard_name().to_owned() }
 }
 
 struct Lane<T, F, A> {
@@ -333,7 +336,7 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
                 return Outcome::Crashed;
             }
         };
-        let place = |id: &str| records.iter().position(|record| sequence_number(record) == id);
+        let place = |id: &str| records.iter().position(|record| record.sequence_number() == id);
         let mut lowest = None;
         for failed in T::failed(&response) {
             // "Lambda treats a batch as a complete failure if you return an empty or bad item

@@ -89,9 +89,8 @@ pub fn run(plan: Plan) -> Report {
         let virtual_time = start.elapsed();
         let World { weather, witness, system, .. } = world;
         drop(system);
-        let requests = u64::try_from(witness.messages().input.len()).unwrap_or(0);
         let report = Report {
-            requests,
+            requests: u64::try_from(witness.requests()).unwrap_or(0),
             decided: u64::try_from(witness.decisions().len()).unwrap_or(0),
             answers: witness.answers(),
             tally: Tally::default(),

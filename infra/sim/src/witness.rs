@@ -50,6 +50,9 @@ struct Seen {
     /// Every decision.
     decisions: Vec<(RequestId, Arc<Decision>)>,
     messages: Messages,
+    /// The records of `messages.scores`, by where their bytes are: a record is read once, however
+    /// often it is delivered.
+    scores: HashMap<usize, (Bytes, Arc<ScoreMessage>)>,
     answers: Answers,
     violations: Vec<Violation>,
 }
@@ -82,9 +85,6 @@ pub struct Messages {
     pub input: Vec<Bytes>,
     /// Those that can be read.
     pub scores: Vec<Arc<ScoreMessage>>,
-    /// The records of `scores`, by where their bytes are: a record is read once, however often it is
-    /// delivered.
-    records: HashMap<usize, (Bytes, Arc<ScoreMessage>)>,
 }
 
 /// The answers of ingress, counted.
@@ -131,6 +131,11 @@ impl Witness {
     /// Every message that was put on the streams so far.
     pub fn messages(&self) -> Messages {
         self.seen().messages.clone()
+    }
+
+    /// How many requests the stream `input` has accepted so far, repeats included.
+    pub fn requests(&self) -> usize {
+        self.seen().messages.input.len()
     }
 
     /// The configuration that a request is decided under.
@@ -227,31 +232,29 @@ impl Witness {
 
     /// Records are on a stream.
     pub(crate) fn puts(&self, actor: &Actor, records: &[Record]) {
-        let messages = &mut self.seen().messages;
+        let seen = &mut *self.seen();
         for Record { data, .. } in records {
             if actor.role() == Role::Ingress {
-                messages.input.push(data.clone());
-            } else if let Some(message) = messages.score(data) {
-                messages.scores.push(message);
+                seen.messages.input.push(data.clone());
+            } else if let Some(message) = seen.score(data) {
+                seen.messages.scores.push(message);
             }
         }
     }
 }
 
-impl Messages {
+impl Seen {
     /// The score in a record.
     fn score(&mut self, data: &Bytes) -> Option<Arc<ScoreMessage>> {
         let place = data.as_ptr() as usize;
-        if let Some((_, message)) = self.records.get(&place) {
+        if let Some((_, message)) = self.scores.get(&place) {
             return Some(message.clone());
         }
         let message = Arc::new(ScoreMessage::parse(data).ok()?);
-        self.records.insert(place, (data.clone(), message.clone()));
+        self.scores.insert(place, (data.clone(), message.clone()));
         Some(message)
     }
-}
 
-impl Seen {
     fn violation(&mut self, invariant: Invariant, request: RequestId, what: impl Into<String>) {
         let (request, what) = (Some(request), what.into());
         self.violations.push(Violation { invariant, request, what });

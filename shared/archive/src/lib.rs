@@ -15,6 +15,7 @@ pub mod join;
 mod joined;
 pub mod layout;
 mod lines;
+mod pages;
 mod part;
 mod read;
 mod row_group;

@@ -5,21 +5,23 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 use bytes::Bytes;
 use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
+    column::writer::{ColumnCloseResult, get_column_writer},
     errors::{ParquetError, Result},
     file::{
         metadata::SortingColumn,
-        properties::{EnabledStatistics, WriterProperties},
-        writer::SerializedFileWriter,
+        properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr},
+        writer::{SerializedFileWriter, TrackedWrite},
     },
     schema::{
         parser::parse_message_type,
-        types::{ColumnPath, Type as Schema},
+        types::{ColumnDescPtr, ColumnPath, Type as Schema},
     },
 };
 use rendezvous_core::EndpointName;
 
 use crate::{
     layout::{Column, EncodingHint, Row},
+    pages::{Pages, ZSTD_LEVEL},
     value::{ScalarType, Shape},
 };
 
@@ -33,16 +35,38 @@ pub fn write<R: Row>(rows: &[&R]) -> std::result::Result<Bytes, Unwritable> {
     let rows = sorted(rows);
     let columns = R::columns();
     let properties = Arc::new(properties(&columns, rows.len())?);
-    let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema(&columns)?), properties)?;
+    let schema = Arc::new(schema(&columns)?);
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, properties.clone())?;
+    let places = file.schema_descr().columns().to_vec();
     let mut group = file.next_row_group()?;
-    for column in &columns {
-        let missing = || ParquetError::General("the schema lacks a column".to_owned());
-        let mut writer = group.next_column()?.ok_or_else(missing)?;
-        (column.write)(&rows, writer.untyped())?;
-        writer.close()?;
+    for (column, place) in columns.iter().zip(places) {
+        let (bytes, closed) = chunk(column, &rows, place, &properties)?;
+        group.append_column(&bytes, closed)?;
     }
     group.close()?;
     Ok(file.into_inner()?.into())
+}
+
+/// The values of a column, and what the file says of them.
+fn chunk<R>(
+    column: &Column<R>,
+    rows: &[&R],
+    place: ColumnDescPtr,
+    properties: &WriterPropertiesPtr,
+) -> Result<(Bytes, ColumnCloseResult)> {
+    let is_long = column.hint != EncodingHint::Few && column.r#type.scalar == ScalarType::Text;
+    let compress = is_long || rows.len() > SMALL;
+    let mut bytes = TrackedWrite::new(Vec::new());
+    let pages = Box::new(Pages::new(&mut bytes, compress));
+    let mut writer = get_column_writer(place, properties.clone(), pages);
+    (column.write)(rows, &mut writer)?;
+    let mut closed = writer.close()?;
+    if compress {
+        // The writer of the column does not know what becomes of its pages.
+        let zstd = Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?);
+        closed.metadata = closed.metadata.into_builder().set_compression(zstd).build()?;
+    }
+    Ok((bytes.into_inner()?.into(), closed))
 }
 
 /// By endpoint and request. There are few endpoints, so most comparisons are of numbers.
@@ -81,12 +105,8 @@ fn schema<R: Row>(columns: &[Column<R>]) -> Result<Schema> {
 /// The column by which analysts look up one row.
 const KEY: &str = "request_id";
 
-/// Higher levels take much longer and save little.
-const ZSTD_LEVEL: i32 = 3;
-
-/// In a file of at most so many rows, only columns of long values are compressed. A compressor has
-/// to be set up for each column, which takes longer than writing a small one. A year of hourly files
-/// becomes 5 % larger.
+/// In a file of at most so many rows, only columns of long values are compressed. To compress a small
+/// one takes longer than to write it. A year of hourly files becomes 5 % larger.
 const SMALL: usize = 128;
 
 /// The part of the files without a request that its bloom filter does not exclude.
@@ -99,7 +119,6 @@ fn properties<R>(columns: &[Column<R>], rows: usize) -> Result<WriterProperties>
     let mut builder = WriterProperties::builder()
         // Some readers ignore the statistics of a file whose writer's name they cannot parse.
         .set_created_by(concat!("rendezvous version ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_sorting_columns(Some(vec![ascending(1), ascending(0)]))
         .set_column_bloom_filter_fpp(key.clone(), BLOOM_FILTER_FPP)
         .set_column_bloom_filter_max_ndv(key, rows as u64);
@@ -108,10 +127,6 @@ fn properties<R>(columns: &[Column<R>], rows: usize) -> Result<WriterProperties>
             Shape::List => vec![(*name).to_owned(), "list".to_owned(), "element".to_owned()],
             _ => vec![(*name).to_owned()],
         });
-        let is_long = *hint != EncodingHint::Few && r#type.scalar == ScalarType::Text;
-        if rows <= SMALL && !is_long {
-            builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
-        }
         let encoding = match (hint, r#type.scalar) {
             (EncodingHint::Few, _) => continue,
             (EncodingHint::Near, ScalarType::Text) => Encoding::DELTA_BYTE_ARRAY,

@@ -166,13 +166,14 @@ impl<P: Ledger, W: Watch> Watch for LinkWatch<'_, P, W> {
         if self.link.is_plain() {
             return self.watch.changed(until).await;
         }
-        let name = format!("ledger.watch {} until {until}", self.id);
-        self.link.conditions.trace(&self.link.actor, || &name);
+        let id = self.id;
+        let name = || format!("ledger.watch {id} until {until}");
+        self.link.conditions.trace(&self.link.actor, name);
         let result = self.under_weather(until).await;
         if let (Some(witness), Ok(Some(mailbox))) = (&self.link.conditions.witness, &result) {
             witness.sees(mailbox);
         }
-        self.link.conditions.trace(&self.link.actor, || format!("{name} returned {result:?}"));
+        self.link.conditions.trace(&self.link.actor, || format!("{} returned {result:?}", name()));
         result
     }
 }

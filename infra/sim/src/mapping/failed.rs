@@ -3,7 +3,7 @@ use std::fmt::Display;
 use rendezvous_core::ports::Archive;
 use serde::Serialize;
 
-use crate::events::{Batch, Carried, Source, sequence_number};
+use crate::events::{Batch, Carried, Source};
 
 /// What the on-failure destination is told of records that are given up.
 pub(super) struct Failed<'a> {
@@ -31,7 +31,7 @@ impl Failed<'_> {
     /// Sends records to the on-failure destination, whole, as one file.
     pub(super) async fn store<T: Carried>(&self, failures: &impl Archive, records: &Batch<T>) {
         let (Some(first), Some(last)) = (records.front(), records.back()) else { return };
-        let (start, end) = (sequence_number(first), sequence_number(last));
+        let (start, end) = (first.sequence_number(), last.sequence_number());
         let Self { function, condition, tried, source } = self;
         let Source { name: stream, shard } = source;
         tracing::error!(function, stream, shard, start, end, condition, "records have failed");
@@ -41,8 +41,8 @@ impl Failed<'_> {
             approximate_invoke_count: *tried,
             stream,
             shard,
-            start_sequence_number: &start,
-            end_sequence_number: &end,
+            start_sequence_number: start,
+            end_sequence_number: end,
             payload: T::event(source, records),
         };
         let name = format!("failed/{function}/{stream}-{shard}-{start}-{end}.json");

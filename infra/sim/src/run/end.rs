@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use rendezvous_aws::batch::{Data, Event};
 use rendezvous_core::{
@@ -37,10 +36,18 @@ pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[A
     }
 }
 
-/// The files of the failure bucket.
-fn given_up(world: &World) -> Vec<(String, Bytes)> {
-    let files = world.system.archive.files();
-    files.into_iter().filter(|(name, _)| name.starts_with("failed/")).collect()
+/// The requests in the failure bucket, each with the function that has given it up.
+type GivenUp = HashSet<(String, RequestId)>;
+
+fn given_up(world: &World) -> GivenUp {
+    let mut given_up = GivenUp::new();
+    for (name, body) in world.system.archive.files() {
+        let path = name.strip_prefix("failed/").and_then(|path| path.split_once('/'));
+        if let Some((function, _)) = path {
+            given_up.extend(requests(&body).into_iter().map(|id| (function.to_owned(), id)));
+        }
+    }
+    given_up
 }
 
 fn is_assigned(world: &World, envelope: &Envelope) {
@@ -57,7 +64,7 @@ fn are_scored(
     world: &World,
     envelope: &Envelope,
     scored: &HashSet<(RequestId, Timestamp, ModelId)>,
-    failed: &[(String, Bytes)],
+    failed: &GivenUp,
 ) {
     let Some(endpoint) = world.witness.endpoint(envelope) else { return };
     for model in endpoint.configuration.models() {
@@ -72,10 +79,7 @@ fn are_scored(
         if is_skipped {
             continue;
         }
-        let folder = format!("failed/{model}/");
-        let is_named =
-            failed.iter().any(|(name, body)| name.starts_with(&folder) && names(body, envelope.id));
-        if !is_named {
+        if !failed.contains(&(model.to_string(), envelope.id)) {
             violation(world, Invariant::Scored, envelope.id, format!("nothing of {model}"));
         }
     }
@@ -87,11 +91,12 @@ struct Failed {
     payload: Event,
 }
 
-/// Whether a batch in the failure bucket holds a request.
-fn names(body: &[u8], id: RequestId) -> bool {
-    let Ok(Failed { payload }) = serde_json::from_slice(body) else { return false };
-    let Ok(batch) = payload.batch::<Data<'_>>() else { return false };
-    batch.messages(RequestMessage::parse).iter().any(|(_, request)| request.envelope.id == id)
+/// The requests that a batch in the failure bucket holds.
+fn requests(body: &[u8]) -> Vec<RequestId> {
+    let Ok(Failed { payload }) = serde_json::from_slice(body) else { return Vec::new() };
+    let Ok(batch) = payload.batch::<Data<'_>>() else { return Vec::new() };
+    let messages = batch.messages(RequestMessage::parse);
+    messages.into_iter().map(|(_, request)| request.envelope.id).collect()
 }
 
 fn is_readable(

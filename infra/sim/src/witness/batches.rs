@@ -44,9 +44,10 @@ impl Witness {
     pub(crate) fn hears(&self, actor: &Actor, batch: &StreamBatch<'_>) -> Delivered {
         let records = batch.records().iter().flatten();
         let seen = &mut *self.seen();
-        let parsed = records.clone().enumerate().filter_map(|(index, record)| {
-            Some((index, seen.messages.score(&record.content.bytes)?))
-        });
+        let parsed = records
+            .clone()
+            .enumerate()
+            .filter_map(|(index, record)| Some((index, seen.score(&record.content.bytes)?)));
         let scores: Vec<_> = parsed.collect();
         let sequences = records.map(|record| record.sequence.to_string()).collect();
         let (at, (_, jumps)) = (now(), actor.disturbances());

@@ -58,6 +58,8 @@ struct Shards<T> {
 #[derive(Debug)]
 struct Shard<T> {
     number: usize,
+    /// As Kinesis would name it.
+    name: String,
     hashes: RangeInclusive<u64>,
     state: Mutex<State<T>>,
 }
@@ -77,7 +79,8 @@ impl<T> Shard<T> {
     fn starting_now(number: usize, hashes: RangeInclusive<u64>) -> Arc<Self> {
         let next = u64::try_from(with_clock_ahead(0, now).as_micros()).unwrap_or(0);
         let state = State { next, log: VecDeque::new(), subscriptions: Vec::new() };
-        Arc::new(Self { number, hashes, state: Mutex::new(state) })
+        let name = format!("shardId-{number:012}");
+        Arc::new(Self { number, name, hashes, state: Mutex::new(state) })
     }
 }
 
@@ -106,16 +109,34 @@ pub struct StoredRecord<T = Bytes> {
     pub key: Key,
     pub data: T,
     pub arrived: Timestamp,
+    event_id: String,
+    /// Of `key`.
+    hash: u64,
     /// What `data` takes.
     bytes: usize,
     held: Arc<AtomicUsize>,
 }
 
+/// How many digits a sequence number has as a text.
+const DIGITS: usize = 20;
+
 impl<T> StoredRecord<T> {
+    /// What events call the record, as with Kinesis: the name of its shard, a colon and its sequence
+    /// number.
+    pub fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// The sequence number in decimal, as on AWS. Leading zeros let it grow along a shard as a text,
+    /// too.
+    pub fn sequence_number(&self) -> &str {
+        &self.event_id[self.event_id.len() - DIGITS..]
+    }
+
     /// On which of so many lanes it is: records of one key are on one.
     fn lane(&self, lanes: usize) -> usize {
         // Other bits than those that tell the shard.
-        usize::try_from(hash(&self.key).swap_bytes() % lanes as u64).unwrap_or(0)
+        usize::try_from(self.hash.swap_bytes() % lanes as u64).unwrap_or(0)
     }
 }
 
@@ -279,6 +300,8 @@ impl<T> MemoryStream<T> {
         let stored = Arc::new(StoredRecord {
             shard: shard.number,
             sequence: state.next,
+            event_id: format!("{}:{:0DIGITS$}", shard.name, state.next),
+            hash,
             key,
             data,
             // The time of the stream, not of the producer.

@@ -104,6 +104,11 @@ impl<T> Subscription<T> {
         self.shard.number
     }
 
+    /// The shard as Kinesis would name it.
+    pub fn shard_name(&self) -> &str {
+        &self.shard.name
+    }
+
     /// Takes the next records, at most `max_records` and, unless a single one is larger,
     /// `max_bytes`. Waits for the first; then for more until either limit or until `window` has
     /// passed. Dropping the future takes nothing.
