@@ -85,17 +85,14 @@ async fn earlier(
     version: Option<u64>,
     rebase: bool,
 ) -> Result<Configuration, Failure> {
-    let version = match version {
-        Some(version) => version,
-        None => {
-            let history = endpoints.history(endpoint).await?;
-            let last = history.iter().find(|each| Some(each.version) == current);
-            last.and_then(|last| last.replaced).ok_or_else(|| {
-                Failure::Refused(format!(
-                    "there is no version of {endpoint} before the current one"
-                ))
-            })?
-        }
+    let version = if let Some(version) = version {
+        version
+    } else {
+        let history = endpoints.history(endpoint).await?;
+        let last = history.iter().find(|each| Some(each.version) == current);
+        last.and_then(|last| last.replaced).ok_or_else(|| {
+            Failure::Refused(format!("there is no version of {endpoint} before the current one"))
+        })?
     };
     let earlier = find(endpoints, endpoint, Some(version)).await?.configuration.clone();
     if rebase {

@@ -47,7 +47,7 @@ impl Difference {
 
     /// One line for each change.
     pub fn text(&self) -> String {
-        self.changes.iter().map(|change| format!("  {change}\n")).collect()
+        self.changes.iter().flat_map(|change| ["  ", change, "\n"]).collect()
     }
 
     pub fn json(&self, endpoint: &EndpointName, from: Option<u64>, to: Option<u64>) -> Value {
@@ -206,7 +206,7 @@ impl Words {
     fn guard(&mut self, arm: &Arm, before: Option<Guard>, after: Option<Guard>) {
         match (before, after) {
             (Some(_), None) => {
-                self.0.push(format!("arm {arm} has no guard any more: a person steps"))
+                self.0.push(format!("arm {arm} has no guard any more: a person steps"));
             }
             (old, Some(guard)) if old != after => {
                 self.0.push(format!("the guard of arm {arm} is {}", guarded(&guard)));

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rendezvous_core::{Arm, Endpoint, EndpointName, Provenance, Publication, ports::EndpointTable};
+use rendezvous_core::{
+    Arm, Endpoint, EndpointName, Pin, Provenance, Publication, ports::EndpointTable,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -83,7 +85,6 @@ pub async fn show(
     version: Option<u64>,
 ) -> Result<Output, Failure> {
     let endpoint = find(endpoints, name, version).await?;
-    let mut text = format!("{name}, version {}\n\n", endpoint.version);
     let head = ["arm", "keys", "who may answer"].map(str::to_owned).to_vec();
     let mut lines = vec![head];
     let draft = endpoint.configuration.draft();
@@ -92,7 +93,7 @@ pub async fn show(
     for arm in &draft.arms {
         lines.push(vec![arm.name.to_string(), steps(arm), listed(&arm.schedule)]);
     }
-    text += &table(&lines, &[]);
+    let mut parts = vec![format!("{name}, version {}\n", endpoint.version), table(&lines, &[])];
     if !draft.observers.is_empty() {
         let head = ["observer", "role", "keys"].map(str::to_owned).to_vec();
         let mut lines = vec![head];
@@ -100,19 +101,24 @@ pub async fn show(
             let role = role_name(observer.role).to_owned();
             lines.push(vec![observer.model.to_string(), role, observer.share.to_string()]);
         }
-        text = text + "\n" + &table(&lines, &[2]);
+        parts.push(table(&lines, &[2]));
     }
-    for pin in &draft.pins {
-        text += &format!("\nkey {:?} is pinned to {}", pin.key.as_str(), pin.arm);
+    if !draft.pins.is_empty() {
+        let pin = |pin: &Pin| vec![pin.key.to_string(), pin.arm.to_string()];
+        let head = vec![["pinned key", "arm"].map(str::to_owned).to_vec()];
+        parts.push(table(
+            &head.into_iter().chain(draft.pins.iter().map(pin)).collect::<Vec<_>>(),
+            &[],
+        ));
     }
+    // The file that `apply` takes.
+    parts.push(serde_json::to_string_pretty(&endpoint.configuration).unwrap_or_default() + "\n");
     let json = json!({
         "endpoint": name,
         "config": endpoint.version,
         "configuration": endpoint.configuration,
     });
-    // The file that `apply` takes.
-    let file = serde_json::to_string_pretty(&endpoint.configuration).unwrap_or_default();
-    Ok(Output { text: format!("{}\n\n{file}\n", text.trim_end()), json })
+    Ok(Output { text: parts.join("\n"), json })
 }
 
 /// Every version of an endpoint: who published it, when and why, and what changed in words. The
@@ -122,8 +128,7 @@ pub async fn history(
     name: &EndpointName,
 ) -> Result<Output, Failure> {
     let current = find(endpoints, name, None).await?.version;
-    let mut text = String::new();
-    let mut all = Vec::new();
+    let (mut lines, mut all) = (Vec::new(), Vec::new());
     for publication in endpoints.history(name).await?.iter().rev() {
         let Publication { version, published, replaced, .. } = publication;
         let after = find(endpoints, name, Some(*version)).await?;
@@ -136,11 +141,11 @@ pub async fn history(
         };
         let mark = if *version == current { " (current)" } else { "" };
         let by = author(Some(publication));
-        text += &format!("version {version}{mark}  {}  {by}\n", instant(*published));
+        lines.push(format!("version {version}{mark}  {}  {by}\n", instant(*published)));
         if !message(publication).is_empty() {
-            text += &format!("  \"{}\"\n", message(publication));
+            lines.push(format!("  \"{}\"\n", message(publication)));
         }
-        text = text + &difference.text() + "\n";
+        lines.push(difference.text() + "\n");
         all.push(json!({
             "config": version,
             "published_us": published,
@@ -150,7 +155,7 @@ pub async fn history(
             "changes": difference.changes,
         }));
     }
-    Ok(Output { text: text.trim_end().to_owned() + "\n", json: Value::Array(all) })
+    Ok(Output { text: lines.concat(), json: Value::Array(all) })
 }
 
 /// What changes from one version to another; to the current one where none is named.

@@ -158,7 +158,7 @@ pub(crate) struct Exposure {
     #[arg(long, value_parser = share, value_delimiter = ',', value_name = "SHARE,…")]
     steps: Vec<Share>,
     /// On what conditions the next step follows by itself, e.g.
-    /// hold_minutes=10,fallback_rate=1%,p99_ms=150,disagreement=20%.
+    /// `hold_minutes=10,fallback_rate=1%,p99_ms=150,disagreement=20%`.
     #[arg(long, value_parser = guard, requires = "steps")]
     guard: Option<Guard>,
     /// The arm's name; by default the model's.

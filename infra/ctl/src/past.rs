@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate};
 use rendezvous_archive::join::{Requests, Wanted, join};
 use rendezvous_core::{
-    EndpointName, ModelId, Timestamp,
+    Configuration, EndpointName, ModelId, Timestamp,
     ports::{ArchiveFiles, EndpointTable},
 };
 use rendezvous_evidence::whatif::Configurations;
@@ -62,7 +62,7 @@ pub(crate) fn require_listed(
     model: &ModelId,
 ) -> Result<(), Failure> {
     let listed: BTreeSet<&ModelId> =
-        configurations.values().flat_map(|configuration| configuration.models()).collect();
+        configurations.values().flat_map(Configuration::models).collect();
     if listed.contains(model) {
         return Ok(());
     }

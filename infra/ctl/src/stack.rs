@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::types::EventSourceMappingConfiguration as Mapping;
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration as Mapping, FilterCriteria};
 use aws_smithy_types::error::display::DisplayErrorContext;
 use rendezvous_aws::{DynamoEndpoints, S3Archive, items::outcome};
 use rendezvous_core::{EndpointName, RequestId};
@@ -192,7 +192,7 @@ impl Stack {
 
 /// The endpoints that a mapping's filters name; `None` where they let all through.
 fn endpoints_of(mapping: &Mapping) -> Option<BTreeSet<EndpointName>> {
-    let filters = mapping.filter_criteria().map(|criteria| criteria.filters()).unwrap_or_default();
+    let filters = mapping.filter_criteria().map(FilterCriteria::filters).unwrap_or_default();
     let mut names = BTreeSet::new();
     for filter in filters {
         let pattern: serde_json::Value = serde_json::from_str(filter.pattern()?).ok()?;
@@ -243,7 +243,7 @@ fn is_well(result: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_lambda::types::{Filter, FilterCriteria};
+    use aws_sdk_lambda::types::Filter;
     use rendezvousctl::verify::report::Status;
 
     use super::*;

@@ -84,8 +84,8 @@ async fn the_pauses_between_two_looks_grow_to_a_few_seconds() {
     let mut looks = Vec::new();
     answer(&athena, "SELECT 1", pending(), |_| looks.push(begun.elapsed())).await.unwrap();
     assert_eq!(looks.len(), 20);
-    assert!(looks[1] - looks[0] < Duration::from_millis(300), "{looks:?}");
-    let last = looks[19] - looks[18];
+    assert!(looks[1].saturating_sub(looks[0]) < Duration::from_millis(300), "{looks:?}");
+    let last = looks[19].saturating_sub(looks[18]);
     assert!(last > Duration::from_secs(2) && last < Duration::from_secs(4), "{looks:?}");
 }
 

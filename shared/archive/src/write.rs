@@ -34,7 +34,7 @@ pub struct Unwritable(#[from] ParquetError);
 pub fn write<R: Row>(rows: &[&R]) -> std::result::Result<Bytes, Unwritable> {
     let rows = sorted(rows);
     let columns = R::columns();
-    let properties = Arc::new(properties(&columns, rows.len())?);
+    let properties = Arc::new(properties(&columns, rows.len()));
     let schema = Arc::new(schema(&columns)?);
     let mut file = SerializedFileWriter::new(Vec::new(), schema, properties.clone())?;
     let places = file.schema_descr().columns().to_vec();
@@ -112,7 +112,7 @@ const SMALL: usize = 128;
 /// The part of the files without a request that its bloom filter does not exclude.
 const BLOOM_FILTER_FPP: f64 = 0.01;
 
-fn properties<R>(columns: &[Column<R>], rows: usize) -> Result<WriterProperties> {
+fn properties<R>(columns: &[Column<R>], rows: usize) -> WriterProperties {
     let ascending =
         |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
     let key = ColumnPath::from(KEY);
@@ -142,5 +142,5 @@ fn properties<R>(columns: &[Column<R>], rows: usize) -> Result<WriterProperties>
             builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
         }
     }
-    Ok(builder.build())
+    builder.build()
 }

@@ -1,6 +1,6 @@
 //! Arms: further schedules of an endpoint, each with its share of the requests.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,12 @@ pub(crate) fn check(arms: &[ArmPlan], pins: &[Pin], mistakes: &mut Mistakes) {
     }
 }
 
+/// The arm that every endpoint has.
+pub(crate) fn main_arm() -> &'static Arm {
+    static MAIN: LazyLock<Arm> = LazyLock::new(Arm::main);
+    &MAIN
+}
+
 /// The arm of a key.
 pub(crate) fn assign(arms: &[ArmPlan], pins: &[Pin], endpoint: &EndpointName, key: &Key) -> Arm {
     if let Some(pin) = pins.iter().find(|pin| pin.key == *key)
@@ -154,7 +160,7 @@ pub(crate) fn assign(arms: &[ArmPlan], pins: &[Pin], endpoint: &EndpointName, ke
 
 fn arm_at(arms: &[ArmPlan], position: Share) -> &Arm {
     let owned = ranges(arms).find(|(_, from, to)| (*from..*to).contains(&position));
-    owned.map_or(Arm::main_ref(), |(arm, ..)| arm)
+    owned.map_or(main_arm(), |(arm, ..)| arm)
 }
 
 /// What each arm owns: positions from the one, before the other.

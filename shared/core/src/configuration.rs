@@ -96,7 +96,7 @@ impl Draft {
     /// The schedules of all arms, `main` first.
     pub fn schedules(&self) -> impl Iterator<Item = (&Arm, &Schedule)> {
         let others = self.arms.iter().map(|arm| (&arm.name, &arm.schedule));
-        [(Arm::main_ref(), &self.schedule)].into_iter().chain(others)
+        [(arms::main_arm(), &self.schedule)].into_iter().chain(others)
     }
 
     /// Whether a schedule lists the model.

@@ -104,12 +104,8 @@ name! {
 impl Arm {
     /// The arm that every endpoint has.
     pub fn main() -> Self {
-        Self::main_ref().clone()
-    }
-
-    pub(crate) fn main_ref() -> &'static Self {
         static MAIN: LazyLock<Arm> = LazyLock::new(|| Arm("main".into()));
-        &MAIN
+        MAIN.clone()
     }
 }
 

@@ -49,6 +49,8 @@ fn request(number: u64, models: &[ModelId]) -> Joined {
             key: None,
             received,
             deadline,
+            skip: Vec::new(),
+            segment: None,
             arrived: received,
         }),
         decision: Some(Decided {

@@ -9,20 +9,23 @@ use crate::output::{instant, table as aligned};
 pub(super) fn table(compared: &Compared) -> String {
     let Compared { endpoint, models: [first, second], report, .. } = compared;
     let Report { requests, paired, with_outcome, coverage, .. } = report;
-    let mut text = format!("{endpoint}: {first} against {second}\n\n");
-    text += &format!(
-        "{requests} requests, {paired} with a value of both models, {with_outcome} of them with an outcome \
-         (coverage {:.1} %)\n",
-        coverage * 100.0
-    );
+    let mut lines = vec![
+        format!("{endpoint}: {first} against {second}\n"),
+        format!(
+            "{requests} requests, {paired} with a value of both models, {with_outcome} of them with an outcome \
+             (coverage {:.1} %)",
+            coverage * 100.0
+        ),
+    ];
     if report.corrected > 0 {
-        text +=
-            &format!("{} outcomes were corrected later; the first one counts\n", report.corrected);
+        let corrected = report.corrected;
+        lines.push(format!("{corrected} outcomes were corrected later; the first one counts"));
     }
     if report.unusable > 0 {
-        text +=
-            &format!("{} requests have a value or an outcome outside [0, 1]\n", report.unusable);
+        let unusable = report.unusable;
+        lines.push(format!("{unusable} requests have a value or an outcome outside [0, 1]"));
     }
+    let mut text = lines.join("\n") + "\n";
     let sections = [
         metrics(compared),
         times(compared),
