@@ -5,6 +5,10 @@ use tokio::{
     sync::oneshot,
 };
 
+/// How many files are written to the disk at a time, on a thread each. Each thread keeps memory of its
+/// own.
+const WRITERS: usize = 4;
+
 /// The thread of the decoy. Writing a file takes milliseconds; on the threads that serve clients
 /// their requests would wait for it.
 ///
@@ -18,7 +22,8 @@ pub(crate) struct Archiving {
 
 impl Archiving {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_time().max_blocking_threads(WRITERS).build()?;
         let (end, ended) = oneshot::channel();
         let handle = runtime.handle().clone();
         let serve = move || {

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use foldhash::fast::FixedState;
 use rendezvous_core::{memory::Trouble, random};
 use siphasher::sip::SipHasher13;
 
@@ -28,7 +29,8 @@ pub struct Weather {
     troubles: Mutex<[Trouble; Dependency::ALL.len()]>,
     /// The current version of the configuration.
     version: AtomicU64,
-    taken: Mutex<HashMap<(Step, u64), u32>>,
+    /// Looked up at every step.
+    taken: Mutex<HashMap<(Step, u64), u32, FixedState>>,
     tally: Tally,
 }
 

@@ -188,6 +188,10 @@ pub(crate) fn write<'r, V: Value + 'r>(
     for value in values {
         if portion.is_full() {
             portion.flush(V::TYPE.shape, to)?;
+            if V::TYPE.scalar == ScalarType::Text {
+                // A little more than what makes it full: the last text may be long.
+                portion.bytes.reserve(Portion::BYTES + Portion::BYTES / 4);
+            }
         }
         value.append(&mut portion);
     }
@@ -230,8 +234,7 @@ impl Portion {
         let repetition = (shape == Shape::List).then_some(&*self.repetition);
         match to {
             ColumnWriter::ByteArrayColumnWriter(to) => {
-                let next = Vec::with_capacity(Self::BYTES + Self::BYTES / 4);
-                let bytes = Bytes::from(mem::replace(&mut self.bytes, next));
+                let bytes = Bytes::from(mem::take(&mut self.bytes));
                 let mut start = 0;
                 let value = |end| ByteArray::from(bytes.slice(mem::replace(&mut start, end)..end));
                 let values: Vec<ByteArray> = self.ends.drain(..).map(value).collect();
