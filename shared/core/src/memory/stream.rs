@@ -58,7 +58,6 @@ struct Shards<T> {
 #[derive(Debug)]
 struct Shard<T> {
     number: usize,
-    /// As Kinesis would name it.
     name: String,
     hashes: RangeInclusive<u64>,
     state: Mutex<State<T>>,
