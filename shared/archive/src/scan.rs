@@ -46,7 +46,7 @@ const AT_A_TIME: usize = 32;
 /// Reads the columns `S` and hands over the rows of each row group, file by file in the order of
 /// their names, and after each day the progress.
 ///
-/// In memory are the listing of a day's files and the columns of [`AT_A_TIME`] row groups.
+/// In memory are the listing of a day's files and the columns of 32 row groups.
 pub async fn scan<S: Select>(
     files: &impl ArchiveFiles,
     extent: &Extent<'_>,

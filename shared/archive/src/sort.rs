@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 
-/// How much a sorter keeps in memory. [`SMALL`](Limits::SMALL) is for tests.
+/// How much a sorter keeps in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Bytes of records. Their index takes at most as much again.
