@@ -137,10 +137,11 @@ async fn a_sample_is_stored_before_its_labels_and_weighed_with_its_probabilities
     let (files, table) = (&*world.system.archive, &*world.system.endpoints);
     let folder = tempfile::tempdir().unwrap();
     let sample: Option<PathBuf> = Some(folder.path().join("sample.json"));
-    let draws = CompareOptions { label: Some(30), sample: sample.clone(), ..options("b@1", "a@1") };
-    let drawn = compare(files, table, &draws).await.unwrap().json["drawn"].as_u64().unwrap();
+    let drawing =
+        CompareOptions { label: Some(30), sample: sample.clone(), ..options("b@1", "a@1") };
+    let drawn = compare(files, table, &drawing).await.unwrap().json["drawn"].as_u64().unwrap();
     assert!((10..=50).contains(&drawn), "{drawn}");
-    let again = compare(files, table, &draws).await.unwrap_err();
+    let again = compare(files, table, &drawing).await.unwrap_err();
     assert_eq!(again.code(), 1, "a sample is not replaced: {again}");
     let weighs = CompareOptions { sample: sample.clone(), ..options("b@1", "a@1") };
     let labelled = &compare(files, table, &weighs).await.unwrap().json["labelled"];
