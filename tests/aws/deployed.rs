@@ -52,6 +52,7 @@ async fn the_deployed_system_keeps_its_promises() {
     archive::decisions_scores_and_outcomes_are_in_the_archive(&system, &asked).await;
     promotion::every_answer_around_a_promotion_is_right_under_one_version_and_arm(&system, &aws)
         .await;
+    promotion::the_archive_of_the_stack_is_evidence(&system).await;
     logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
 }
 

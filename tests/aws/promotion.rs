@@ -23,6 +23,9 @@ use crate::{CLIENTS, REQUESTS, System};
 /// How many requests are asked while configurations change.
 const ASKED: usize = 1_000;
 
+/// A configuration whose schedule could have been in force.
+const SCHEDULE: &str = "../../infra/ctl/examples/flight-delay.json";
+
 /// Within how long a new configuration takes effect: ingress may use a pointer for one second.
 const EFFECT: Duration = Duration::from_secs(2);
 
@@ -93,6 +96,24 @@ pub(crate) async fn every_answer_around_a_promotion_is_right_under_one_version_a
     let restored = &configurations[&(first + 3)];
     assert_eq!(restored.schedule(&Arm::main()), configurations[&first].schedule(&Arm::main()));
     of_two_operators_one_wins(&endpoints, &name).await;
+}
+
+/// The commands that read the archive read it in S3.
+pub(crate) async fn the_archive_of_the_stack_is_evidence(system: &System) {
+    println!("compare, what-if and gaps on the stack");
+    const COMMANDS: [(&[&str], &str); 3] = [
+        (
+            &["compare", "flight-delay", "gbt@1", "logistic@1"],
+            "flight-delay: gbt@1 against logistic@1",
+        ),
+        (&["whatif", "flight-delay", "--schedule", SCHEDULE], "decided requests"),
+        (&["gaps", "flight-delay"], "pairs of request and model"),
+    ];
+    for (command, words) in COMMANDS {
+        let printed = system.stack.ctl(command).await;
+        println!("{printed}");
+        assert!(printed.contains(words), "{printed}");
+    }
 }
 
 async fn version(aws: &Aws) -> u64 {
