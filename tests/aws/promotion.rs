@@ -98,18 +98,17 @@ pub(crate) async fn every_answer_around_a_promotion_is_right_under_one_version_a
     of_two_operators_one_wins(&endpoints, &name).await;
 }
 
+/// Commands that read the archive, and what they print.
+const READ: [(&[&str], &str); 3] = [
+    (&["compare", "flight-delay", "gbt@1", "logistic@1"], "flight-delay: gbt@1 against logistic@1"),
+    (&["whatif", "flight-delay", "--schedule", SCHEDULE], "decided requests"),
+    (&["gaps", "flight-delay"], "pairs of request and model"),
+];
+
 /// The commands that read the archive read it in S3.
 pub(crate) async fn the_archive_of_the_stack_is_evidence(system: &System) {
     println!("compare, what-if and gaps on the stack");
-    const COMMANDS: [(&[&str], &str); 3] = [
-        (
-            &["compare", "flight-delay", "gbt@1", "logistic@1"],
-            "flight-delay: gbt@1 against logistic@1",
-        ),
-        (&["whatif", "flight-delay", "--schedule", SCHEDULE], "decided requests"),
-        (&["gaps", "flight-delay"], "pairs of request and model"),
-    ];
-    for (command, words) in COMMANDS {
+    for (command, words) in READ {
         let printed = system.stack.ctl(command).await;
         println!("{printed}");
         assert!(printed.contains(words), "{printed}");
