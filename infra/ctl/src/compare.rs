@@ -153,8 +153,8 @@ fn pointer(text: &str) -> Result<String, String> {
     Err("a JSON pointer begins with '/'".to_owned())
 }
 
-/// `99%` or `0.99`.
-fn share(text: &str) -> Result<f64, String> {
+/// `99%` or `0.99`, as a part of one.
+pub fn share(text: &str) -> Result<f64, String> {
     let (number, scale) = match text.strip_suffix('%') {
         Some(number) => (number, 100.0),
         None => (text, 1.0),
@@ -162,7 +162,7 @@ fn share(text: &str) -> Result<f64, String> {
     let number = number.trim().parse::<f64>().ok().map(|number| number / scale);
     number
         .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "is no share such as 50%".to_owned())
+        .ok_or_else(|| "is no share such as 5%, from 0% to 100%".to_owned())
 }
 
 fn confidence(text: &str) -> Result<Confidence, String> {

@@ -131,7 +131,7 @@ async fn change_in(
     }
     for plan in &planned {
         if !writing.json {
-            print!("{}", plan.text());
+            say(plan.text().trim_end());
         }
         for warning in models::warnings(up, &plan.endpoint, &plan.configuration) {
             warn(warning);
@@ -140,11 +140,18 @@ async fn change_in(
     let changes: Vec<&Planned> =
         planned.iter().filter(|plan| !plan.difference.is_empty() || plan.from.is_none()).collect();
     let publishes = !changes.is_empty() && !writing.dry_run && agreed(writing)?;
-    let mut results: Vec<Value> = Vec::new();
+    let (mut results, mut failed): (Vec<Value>, _) = (Vec::new(), Ok(()));
     for plan in &planned {
         let changes = changes.iter().any(|change| change.endpoint == plan.endpoint);
         let version = if publishes && changes {
-            Some(plan.publish(table, provenance.clone()).await?)
+            match plan.publish(table, provenance.clone()).await {
+                Ok(version) => Some(version),
+                Err(failure) => {
+                    // What was published before is told all the same.
+                    failed = Err(failure);
+                    break;
+                }
+            }
         } else {
             None
         };
@@ -158,7 +165,7 @@ async fn change_in(
     } else if writing.dry_run {
         say("nothing was published (--dry-run)");
     }
-    Ok(())
+    failed
 }
 
 /// Whether the person agrees.
@@ -170,8 +177,7 @@ fn agreed(writing: &Writing) -> Result<bool, Failure> {
         let what = "there is no terminal to ask at: pass --yes to publish, or --dry-run to look";
         return Err(Failure::Usage(what.to_owned()));
     }
-    eprint!("Publish? [y/N] ");
-    let _ = io::stderr().flush();
+    let _ = write!(io::stderr(), "Publish? [y/N] ");
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(|error| Failure::Failed(error.to_string()))?;
     if ["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {

@@ -24,6 +24,9 @@ impl Difference {
         words.pins(before, after);
         words.pointer("value", before.value(), after.value());
         words.pointer("outcome", before.outcome(), after.outcome());
+        if words.0.is_empty() && before != after {
+            words.0.push("only the order of arms, pins or observers changes".to_owned());
+        }
         let moves = before.movements(after);
         for (from, to, share) in &moves {
             words.0.push(format!("{share} of the keys move from {from} to {to}"));

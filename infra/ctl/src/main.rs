@@ -88,7 +88,10 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {
             let name = "rendezvousctl";
-            clap_complete::generate(shell, &mut Options::command(), name, &mut std::io::stdout());
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Options::command(), name, &mut script);
+            say(String::from_utf8_lossy(&script).trim_end());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use rendezvous_core::{Arm, EndpointName, Guard, ModelId, Share, Timestamp};
 use rendezvous_evidence::Requirement;
 use rendezvousctl::{
     change::Change,
-    compare::{CompareOptions, requirement},
+    compare::{self, CompareOptions, requirement},
     failure::Failure,
     gaps::GapsOptions,
     past::instant,
@@ -188,13 +188,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// `5%` or `0.05`.
 fn share(text: &str) -> Result<Share, String> {
-    let (number, scale) = match text.trim().strip_suffix('%') {
-        Some(number) => (number.trim_end(), 100.0),
-        None => (text.trim(), 1.0),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} is no share such as 5%"))?;
-    let share = Share::new(number / scale);
-    share.ok_or_else(|| format!("{text} is not from 0% to 100% with at most 4 decimal places"))
+    let share = Share::new(compare::share(text)?);
+    share.ok_or_else(|| format!("{text} has more than 4 decimal places"))
 }
 
 fn guard(text: &str) -> Result<Guard, String> {
@@ -227,8 +222,9 @@ mod tests {
         let five = Share::new(0.05);
         assert_eq!(share("5%").ok(), five);
         assert_eq!(share("0.05").ok(), five);
-        assert!(share("5").unwrap_err().contains("not from 0% to 100%"));
-        assert!(share("many").unwrap_err().contains("no share"));
+        assert!(share("5").unwrap_err().contains("no share such as"));
+        assert!(share("many").unwrap_err().contains("no share such as"));
+        assert!(share("0.00005%").unwrap_err().contains("more than 4 decimal places"));
         let read = guard("hold_minutes=10,fallback_rate=1%,p99_ms=150").unwrap();
         assert_eq!((read.hold_minutes, read.p99_ms, read.disagreement), (10, Some(150), None));
         assert_eq!(read.fallback_rate, Share::new(0.01));

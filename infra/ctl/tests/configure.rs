@@ -152,7 +152,7 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         (vec!["promote", "e", "mlp@1"], 3, "mlp@1 is not up"),
         (vec!["promote", "e", "new@1"], 3, "make it an observer first"),
         (vec!["promote", "e", "logistic@1"], 3, "is the champion already"),
-        (vec!["promote", "e", "gbt@1", "--share", "5"], 2, "not from 0% to 100%"),
+        (vec!["promote", "e", "gbt@1", "--share", "5"], 2, "from 0% to 100%"),
         (vec!["promote", "f", "gbt@1"], 1, "there is no endpoint f; there is e"),
         (vec!["retire", "e", "new@1"], 3, "neither on a schedule nor an observer"),
         (vec!["rollback", "e"], 3, "no version of e before"),

@@ -1,13 +1,11 @@
 //! What a run has found: a table for a person, JSON for a program.
 
-use std::{
-    fmt::{self, Write},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
 use super::LEFT;
+use crate::output::table;
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -144,7 +142,7 @@ impl Report {
 /// The table.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = vec![["step", "for", "result", "ms", "what"].map(str::to_owned)];
+        let mut lines = vec![["step", "for", "result", "ms", "what"].map(str::to_owned).to_vec()];
         for step in &self.steps {
             let result = match step.status {
                 Status::Ok => "ok",
@@ -152,16 +150,17 @@ impl fmt::Display for Report {
                 Status::Skipped => "skipped",
             };
             let (name, subject) = (step.step.clone(), step.subject.clone());
-            lines.push([name, subject, result.to_owned(), shown(step.took), step.detail.clone()]);
+            let detail = step.detail.clone();
+            lines.push(vec![name, subject, result.to_owned(), shown(step.took), detail]);
         }
-        table(f, &lines, 3)?;
+        f.write_str(&table(&lines, &[3]))?;
         if !self.latencies.is_empty() {
             writeln!(f)?;
-            let mut lines = vec![["endpoint", "part", "ms", ""].map(str::to_owned)];
+            let mut lines = vec![["endpoint", "part", "ms"].map(str::to_owned).to_vec()];
             for Part { endpoint, part, took } in &self.latencies {
-                lines.push([endpoint.clone(), part.clone(), shown(Some(*took)), String::new()]);
+                lines.push(vec![endpoint.clone(), part.clone(), shown(Some(*took))]);
             }
-            table(f, &lines, 2)?;
+            f.write_str(&table(&lines, &[2]))?;
         }
         let advice = self.advice();
         if !advice.is_empty() {
@@ -176,29 +175,6 @@ impl fmt::Display for Report {
         writeln!(f, "\n{steps} steps, {failed} failed, {skipped} skipped.")?;
         self.left().map_or(Ok(()), |left| writeln!(f, "Left behind: {left}."))
     }
-}
-
-/// Aligns columns; `number` is the one that is aligned to the right.
-fn table<const N: usize>(
-    f: &mut fmt::Formatter<'_>,
-    lines: &[[String; N]],
-    number: usize,
-) -> fmt::Result {
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    for line in lines {
-        let mut text = String::new();
-        for (column, cell) in line.iter().enumerate() {
-            let width = widths[column];
-            if column == number {
-                write!(text, "{cell:>width$}  ")?;
-            } else {
-                write!(text, "{cell:<width$}  ")?;
-            }
-        }
-        writeln!(f, "{}", text.trim_end())?;
-    }
-    Ok(())
 }
 
 fn shown(took: Option<Duration>) -> String {
