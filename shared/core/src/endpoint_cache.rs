@@ -20,10 +20,7 @@ const TABLE: &str = "endpoints table";
 /// How long a pointer to the current version may be used without reading it again.
 pub const POINTER_AGE: Duration = Duration::from_secs(1);
 
-/// The longest that a refresh of a known pointer may take: a request waits for it.
-const REFRESH_LIMIT: Duration = Duration::from_millis(100);
-
-/// How long any other read may take.
+/// The longest that a read may take. A request waits for it.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// How many versions are kept. Far more than are in flight; old ones are read again when needed.
@@ -65,7 +62,7 @@ impl<T: EndpointTable> EndpointCache<T> {
             // Cap the refresh at a quarter of the deadline.
             Some(known) => {
                 let schedule = known.endpoint.configuration.schedule(&Arm::main());
-                (schedule.deadline() / 4).min(REFRESH_LIMIT)
+                (schedule.deadline() / 4).min(READ_LIMIT)
             }
             None => READ_LIMIT,
         };
