@@ -16,8 +16,8 @@ use std::{
 use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, Envelope, ModelId, RequestId, Score, ScoreMessage, Timestamp,
-    Unavailable,
+    Endpoint, EndpointCache, Envelope, ModelId, RequestId, Schedule, Score, ScoreMessage,
+    Timestamp, Unavailable,
     mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Ledger, Telemetry},
@@ -134,7 +134,8 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         // A request that was opened again has other times and perhaps another configuration.
         loop {
             let Some(endpoint) = self.endpoint(&envelope).await? else { return Ok(false) };
-            let listed = listed(&endpoint, &scores);
+            let schedule = endpoint.configuration.schedule(&envelope.arm);
+            let listed = listed(schedule, &scores);
             if listed.is_empty() {
                 return Ok(false);
             }
@@ -213,12 +214,12 @@ fn identity(envelope: &Envelope) -> (RequestId, Timestamp) {
     }
 }
 
-/// The scores of models that the configuration lists. Others are only archived: that keeps
-/// mailboxes small. So does using the configuration's own copy of a model's id.
-fn listed(endpoint: &Endpoint, scores: &[Score]) -> Vec<Score> {
+/// The scores of the schedule's models. Those of observers can change no decision: they are only
+/// archived, cost no write, and keep mailboxes small. So does using the schedule's own copy of a model's id.
+fn listed(schedule: &Schedule, scores: &[Score]) -> Vec<Score> {
     let listed = |score: &Score| {
-        let model = endpoint.configuration.models().find(|model| **model == score.model)?;
-        Some(Score { model: model.clone(), ..score.clone() })
+        let choice = schedule.choices().iter().find(|choice| choice.model == score.model)?;
+        Some(Score { model: choice.model.clone(), ..score.clone() })
     };
     scores.iter().filter_map(listed).collect()
 }

@@ -2,30 +2,121 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use rendezvous_core::ModelId;
-use rendezvous_onnx::{Card, LoadError, OnnxModel};
+use rendezvous_core::{EndpointName, Invalid, ModelId};
+use rendezvous_onnx::{Card, LoadError, OnnxModel, sample_payload};
+use serde::Deserialize;
+use serde_json::Value;
 
-use crate::folder::{Differing, JsonFolder, Look, look};
+use crate::{
+    folder::{Differing, JsonFolder, Look, look},
+    function::FunctionCard,
+};
 
 /// A folder of model cards with their ONNX files.
 pub(crate) struct Cards {
     folder: JsonFolder,
     /// The models that are up.
-    up: BTreeMap<ModelId, Card>,
+    up: BTreeMap<ModelId, AnyCard>,
     /// The model of each file whose card was taken.
     models: BTreeMap<PathBuf, ModelId>,
     /// The ONNX files of cards whose model could not be loaded. It is tried again when they differ.
     failed: BTreeMap<PathBuf, (PathBuf, Look)>,
 }
 
+/// The card of a model, by the engine that runs it.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyCard {
+    Onnx(Box<Card>),
+    Function(Box<FunctionCard>),
+}
+
+impl AnyCard {
+    /// Reads the card in a file.
+    fn read(file: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        match engine(&text).map_err(|invalid| invalid.to_string())? {
+            Engine::Onnx => {
+                Ok(Self::Onnx(Card::parse(&text).map_err(|wrong| wrong.to_string())?.into()))
+            }
+            Engine::Function => Ok(Self::Function(
+                FunctionCard::parse(&text).map_err(|wrong| wrong.to_string())?.into(),
+            )),
+        }
+    }
+
+    pub(crate) fn model(&self) -> &ModelId {
+        match self {
+            Self::Onnx(card) => &card.model,
+            Self::Function(card) => &card.model,
+        }
+    }
+
+    /// The endpoints whose requests the model scores.
+    pub(crate) fn endpoints(&self) -> Vec<EndpointName> {
+        match self {
+            Self::Onnx(card) => card.endpoints.iter().cloned().collect(),
+            Self::Function(card) => card.endpoints.iter().cloned().collect(),
+        }
+    }
+}
+
+/// A payload that all these models accept, for people to try.
+pub(crate) fn sample<'a>(cards: impl Iterator<Item = &'a AnyCard> + Clone) -> String {
+    let onnx = cards.clone().filter_map(|card| match card {
+        AnyCard::Onnx(card) => Some(&**card),
+        AnyCard::Function(_) => None,
+    });
+    let mut payload: Value = sample_payload(onnx).parse().unwrap_or_default();
+    for card in cards {
+        if let AnyCard::Function(card) = card
+            && let (Some(Value::Object(sample)), Value::Object(all)) = (&card.sample, &mut payload)
+        {
+            for (name, value) in sample {
+                all.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+    }
+    payload.to_string()
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Engine {
+    #[default]
+    Onnx,
+    Function,
+}
+
+/// Which engine runs the model of a card.
+fn engine(text: &str) -> Result<Engine, Invalid> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        engine: Option<Value>,
+    }
+    let named: Named =
+        serde_json::from_str(text).map_err(|error| Invalid::new(error.to_string()))?;
+    let Some(name) = named.engine else { return Ok(Engine::default()) };
+    Engine::deserialize(&name).map_err(|_| {
+        Invalid::new("/engine: must be \"onnx\", which it is without one, or \"function\"")
+    })
+}
+
+/// A model that is to be brought up.
+pub(crate) enum Loaded {
+    Onnx(Box<OnnxModel>),
+    /// A function, and the folder of its card.
+    Function(Box<FunctionCard>, PathBuf),
+}
+
 /// What became of a file.
 pub(crate) enum CardChange {
     /// The model is loaded and has to be brought up.
-    Loaded(Box<OnnxModel>),
+    Loaded(ModelId, Loaded),
     /// The file changes nothing; why.
     Skipped {
         file: String,
@@ -48,7 +139,7 @@ impl Cards {
     }
 
     /// The cards of the models that are up, by model.
-    pub(crate) fn up(&self) -> &BTreeMap<ModelId, Card> {
+    pub(crate) fn up(&self) -> &BTreeMap<ModelId, AnyCard> {
         &self.up
     }
 
@@ -68,7 +159,7 @@ impl Cards {
         for file in saved {
             let name = JsonFolder::name(&file);
             changes.push(match self.load(&file).await {
-                Ok(model) => CardChange::Loaded(Box::new(model)),
+                Ok((model, loaded)) => CardChange::Loaded(model, loaded),
                 Err(why) => CardChange::Skipped { file: name, why },
             });
         }
@@ -76,36 +167,43 @@ impl Cards {
     }
 
     /// Loads the model of a card, or says why it is not brought up.
-    async fn load(&mut self, file: &Path) -> Result<OnnxModel, String> {
+    async fn load(&mut self, file: &Path) -> Result<(ModelId, Loaded), String> {
         self.failed.remove(file);
-        let card = Card::read(file).map_err(why)?;
-        let other =
-            self.models.iter().find(|(other, model)| **model == card.model && *other != file);
+        let card = AnyCard::read(file)?;
+        let model = card.model().clone();
+        let other = self.models.iter().find(|(other, known)| **known == model && *other != file);
         if let Some((other, model)) = other {
             let other = JsonFolder::name(other);
             return Err(format!(
                 "{model} is also the model of {other}, which stays: a model id may be on one card only"
             ));
         }
-        if self.up.contains_key(&card.model) {
-            let model = &card.model;
+        if self.up.contains_key(&model) {
             return Err(format!(
                 "{model} is up already and stays as it was loaded: give the changed model another \
                  version, or restart"
             ));
         }
-        let onnx = file.with_file_name(&card.onnx);
-        let seen = look(&onnx);
-        let model = match OnnxModel::load(file).await {
-            Ok(model) => model,
-            Err(error) => {
-                self.failed.insert(file.to_owned(), (onnx, seen));
-                return Err(why(error));
+        let loaded = match &card {
+            AnyCard::Onnx(card) => Loaded::Onnx(Box::new(self.load_onnx(file, card).await?)),
+            AnyCard::Function(card) => {
+                let folder = std::path::absolute(file).map_err(|error| error.to_string())?;
+                Loaded::Function(card.clone(), folder.with_file_name(""))
             }
         };
-        self.models.insert(file.to_owned(), card.model.clone());
-        self.up.insert(card.model, model.card().clone());
-        Ok(model)
+        self.models.insert(file.to_owned(), model.clone());
+        self.up.insert(model.clone(), card);
+        Ok((model, loaded))
+    }
+
+    /// Loads a graph. When that fails, it is tried again once its file has changed.
+    async fn load_onnx(&mut self, file: &Path, card: &Card) -> Result<OnnxModel, String> {
+        let onnx = file.with_file_name(&card.onnx);
+        let seen = look(&onnx);
+        OnnxModel::load(file).await.map_err(|error| {
+            self.failed.insert(file.to_owned(), (onnx, seen));
+            why(error)
+        })
     }
 }
 
@@ -119,8 +217,6 @@ fn why(error: LoadError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn folder() -> (tempfile::TempDir, Cards) {
@@ -139,7 +235,7 @@ mod tests {
 
     fn told(changes: Vec<CardChange>) -> Vec<String> {
         let tell = |change| match change {
-            CardChange::Loaded(model) => format!("{} is loaded", model.card().model),
+            CardChange::Loaded(model, _) => format!("{model} is loaded"),
             CardChange::Skipped { file, why } => format!("{file}: {why}"),
             CardChange::Deleted { file, model } => format!("{file} of {model:?} is deleted"),
         };

@@ -7,6 +7,7 @@ mod client;
 mod endpoints;
 mod flights;
 mod folder;
+mod function;
 mod percentiles;
 mod processes;
 mod report;

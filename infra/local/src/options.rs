@@ -11,12 +11,14 @@ use clap::Args;
 use rendezvous_core::{ModelId, ports::EndpointTable};
 use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets};
 use rendezvous_model::Model;
-use rendezvous_onnx::{Compute, OnnxModel};
+use rendezvous_onnx::Compute;
 use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
 
 use crate::{
     archiving::Archiving,
+    cards::Loaded,
     flights,
+    function::Functions,
     say::{Error, warn},
     workspace::{Told, Workspace},
 };
@@ -99,7 +101,6 @@ impl SystemOptions {
 
     /// Starts the system with its models and the endpoints that are configured.
     pub(crate) async fn start(&self, data: &DataFolder) -> Result<Started, Error> {
-        let bring_up = |system: &Local, model| self.bring_up(system, model);
         let compute = Compute::start().map_err(|error| format!("cannot start threads: {error}"))?;
         let archiving =
             Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -108,22 +109,27 @@ impl SystemOptions {
             archiving: Some(archiving.handle().clone()),
             ..self.size()?
         };
-        let started = self.start_with(data, &size, bring_up).await?;
-        Ok(Started { threads: Some((compute, archiving)), ..started })
+        let system = Self::system(data, &size);
+        let functions = Functions::start(&system, data).await?;
+        let bring_up = |system: &Local, loaded| self.bring_up(system, Some(&functions), loaded);
+        let started = self.configure(system, bring_up).await?;
+        Ok(Started { threads: Some((compute, archiving)), functions: Some(functions), ..started })
     }
 
-    /// The same, where `bring_up` adds a model to the system.
-    pub(crate) async fn start_with(
-        &self,
-        data: &DataFolder,
-        size: &Size,
-        bring_up: impl Fn(&Local, OnnxModel),
-    ) -> Result<Started, Error> {
+    /// The system on a data folder, without models.
+    pub(crate) fn system(data: &DataFolder, size: &Size) -> Arc<Local> {
         let archive = FolderArchive::new(data).into();
         let endpoints = FolderEndpoints::new(data).into();
         let secrets = FolderSecrets::new(data).into();
-        let system = Arc::new(Local::start_on(archive, endpoints, secrets, size));
+        Arc::new(Local::start_on(archive, endpoints, secrets, size))
+    }
 
+    /// Gives a system its models and its endpoints. `bring_up` adds a model.
+    pub(crate) async fn configure(
+        &self,
+        system: Arc<Local>,
+        bring_up: impl Fn(&Local, Loaded),
+    ) -> Result<Started, Error> {
         let models = self.models.clone().unwrap_or_else(flights::folder);
         let endpoints = self.endpoints.clone();
         let endpoints =
@@ -148,13 +154,26 @@ impl SystemOptions {
         for OfModel { model, number } in &self.hang {
             known(&system, model)?.hang_one_in(*number);
         }
-        Ok(Started { system, workspace, told, threads: None })
+        Ok(Started { system, workspace, told, threads: None, functions: None })
     }
 
     /// Adds a model to the system.
-    pub(crate) fn bring_up(&self, system: &Local, model: OnnxModel) {
-        let mapping = self.mapping(&model.profile().id);
-        system.add_model_with(model, &mapping);
+    pub(crate) fn bring_up(&self, system: &Local, functions: Option<&Functions>, loaded: Loaded) {
+        match loaded {
+            Loaded::Onnx(model) => {
+                let mapping = self.mapping(&model.profile().id);
+                system.add_model_with(*model, &mapping);
+            }
+            Loaded::Function(card, folder) => match functions {
+                Some(functions) => {
+                    functions.bring_up(system, &card, &folder, &self.mapping(&card.model));
+                }
+                None => warn(format_args!(
+                    "warning: {} is a function, which is left out here",
+                    card.model
+                )),
+            },
+        }
     }
 
     /// The mapping of a model's function.
@@ -173,6 +192,8 @@ pub(crate) struct Started {
     /// The threads of the models and of the decoy, which end when they are dropped.
     #[expect(dead_code, reason = "they are there to be dropped")]
     pub(crate) threads: Option<(Compute, Archiving)>,
+    /// What models in processes of their own need.
+    pub(crate) functions: Option<Functions>,
 }
 
 impl Started {

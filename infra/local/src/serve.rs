@@ -131,15 +131,17 @@ async fn look(
     endpoints: &[Arc<Endpoint>],
     data: &DataFolder,
 ) -> io::Result<()> {
-    let Started { system, workspace, .. } = started;
+    let Started { system, workspace, functions, .. } = started;
+    let functions = functions.as_ref();
     let mut checks = Checks { system: system.clone(), of: HashMap::new() };
     checks.start(endpoints);
     // A folder that cannot be read is told once.
     let mut unreadable = false;
     loop {
         sleep(INTERVAL).await;
-        let looked =
-            workspace.look(&*system.endpoints, |model| options.bring_up(system, model)).await;
+        let looked = workspace
+            .look(&*system.endpoints, |model| options.bring_up(system, functions, model))
+            .await;
         let was_unreadable = std::mem::replace(&mut unreadable, looked.is_err());
         let told = match looked {
             Ok(told) => told,

@@ -11,10 +11,9 @@ use std::{
 
 use rendezvous_core::{Endpoint, ModelId, Unavailable, ports::EndpointTable};
 use rendezvous_folder::ModelsUp;
-use rendezvous_onnx::{Card, OnnxModel, sample_payload};
 
 use crate::{
-    cards::{CardChange, Cards},
+    cards::{AnyCard, CardChange, Cards, Loaded, sample},
     endpoints::{EndpointChange, Endpoints},
     say::shown,
 };
@@ -69,16 +68,15 @@ impl Workspace {
     pub(crate) async fn look(
         &mut self,
         table: &impl EndpointTable,
-        bring_up: impl Fn(OnnxModel),
+        bring_up: impl Fn(Loaded),
     ) -> io::Result<Vec<Told>> {
         let mut told = Vec::new();
         let mut published = HashSet::new();
         for change in self.cards.changes().await? {
             told.push(match change {
-                CardChange::Loaded(model) => {
-                    let id = model.card().model.clone();
-                    bring_up(*model);
-                    Told::Done(format!("{id} is up"))
+                CardChange::Loaded(model, loaded) => {
+                    bring_up(loaded);
+                    Told::Done(format!("{model} is up"))
                 }
                 CardChange::Skipped { file, why } => {
                     Told::Warning(format!("{file} is skipped: {why}"))
@@ -130,13 +128,14 @@ impl Workspace {
     /// The models that are up, each with the endpoints whose requests it receives.
     pub(crate) fn models_up(&self) -> ModelsUp {
         let up = self.cards.up().iter();
-        up.map(|(model, card)| (model.clone(), card.endpoints.iter().cloned().collect())).collect()
+        up.map(|(model, card)| (model.clone(), card.endpoints().into_iter().collect())).collect()
     }
 
     /// A payload that the models of this endpoint accept.
     pub(crate) fn sample(&self, endpoint: &Endpoint) -> String {
         let models = endpoint.configuration.models();
-        sample_payload(models.filter_map(|model| self.cards.up().get(model)))
+        let cards: Vec<&AnyCard> = models.filter_map(|model| self.cards.up().get(model)).collect();
+        sample(cards.iter().copied())
     }
 
     /// Where the folders are, for people.
@@ -158,12 +157,12 @@ pub(crate) async fn current(table: &impl EndpointTable) -> Result<Vec<Arc<Endpoi
 }
 
 /// What will not work of an endpoint with these models.
-fn warnings(endpoint: &Endpoint, up: &BTreeMap<ModelId, Card>) -> Vec<String> {
+fn warnings(endpoint: &Endpoint, up: &BTreeMap<ModelId, AnyCard>) -> Vec<String> {
     let warning = |model: &ModelId| {
         let name = &endpoint.name;
         match up.get(model) {
             None => Some(format!("{model} of {name} is not up: it will not answer")),
-            Some(card) if !card.endpoints.contains(name) => Some(format!(
+            Some(card) if !card.endpoints().contains(name) => Some(format!(
                 "the card of {model} does not name {name}: {model} does not receive its requests"
             )),
             Some(_) => None,

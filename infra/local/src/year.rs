@@ -25,11 +25,11 @@ use rendezvous_core::{
     now,
 };
 use rendezvous_model::{Model, Profile};
-use rendezvous_onnx::OnnxModel;
 use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
 
 use crate::{
+    cards::Loaded,
     flights::{ENDPOINT, Flight, Flights},
     options::{Local, SystemOptions},
     say::{Error, say},
@@ -63,11 +63,15 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         },
         ..options.size()?
     };
-    let bring_up = |system: &Local, model: OnnxModel| {
-        let mapping = options.mapping(&model.profile().id);
-        system.add_model_with(Undelayed(model), &mapping);
+    let bring_up = |system: &Local, loaded: Loaded| match loaded {
+        Loaded::Onnx(model) => {
+            let mapping = options.mapping(&model.profile().id);
+            system.add_model_with(Undelayed(*model), &mapping);
+        }
+        // A process takes real time.
+        other @ Loaded::Function(..) => options.bring_up(system, None, other),
     };
-    let started = options.start_with(&data, &size, bring_up).await?;
+    let started = options.configure(SystemOptions::system(&data, &size), bring_up).await?;
     started.warn();
     let system = started.system;
     say(introduction(flights.len(), &system))?;

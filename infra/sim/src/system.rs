@@ -2,7 +2,7 @@
 //! that invoke them with the events that AWS would send.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     iter::Cycle,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +13,7 @@ use std::{
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use rendezvous::Rendezvous;
 use rendezvous_core::{
-    ModelId,
+    EndpointName, ModelId,
     memory::{
         MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream, Position,
     },
@@ -262,6 +262,23 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         }
         lock(&self.models).insert(id, faults.clone());
         faults
+    }
+
+    /// Brings up a model that is a function of its own, and not one of this process: it gets the requests
+    /// of `endpoints` that arrive from now on. Its batches are handled on the runtime of the caller.
+    pub fn add_function<F: Function>(
+        &self,
+        id: &ModelId,
+        endpoints: BTreeSet<EndpointName>,
+        mapping: &Mapping,
+        make: impl FnOnce(Arc<Actor>, Arc<Faults>) -> F,
+    ) {
+        let (actor, faults) =
+            (Arc::new(Actor::new(Role::Model, id.as_str())), Arc::new(Faults::default()));
+        lock(&self.functions).insert(id.to_string(), actor.clone());
+        lock(&self.models).insert(id.clone(), faults.clone());
+        let mapping = Mapping { filter_by_endpoint: Some(endpoints), ..mapping.clone() };
+        self.map(&self.input, &mapping, make(actor, faults));
     }
 
     /// The models that are up.

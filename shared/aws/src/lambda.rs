@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use lambda_extension::Extension;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -18,7 +20,7 @@ use tracing_subscriber::{
 
 pub use lambda_runtime::Error;
 
-use crate::{Aws, Environment};
+use crate::{Aws, Environment, metrics};
 
 /// A function's `main`: starts logging, reads the environment, and runs `function`, which serves
 /// invocations with [`run`]. What keeps it from starting is logged, and the cold start fails.
@@ -66,6 +68,34 @@ fn filter(level: Level) -> Targets {
         .with_target("lambda_runtime", LevelFilter::INFO)
 }
 
+/// Joins the lines of metrics of a burst, if Lambda will announce the end of the process, at which the
+/// last lines are printed.
+///
+/// Lambda announces it by SIGTERM, and only to functions with an extension. This one subscribes to no
+/// event, so that no invocation waits for it. Where there is no API for extensions, as on some emulators,
+/// each line is printed at once.
+async fn join_metrics() {
+    let extension = Extension::new().with_events(&[]).with_extension_name("metrics");
+    match (extension.register().await, signal(SignalKind::terminate())) {
+        (Ok(extension), Ok(terminate)) => {
+            metrics::hold();
+            // The call for the next event, of which there is none, tells Lambda that the extension has started.
+            let events = async { drop(extension.run().await) };
+            tokio::spawn(until_end(events, terminate));
+        }
+        (Err(error), _) => tracing::info!(%error, "each line of metrics is printed at once"),
+        (_, Err(error)) => tracing::warn!(%error, "each line of metrics is printed at once"),
+    }
+}
+
+async fn until_end(events: impl Future<Output = ()> + Send + 'static, mut terminate: Signal) {
+    let events = tokio::spawn(events);
+    terminate.recv().await;
+    events.abort();
+    metrics::flush();
+    std::process::exit(0);
+}
+
 /// Serves invocations until Lambda ends the process. An error of `handle` fails the invocation.
 pub async fn run<Event, Response>(
     handle: impl AsyncFn(Event) -> Result<Response, Error>,
@@ -74,6 +104,7 @@ where
     Event: DeserializeOwned,
     Response: Serialize,
 {
+    join_metrics().await;
     let handle = &handle;
     // Boxed, because the compiler gives up on types that nest as deep as these futures do.
     let service = service_fn(|event: LambdaEvent<Event>| Box::pin(handle(event.payload)));

@@ -1,7 +1,16 @@
 //! Metrics as lines of CloudWatch's embedded metric format: a function prints them, CloudWatch
 //! extracts them from the log. No call is made.
 
-use std::{io::Write, time::Duration};
+mod bursts;
+
+use std::{
+    io::Write,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use metrique::{
     CloseValue, InflectableEntry, RootEntry,
@@ -12,12 +21,18 @@ use metrique::{
         unit::{self, UnitTag},
     },
 };
+use rendezvous_core::now;
+
+use self::bursts::{Bursts, MAX_VALUES};
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Rendezvous";
 
-/// "The metric value ... array ... must not have more than 100 members."
-const MAX_VALUES: usize = 100;
+/// The lines of this process, as there is one standard output.
+static BURSTS: Mutex<Bursts> = Mutex::new(Bursts::new());
+
+/// Whether lines may be held.
+static HOLDS: AtomicBool = AtomicBool::new(false);
 
 /// The line that `entry` is.
 pub fn line<E: InflectableEntry>(entry: impl CloseValue<Closed = E>) -> Vec<u8> {
@@ -36,9 +51,29 @@ pub fn line_with<E: InflectableEntry>(
     write(Emf::builder(NAMESPACE.to_owned(), vec![vec![]]).directive(directive), entry)
 }
 
-/// Prints a line of metrics to standard output, from where Lambda sends it to CloudWatch.
+/// Prints a line of metrics to standard output, from where Lambda sends it to CloudWatch. Where the
+/// end of the process is announced, the lines of a burst of invocations are joined.
 pub fn print(line: &[u8]) {
-    if let Err(error) = std::io::stdout().lock().write_all(line) {
+    if HOLDS.load(Ordering::Relaxed) {
+        let mut bursts = BURSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        write_out(&bursts.add(line, now()));
+    } else {
+        write_out(line);
+    }
+}
+
+/// Joins the lines of bursts from now on. Whoever calls this calls [`flush`] before the process ends.
+pub(crate) fn hold() {
+    HOLDS.store(true, Ordering::Relaxed);
+}
+
+/// Prints the lines that are held.
+pub(crate) fn flush() {
+    write_out(&BURSTS.lock().unwrap_or_else(PoisonError::into_inner).flush());
+}
+
+fn write_out(lines: &[u8]) {
+    if let Err(error) = std::io::stdout().lock().write_all(lines) {
         tracing::error!(%error, "metrics cannot be printed");
     }
 }

@@ -1,5 +1,5 @@
-//! An ONNX model as a Lambda function. The environment variable `CARD` is the path of its model
-//! card in the function's package.
+//! An ONNX model, or a panel of them, as a Lambda function. The environment variable `CARD` is the path of
+//! the model card in the function's package; for a panel, the paths of the cards, separated by commas.
 
 use std::{path::Path, process::ExitCode};
 
@@ -10,8 +10,12 @@ use rendezvous_onnx::OnnxModel;
 async fn main() -> ExitCode {
     lambda::main(async |aws| {
         let package = aws.environment().required("LAMBDA_TASK_ROOT")?;
-        let card = Path::new(package).join(aws.environment().required("CARD")?);
-        rendezvous_model::aws::run(aws, OnnxModel::load(&card).await?).await
+        let cards = aws.environment().required("CARD")?.split(',');
+        let mut models = Vec::new();
+        for card in cards {
+            models.push(OnnxModel::load(&Path::new(package).join(card)).await?);
+        }
+        rendezvous_model::aws::run(aws, models).await
     })
     .await
 }

@@ -8,38 +8,48 @@ use rendezvous_core::ports::Telemetry;
 
 use crate::{Model, ModelFunction, ModelReport};
 
-/// Serves `model` on the stream `input`, until Lambda ends the process.
+/// Serves a model, or a panel of models, on the stream `input`, until Lambda ends the process.
 ///
 /// Reads the environment variables `STACK`, `SCORES_STREAM`, `FUNCTION_TIMEOUT_SECONDS`, the
-/// function's time-out, and `MODEL`, the id under which the model is deployed. Fails when that is
-/// not the model's own id, or when the model's time-out does not fit the function's.
-pub async fn run<M: Model>(aws: &Aws, model: M) -> Result<(), lambda::Error> {
+/// function's time-out, and `MODEL`, the id under which the model or the panel is deployed. Fails when
+/// that is not the id of its only model, or when a model's time-out does not fit the function's.
+pub async fn run<M: Model>(aws: &Aws, models: Vec<M>) -> Result<(), lambda::Error> {
     let environment = aws.environment();
     let stack = environment.required("STACK")?.to_owned();
     let scores = Arc::new(aws.stream("SCORES_STREAM")?);
     let deployed = environment.required("MODEL")?;
     let timeout = environment.number("FUNCTION_TIMEOUT_SECONDS")?;
-    let id = &model.profile().id;
-    if deployed != id.as_str() {
-        return Err(format!(
-            "the environment variable MODEL is {deployed}, but the model card says {id}: set the \
-             parameter Model of the stack to {id}, or Card to the card of {deployed}"
-        )
-        .into());
-    }
-    let function = ModelFunction::new(model.into(), scores, Metrics { stack }.into())
+    let panel = match &models[..] {
+        [model] if model.profile().id.as_str() == deployed => None,
+        [model] => {
+            let id = &model.profile().id;
+            return Err(format!(
+                "the environment variable MODEL is {deployed}, but the model card says {id}: set the \
+                 parameter Model of the stack to {id}, or Card to the card of {deployed}"
+            )
+            .into());
+        }
+        _ => Some(deployed.to_owned()),
+    };
+    let models = models.into_iter().map(Arc::new).collect();
+    let function = ModelFunction::panel(models, scores, Metrics { stack, panel }.into())
         .with_timeout(Duration::from_secs(timeout.into()))?;
     lambda::run(async |event: Event| Ok(function.handle(event.batch()?).await)).await
 }
 
-/// Prints a line of metrics for each batch.
+/// Prints a line of metrics for each batch and model, and for a panel one more under its own id, by which
+/// its alarms find it.
 struct Metrics {
     stack: String,
+    panel: Option<String>,
 }
 
 impl Telemetry<ModelReport> for Metrics {
     fn record(&self, report: &ModelReport) {
-        rendezvous_aws::metrics::print(&line(&self.stack, report));
+        rendezvous_aws::metrics::print(&line(&self.stack, report.model.as_str(), report));
+        if let Some(panel) = &self.panel {
+            rendezvous_aws::metrics::print(&line(&self.stack, panel, report));
+        }
     }
 }
 
@@ -60,10 +70,10 @@ struct Batch {
     lag: Duration,
 }
 
-fn line(stack: &str, report: &ModelReport) -> Vec<u8> {
+fn line(stack: &str, model: &str, report: &ModelReport) -> Vec<u8> {
     rendezvous_aws::metrics::line(Batch {
         stack: stack.to_owned(),
-        model: report.model.to_string(),
+        model: model.to_owned(),
         requests_read: report.requests,
         requests_unreadable: report.unreadable,
         scored: report.scored,
@@ -91,7 +101,7 @@ mod tests {
             lag: Duration::from_millis(70),
             ..ModelReport::new("gbt@2".parse().unwrap())
         };
-        let line = String::from_utf8(line("demo", &report)).unwrap();
+        let line = String::from_utf8(line("demo", "gbt@2", &report)).unwrap();
         for part in [
             r#""Stack":"demo""#,
             r#""Model":"gbt@2""#,

@@ -68,6 +68,12 @@ pub trait Model: Send + Sync + 'static {
         1
     }
 
+    /// Whether a call ends when the deadlines of all its requests have passed, e.g. because it is a call
+    /// of another server, whose time is not free.
+    fn until_deadline(&self) -> bool {
+        false
+    }
+
     /// Returns one result for each payload, in order.
     ///
     /// A panic fails the call. A call that takes longer than the time-out is cancelled at its next

@@ -52,6 +52,11 @@ impl Limits {
         Self { model_timeout, until: Instant::now() + longest_model_timeout(function_timeout) }
     }
 
+    /// The same limits, with at most `time` for a call.
+    pub(crate) fn at_most(self, time: Duration) -> Self {
+        Self { model_timeout: self.model_timeout.min(time), ..self }
+    }
+
     /// How long a call that begins now may take, and what sets that limit.
     pub(crate) fn next(&self) -> (Duration, Limit) {
         let left = self.until.saturating_duration_since(Instant::now());

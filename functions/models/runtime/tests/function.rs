@@ -4,11 +4,22 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use common::{Bench, profile};
-use rendezvous_core::{Failure, Json, clock, memory::Trouble, now};
-use rendezvous_model::{Model, Profile};
+use rendezvous_core::{
+    Failure, Json, Timestamp, Unavailable, clock,
+    memory::{MemoryTelemetry, Trouble},
+    now,
+    ports::{Record, Rejected, Stream},
+};
+use rendezvous_model::{Model, ModelFunction, ModelReport, Profile};
 
 /// Scores whole batches. Payloads say what goes wrong.
 struct Batches(Profile);
@@ -73,6 +84,86 @@ async fn requests_whose_scores_are_not_sent_are_handed_over_again() {
     assert_eq!(bench.handle(&["1", "2"]).await.as_deref(), Some("0"));
     let report = bench.report();
     assert_eq!((report.scored, report.unsent), (2, 2));
+}
+
+fn panel() -> Bench<Batches> {
+    let member = |id: &str| {
+        let id = id.parse().unwrap();
+        Batches(Profile { id, ..profile(Duration::from_secs(1)) })
+    };
+    Bench::panel([member("a@1"), member("b@1")])
+}
+
+#[tokio::test]
+async fn a_panel_sends_the_scores_and_the_failures_of_all_its_models() {
+    let bench = panel();
+    assert_eq!(bench.handle(&["1", "\"panic\"", "2"]).await, None);
+    let failed = "the model panicked";
+    assert_eq!(bench.sent().await, ["1", "1", "2", "2", failed, failed]);
+    let reports = bench.reports();
+    let counted: Vec<_> =
+        reports.iter().map(|r| (r.model.as_str(), r.requests, r.scored, r.failed)).collect();
+    assert_eq!(counted, [("a@1", 3, 2, 1), ("b@1", 3, 2, 1)]);
+}
+
+#[tokio::test]
+async fn a_panel_makes_one_call_of_the_stream_and_what_that_refuses_is_handed_over_again() {
+    let bench = panel();
+    bench.scores.outage.set(Trouble::Down);
+    assert_eq!(bench.handle(&["1", "2"]).await.as_deref(), Some("0"));
+    assert!(bench.reports().iter().all(|report| (report.scored, report.unsent) == (2, 2)));
+    // A stream that takes one record of each call.
+    let calls = Arc::new(AtomicUsize::new(0));
+    let models = ["a@1", "b@1"].map(|id| {
+        Arc::new(Batches(Profile { id: id.parse().unwrap(), ..profile(Duration::from_secs(1)) }))
+    });
+    let scores = Arc::new(OnlyFirst(calls.clone()));
+    let telemetry = Arc::<MemoryTelemetry<ModelReport>>::default();
+    let function = ModelFunction::panel(models.into(), scores, telemetry);
+    let response = function.handle(common::batch(&["1", "2"])).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    // The score of b@1 for the first request is among those that are missing.
+    assert_eq!(response.batch_item_failures[0].item_identifier, "0");
+}
+
+/// Takes the first record of each call, and counts the calls.
+struct OnlyFirst(Arc<AtomicUsize>);
+
+impl Stream for OnlyFirst {
+    async fn put(&self, records: Vec<Record>, _: Timestamp) -> Result<(), Rejected> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let cause = Unavailable::throttled("stream scores", "");
+        Err(Rejected { indexes: (1..records.len()).collect(), cause })
+    }
+}
+
+/// Hangs, until the deadlines of its requests.
+struct Hanging(Profile);
+
+impl Model for Hanging {
+    fn profile(&self) -> &Profile {
+        &self.0
+    }
+
+    fn until_deadline(&self) -> bool {
+        true
+    }
+
+    async fn score(&self, _: &[Json]) -> Vec<Result<Json, Failure>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_may_end_its_calls_at_the_deadline() {
+    clock::simulate(now());
+    let bench = Bench::new(Hanging(profile(Duration::from_secs(20))));
+    let batch = common::batch(&["1"]);
+    let start = tokio::time::Instant::now();
+    bench.function.handle(batch).await;
+    // The deadline of the sample.
+    assert_eq!(start.elapsed().as_millis(), 800);
+    assert_eq!(bench.report().timed_out, 1);
 }
 
 #[tokio::test(start_paused = true)]

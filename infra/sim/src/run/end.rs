@@ -110,8 +110,8 @@ fn is_readable(
     }
     let endpoint = world.witness.endpoint(envelope);
     let is_scored = endpoint.is_some_and(|endpoint| {
-        let mut models = endpoint.configuration.models();
-        models.any(|model| scored.contains(&(id, envelope.received, model.clone())))
+        let mut choices = endpoint.configuration.schedule(&envelope.arm).choices().iter();
+        choices.any(|choice| scored.contains(&(id, envelope.received, choice.model.clone())))
     });
     let is_kept = rendezvous_core::now() < envelope.received + super::RETENTION;
     if !is_scored || !is_kept {

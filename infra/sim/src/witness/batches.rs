@@ -89,7 +89,7 @@ impl Witness {
         let at = now();
         let ScoreMessage { envelope, score } = message;
         let Some(endpoint) = seen.endpoint(envelope) else { return };
-        let is_listed = endpoint.configuration.models().any(|model| *model == score.model);
+        let is_listed = endpoint.configuration.schedule(&envelope.arm).lists(&score.model);
         let is_kept = true_time() < envelope.received + self.retention;
         if at.since(envelope.deadline) > FILED_FOR {
             seen.late.insert(envelope.id);

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from faults import batches, functions
+from faults import batches, cost, functions
 from faults.build import binaries, build
 from faults.proxy import Proxy
 from faults.stack import Failed, Stack
@@ -22,6 +22,7 @@ CHECKS: dict[str, Check] = {
         functions.pushed,
         functions.frozen,
         functions.gathered,
+        cost.priced,
         batches.returned,
         batches.switched,
         batches.bisected,

@@ -174,6 +174,11 @@ class Stack:
         """The name of a model's function."""
         return f"{self.name}-{model.replace('@', '-')}"
 
+    def functions(self) -> list[str]:
+        """The names of all functions."""
+        ours = ("IngressFunction", "RendezvousFunction", "DecoyFunction")
+        return [self.outputs[name] for name in ours] + [self.function(model) for model in MODELS]
+
     def mapping(self, model: str) -> str:
         """The id of a model's mapping."""
         return self.outputs[f"{model.split('@')[0].capitalize()}Mapping"]
@@ -197,6 +202,11 @@ class Stack:
     def settle(self, function: str) -> None:
         """Waits until an update of a function has taken effect."""
         self.lambda_.get_waiter("function_updated_v2").wait(FunctionName=function, WaiterConfig={"Delay": 1})
+
+    def end(self, function: str) -> None:
+        """Ends a function's processes, by an update that changes nothing."""
+        self.lambda_.update_function_configuration(FunctionName=function, Description="ended")
+        self.settle(function)
 
     # What is left behind.
 
@@ -230,6 +240,18 @@ class Stack:
                 lines += [json.loads(line) for line in event["message"].splitlines() if line.startswith("{")]
         return lines
 
-    def counted(self, function: str, metric: str, since: float) -> list[int]:
-        """The values of a metric, a line each."""
-        return [int(line[metric]) for line in self.logged(function, since) if metric in line]
+    def counted(self, function: str, metric: str, since: float, **dimensions: str) -> list[int]:
+        """The values of a metric. A line has one, or several and how often each occurred."""
+        return [
+            int(value)
+            for line in self.logged(function, since)
+            if metric in line and dimensions.items() <= line.items()
+            for value in _values(line[metric])
+        ]
+
+
+def _values(metric: float | dict[str, list[float]]) -> list[float]:
+    if not isinstance(metric, dict):
+        return [metric]
+    counted = zip(metric["Values"], metric["Counts"], strict=True)
+    return [value for value, count in counted for _ in range(int(count))]

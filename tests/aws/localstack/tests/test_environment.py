@@ -12,7 +12,7 @@ from native_localstack.lambda_executor.runtime_api import Invocation
 
 # Answers with its payload and its count of invocations, fails, crashes, hangs or writes, as the payload says.
 BOOTSTRAP = """#!{python}
-import http.client, json, os, sys, time
+import http.client, json, os, signal, sys, threading, time
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 def call(method, path, body=None):
     api.request(method, "/2018-06-01/runtime/" + path, body)
@@ -23,6 +23,19 @@ if os.environ.get("START") == "error":
     time.sleep(60)
 if os.environ.get("START") == "crash":
     sys.exit("no libraries")
+if os.environ.get("START") == "extension":
+    def end(*_):
+        print("ended", flush=True)
+        os._exit(0)
+    signal.signal(signal.SIGTERM, end)
+    api.request("POST", "/2020-01-01/extension/register", b'{{"events":[]}}')
+    name = {{"Lambda-Extension-Identifier": api.getresponse().getheader("Lambda-Extension-Identifier")}}
+    api.close()
+    def events():
+        own = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        own.request("GET", "/2020-01-01/extension/event/next", headers=name)
+        own.getresponse()
+    threading.Thread(target=events, daemon=True).start()
 count = 0
 while True:
     got, payload = call("GET", "invocation/next")
@@ -104,6 +117,14 @@ class Environments(unittest.TestCase):
         answer = self.ask(environment, "hang")
         self.assertEqual(json.loads(answer.body)["errorType"], "Sandbox.Timedout")
         self.assertFalse(environment.runs)
+
+    def test_the_end_is_announced_to_one_with_an_extension_only(self) -> None:
+        environment = self.start(START="extension")
+        self.assertEqual(json.loads(self.ask(environment, "a").body), ["a", 1])
+        self.assertTrue(self.frozen(environment))
+        self.assertEqual(environment.end(), "ended\n")
+        self.assertEqual(environment.process.returncode, 0)
+        self.assertEqual(self.start().end(), "")
 
     def test_one_that_does_not_start_says_why(self) -> None:
         with self.assertRaisesRegex(NotStarted, "no such card"):

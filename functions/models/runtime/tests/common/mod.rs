@@ -59,10 +59,15 @@ pub(crate) struct Bench<M> {
 
 impl<M: Model> Bench<M> {
     pub(crate) fn new(model: M) -> Self {
+        Self::panel([model])
+    }
+
+    pub(crate) fn panel(models: impl IntoIterator<Item = M>) -> Self {
         let scores = Arc::new(MemoryStream::new("scores", 1));
         let lane = scores.subscribe(Position::Latest, 1).remove(0);
         let reports = Arc::new(Reports::default());
-        let function = ModelFunction::new(Arc::new(model), scores.clone(), reports.clone());
+        let models = models.into_iter().map(Arc::new).collect();
+        let function = ModelFunction::panel(models, scores.clone(), reports.clone());
         Self { function, scores, lane, reports }
     }
 
@@ -88,8 +93,12 @@ impl<M: Model> Bench<M> {
 
     /// The only report.
     pub(crate) fn report(&self) -> ModelReport {
-        let reports = self.reports.0.lock().unwrap();
+        let mut reports = self.reports();
         assert_eq!(reports.len(), 1, "one report for each batch");
-        reports[0].clone()
+        reports.remove(0)
+    }
+
+    pub(crate) fn reports(&self) -> Vec<ModelReport> {
+        self.reports.0.lock().unwrap().clone()
     }
 }

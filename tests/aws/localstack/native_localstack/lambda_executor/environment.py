@@ -17,6 +17,8 @@ INIT_SECONDS = 10
 # How long after its answer a function may take to ask for the next invocation. What it logs until then belongs to the
 # invocation that it has answered.
 AFTER_SECONDS = 1.0
+# How long a function with an extension may take to end when it is told to.
+END_SECONDS = 2.0
 # How often a process is looked after that neither answers nor ends.
 LOOK_SECONDS = 0.25
 
@@ -44,8 +46,12 @@ class Environment:
         self._waits = threading.Event()
         self._error: bytes | None = None
         self._frozen = False
+        self._registered = False
+        self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._api = RuntimeApi(Callbacks(self._next, self._answered, self._not_started))
+        self._api = RuntimeApi(
+            Callbacks(self._next, self._answered, self._not_started, self._register, self._await_end)
+        )
         # A file and no pipe: all that a function has written is in it when the function asks for the next invocation.
         self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self._logged = 0
@@ -85,6 +91,12 @@ class Environment:
     def _not_started(self, error: bytes) -> None:
         self._error = error
         self._waits.set()
+
+    def _register(self) -> None:
+        self._registered = True
+
+    def _await_end(self) -> None:
+        self._ended.wait()
 
     @property
     def runs(self) -> bool:
@@ -135,8 +147,22 @@ class Environment:
         self._logged = size
         return text
 
+    def end(self) -> str:
+        """Ends the process, and tells one with an extension before, as Lambda does; returns what it has logged."""
+        if self._registered and self.runs:
+            with self._lock:
+                self._frozen = False
+                self.process.send_signal(signal.SIGTERM)
+                self.process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_SECONDS)
+        logs = self.logs()
+        self.kill()
+        return logs
+
     def kill(self) -> None:
         """Ends the process, frozen or not."""
+        self._ended.set()
         self.process.kill()
         self.process.wait()
         self._invocations.put(None)

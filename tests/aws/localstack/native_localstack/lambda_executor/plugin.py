@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 from localstack import config
+from localstack.aws.connect import connect_to
 from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+from localstack.utils.cloudwatch.cloudwatch_util import store_cloudwatch_logs
 
 from native_localstack.lambda_executor.environment import Environment, NotStarted
 from native_localstack.lambda_executor.runtime_api import HOST, Invocation
@@ -35,8 +37,11 @@ class NativeExecutor(RuntimeExecutor):
         return self.environment
 
     def stop(self) -> None:
-        if self.environment:
-            self.environment.kill()
+        if self.environment and (logs := self.environment.end()):
+            # LocalStack keeps the logs of invocations only.
+            function = self.function_version.id
+            client = connect_to(aws_access_key_id=function.account, region_name=function.region).logs
+            store_cloudwatch_logs(client, self.variables["AWS_LAMBDA_LOG_GROUP_NAME"], f"ended/{self.id}", logs)
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         environment = self.environment

@@ -1,4 +1,4 @@
-"""The Runtime API of Lambda, for one execution environment."""
+"""The Runtime API and the Extensions API of Lambda, for one execution environment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +29,10 @@ class Callbacks:
     answered: Callable[[str, bytes, bool], None]
     # It cannot start.
     not_started: Callable[[bytes], None]
+    # It has registered an extension, so that its end is announced to it.
+    registered: Callable[[], None]
+    # Its extension asks for the next event, of which there is none: returns when the environment has ended.
+    await_end: Callable[[], None]
 
 
 class RuntimeApi:
@@ -64,6 +68,10 @@ def _handler(callbacks: Callbacks) -> type[BaseHTTPRequestHandler]:
             pass
 
         def do_GET(self) -> None:
+            if self.path.endswith("/extension/event/next"):
+                callbacks.await_end()
+                self.close_connection = True
+                return
             invocation = callbacks.next()
             if invocation is None:
                 self.close_connection = True
@@ -78,6 +86,11 @@ def _handler(callbacks: Callbacks) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self._body()
+            if self.path.endswith("/extension/register"):
+                callbacks.registered()
+                said = b'{"functionName":"function","functionVersion":"$LATEST","handler":"bootstrap"}'
+                self._reply(200, said, {"Lambda-Extension-Identifier": "extension"})
+                return
             self._reply(202, b'{"status":"OK"}', {})
             if self.path.endswith("/init/error"):
                 callbacks.not_started(body)
