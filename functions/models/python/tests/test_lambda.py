@@ -1,4 +1,7 @@
-"""The example as a process, started as Lambda starts it, between a Runtime API and a Kinesis on loopback."""
+"""The example as a process, between a Runtime API and a Kinesis on loopback.
+
+As Lambda starts it, with awslambdaric, and with the loop of this package.
+"""
 
 import contextlib
 import json
@@ -44,17 +47,17 @@ class Function:
 
 
 @contextlib.contextmanager
-def function(folder: Path, **variables: str) -> Iterator[Function]:
+def function(loop: str, folder: Path, **variables: str) -> Iterator[Function]:
     api, kinesis = Api(), Kinesis()
     with served(api) as api_address, served(kinesis) as kinesis_address:
         environment = VARIABLES | {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PACKAGE / "src"),
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "AWS_LAMBDA_RUNTIME_API": api_address,
             "AWS_ENDPOINT_URL_KINESIS": f"http://{kinesis_address}",
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", "handler.handle"],
+            [sys.executable, "-m", loop, "handler.handle"],
             cwd=folder,
             env=environment | variables,
             stdout=subprocess.PIPE,
@@ -68,9 +71,11 @@ def function(folder: Path, **variables: str) -> Iterator[Function]:
             process.communicate()
 
 
-class Processes(unittest.TestCase):
+class WithAwslambdaric(unittest.TestCase):
+    loop = "awslambdaric"
+
     def test_the_example_scores_batches(self) -> None:
-        with function(PACKAGE / "examples/rule") as running:
+        with function(self.loop, PACKAGE / "examples/rule") as running:
             for _ in range(2):
                 path, response = running.api.invoke(event("flight-delay", {"hour": 7}, {"hour": "secret"}, [1]))
                 self.assertEqual(path, "/invocation/invocation-1/response")
@@ -89,7 +94,7 @@ class Processes(unittest.TestCase):
         self.assertNotIn("secret", output)
 
     def test_a_handler_that_does_not_fit_its_environment_fails_the_cold_start(self) -> None:
-        with function(PACKAGE / "examples/rule", MODEL="other@1") as running:
+        with function(self.loop, PACKAGE / "examples/rule", MODEL="other@1") as running:
             path, error = running.api.posts.get(timeout=30)
             running.process.wait(timeout=10)
             output = running.output()
@@ -110,12 +115,32 @@ class Processes(unittest.TestCase):
         )
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "handler.py").write_text(source, encoding="utf-8")
-            with function(Path(folder)) as running:
+            with function(self.loop, Path(folder)) as running:
                 _, response = running.api.invoke(event("e", "hang", "exit", 1))
                 messages = running.kinesis.messages()
         self.assertEqual(response, {"batchItemFailures": []})
         answers: list[Any] = [message.get("failure", {}).get("message") for message in messages]
         self.assertEqual(answers, ["no score within 50 ms", "the model raised SystemExit", None])
+
+
+class WithTheLoopOfThePackage(WithAwslambdaric):
+    loop = "rendezvous_model"
+
+    def test_an_invocation_that_fails_is_reported_by_its_type_and_the_next_one_is_served(self) -> None:
+        with function(self.loop, PACKAGE / "examples/rule") as running:
+            path, error = running.api.invoke({"secret": "secret"})
+            self.assertEqual((path, error["errorType"]), ("/invocation/invocation-1/error", "ValueError"))
+            path, _ = running.api.invoke(event("flight-delay", {"hour": 7}))
+            self.assertEqual(path, "/invocation/invocation-1/response")
+            output = running.output()
+        self.assertIn("invocation invocation-1 failed: ValueError", output)
+        self.assertNotIn("secret", output + json.dumps(error))
+
+    def test_a_handler_that_is_not_there_fails_the_cold_start(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, function(self.loop, Path(folder)) as running:
+            path, error = running.api.posts.get(timeout=30)
+            self.assertEqual((path, error["errorType"]), ("/init/error", "ModuleNotFoundError"))
+            self.assertEqual(running.process.wait(timeout=10), 1)
 
 
 if __name__ == "__main__":
