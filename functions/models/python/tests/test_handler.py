@@ -52,10 +52,11 @@ class Requests(Bench):
         records = [record(text.encode(), str(i), key="secret") for i, text in enumerate(bad)]
         good = record(golden("request").encode(), "9")
         strange: list[Any] = [None, {}, {"kinesis": {"sequenceNumber": 7}}, {"eventID": 7, "kinesis": {}}]
-        no_base64 = record(b"", "10")
-        no_base64["kinesis"]["data"] = "secret!"
-        no_time = record(b"{}", "11")
-        no_time["kinesis"]["approximateArrivalTimestamp"] = "secret"
+        # Decoders that ignore what is not base64 would read it.
+        no_base64 = record(golden("request").encode(), "10")
+        no_base64["kinesis"]["data"] = "!" + no_base64["kinesis"]["data"]
+        no_time = record(golden("request").encode(), "11")
+        no_time["kinesis"]["approximateArrivalTimestamp"] = -1
         with self.logged() as log:
             self.assertEqual(self.handle(flights(), {"Records": [*records, *strange, no_base64, good, no_time]}), [])
         self.assertEqual(len(self.scores.records), 1)
@@ -69,6 +70,13 @@ class Requests(Bench):
         for no_batch in wrong:
             with self.assertRaisesRegex(ValueError, "has no list Records"):
                 self.handle(handler(echo), no_batch)
+
+    def test_the_lag_is_that_of_the_oldest_record(self) -> None:
+        batch = event("e", 1, 2, 3)
+        for seconds, old in zip([10, 30, 20], batch["Records"], strict=True):
+            old["kinesis"]["approximateArrivalTimestamp"] -= seconds
+        self.handle(handler(echo), batch)
+        self.assertAlmostEqual(self.metrics()["Lag"], 30_000, delta=5_000)
 
     def test_an_empty_batch_is_no_error(self) -> None:
         self.assertEqual(self.handle(handler(echo), {"Records": []}), [])
@@ -147,13 +155,16 @@ class TimeOuts(Bench):
         self.assertEqual(calls, [2])
 
     def test_a_model_that_catches_exceptions_is_interrupted_all_the_same(self) -> None:
+        caught: list[Exception] = []
+
         def score(payload: Any) -> Any:
             try:
                 time.sleep(60)
-            except Exception:
-                return "caught"
+            except Exception as error:
+                caught.append(error)
 
         self.assertEqual(self.sent(handler(score, timeout_ms=20), 1), ["timed_out: no score within 20 ms"])
+        self.assertEqual(caught, [])
 
     def test_a_model_that_catches_the_interruption_is_late_all_the_same(self) -> None:
         def score(payload: Any) -> Any:
@@ -178,7 +189,10 @@ class TimeOuts(Bench):
         self.assertEqual(sent, [0, "timed_out: no score within 40 ms"])
 
     def test_the_timer_and_the_handler_of_the_signal_are_as_before(self) -> None:
-        before = signal.getsignal(signal.SIGALRM)
+        def before(_signal: int, _frame: Any) -> None:
+            pass
+
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, before))
         for score in [echo, lambda _payload: time.sleep(60)]:
             self.sent(handler(score, timeout_ms=20), 1)
             self.assertEqual(signal.getitimer(signal.ITIMER_REAL), (0.0, 0.0))
@@ -197,10 +211,13 @@ class TimeOuts(Bench):
 class Limits(Bench):
     """Time here is the test's."""
 
+    calls = 0
+
     def hanging(self, clock: Clock, timeout_ms: int) -> list[str]:
         """The failures of a model that takes its whole time-out, for three requests."""
 
         def score(payload: Any) -> Any:
+            self.calls += 1
             clock.passed += timeout_ms / 1_000
             raise alarm.TimedOut
 
@@ -209,6 +226,7 @@ class Limits(Bench):
     def test_all_calls_end_before_the_function_does(self) -> None:
         with stopped() as clock, mock.patch.dict("os.environ", FUNCTION_TIMEOUT_SECONDS="30"):
             sent = self.hanging(clock, 20_000)
+        self.assertEqual(self.calls, 2, "no call begins when no time is left")
         rest = ", which were left of the function's time-out"
         self.assertEqual(
             sent,
@@ -219,6 +237,13 @@ class Limits(Bench):
             ],
         )
         self.assertEqual(self.metrics()["TimedOut"], 3)
+
+    def test_no_call_begins_without_time_where_none_is_interrupted_either(self) -> None:
+        with stopped() as clock:
+            thread = threading.Thread(target=self.hanging, args=(clock, 24_000))
+            thread.start()
+            thread.join()
+        self.assertEqual((self.calls, self.metrics()["TimedOut"]), (1, 3))
 
     def test_calls_after_an_exception_count_too(self) -> None:
         with stopped() as clock:

@@ -1,8 +1,10 @@
 """What is wrong in the arguments or in the environment fails the start, with a message that says what to do."""
 
 import contextlib
+import importlib.resources
 import importlib.util
 import logging
+import os
 import subprocess
 import sys
 import unittest
@@ -137,8 +139,12 @@ class Environment(Bench):
 
     def test_the_import_does_not_need_boto3(self) -> None:
         code = "import sys, rendezvous_model, rendezvous_model.testing; sys.exit('boto3' in sys.modules)"
-        source = ROOT / "functions/models/python/src"
-        subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(source)})
+        subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+class Package(unittest.TestCase):
+    def test_the_installed_package_says_that_it_is_typed(self) -> None:
+        self.assertTrue(importlib.resources.files("rendezvous_model").joinpath("py.typed").is_file())
 
 
 class Example(Bench):

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 import unittest
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +87,7 @@ class Puts(Bench):
             self.assertGreater(clock.monotonic(), end - LONGEST_PAUSE, "it was tried to the end")
         self.assertEqual(numbers(client.calls[-1]), [3, 5])
         self.assertTrue(all(0 <= pause <= LONGEST_PAUSE for pause in clock.pauses))
-        self.assertGreater(len(set(clock.pauses)), 3, "the pauses are jittered")
+        self.assertGreater(len(set(clock.pauses[7:])), 1, "the longest pauses are jittered, too")
         self.assertLess(clock.pauses[0], 0.010_001)
         self.assertIn("2 scores were not sent (InternalFailure)", log.output[-1])
         self.assertNotIn("secret", "\n".join(log.output))
@@ -178,7 +179,9 @@ class Outboxes(unittest.TestCase):
         outbox = Outbox(Stream("s", Hanging()))
         with mock.patch("rendezvous_model.outbox.SEND_WITHIN", 0.02):
             outbox.add([(3, records(1)[0])])
+            start = time.monotonic()
             self.assertEqual(outbox.close(), {3})
+            self.assertLess(time.monotonic() - start, 2)
         resume.set()
 
     def test_nothing_to_send_needs_no_call(self) -> None:
