@@ -118,8 +118,12 @@ fn a_score_that_is_too_large_becomes_a_failure() {
 #[test]
 fn configurations_fit_their_schema() {
     let schema = schema("endpoint");
-    let examples =
-        ["contract/examples/endpoint-arms.json", "local/endpoints/flight-delay.json"].map(read);
+    let examples = [
+        "contract/examples/endpoint-arms.json",
+        "contract/examples/endpoint-tensors.json",
+        "local/endpoints/flight-delay.json",
+    ]
+    .map(read);
     for text in [CONFIGURATION].into_iter().chain(examples.iter().map(String::as_str)) {
         valid(&schema, text);
         let configuration = Configuration::parse(text).unwrap();
@@ -171,6 +175,42 @@ fn arms_that_the_schema_refuses_the_types_refuse() {
         assert!(!schema.is_valid(&configuration), "the schema accepts {configuration}");
         let error = Configuration::parse(&configuration.to_string()).unwrap_err().to_string();
         assert!(error.starts_with(pointer), "{pointer}: {error}");
+    }
+}
+
+#[test]
+fn tensors_that_the_schema_refuses_the_types_refuse() {
+    let (schema, example) = (schema("endpoint"), read("contract/examples/endpoint-tensors.json"));
+    let example: Value = serde_json::from_str(&example).unwrap();
+    for (pointer, wrong) in [
+        ("/tensors/inputs", json!([])),
+        ("/tensors/outputs", json!([])),
+        ("/tensors/inputs/0/name", json!("")),
+        ("/tensors/outputs/0/name", json!("model")),
+        ("/tensors/inputs/0/datatype", json!("FP8")),
+        ("/tensors/inputs/0/shape", json!([])),
+        ("/tensors/inputs/0/shape", json!([1, 1])),
+        ("/tensors/inputs/0/shape", json!([-1, 0])),
+        ("/tensors/inputs/0/shape", json!([-1, 65_537])),
+        ("/tensors/inputs/0/shape", json!([-1, 1, 1, 1, 1, 1, 1, 1, 1])),
+        ("/tensors/inputs/0/field", json!("distance")),
+        ("/tensors/inputs/0/field", json!("/a~")),
+        ("/tensors/inputs/0/field", json!("/a".repeat(33))),
+        ("/tensors/inputs/2/fields", json!([])),
+        ("/tensors/inputs/2/fields/0", json!("/~2")),
+    ] {
+        let mut configuration = example.clone();
+        *configuration.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!schema.is_valid(&configuration), "the schema accepts {configuration}");
+        let error = Configuration::parse(&configuration.to_string()).unwrap_err().to_string();
+        assert!(error.starts_with(pointer), "{pointer}: {error}");
+    }
+    for field in ["field", "fields", "filed"] {
+        let mut configuration = example.clone();
+        let tensor = if field == "field" { 2 } else { 0 };
+        configuration["tensors"]["inputs"][tensor][field] = json!(["/a"]);
+        assert!(!schema.is_valid(&configuration), "the schema accepts {configuration}");
+        assert!(Configuration::parse(&configuration.to_string()).is_err(), "{configuration}");
     }
 }
 

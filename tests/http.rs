@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{Unavailable, clock, memory::Trouble, now};
+use rendezvous_core::{RequestId, Unavailable, clock, memory::Trouble, now};
 use rendezvous_local::{http, ready::not_ready};
 use rendezvous_tests::{Does, World};
 use tokio::{
@@ -115,10 +115,50 @@ async fn what_a_page_of_another_site_could_send_is_refused() {
     assert_eq!(status(&server.send(foreign.as_bytes()).await), "421");
     let form = good.replace("Content-Type: application/json\r\n", "");
     assert_eq!(status(&server.send(form.as_bytes()).await), "415");
+    let outcome = format!("PUT /v1/endpoints/e/requests/{}/outcome", RequestId::random());
+    let outcome = form.replace("POST /v1/endpoints/e/requests", &outcome);
+    assert_eq!(status(&server.send(outcome.as_bytes()).await), "415");
+    // A method that is not allowed is that, whatever the body is.
+    let health = form.replace("POST /v1/endpoints/e/requests", "POST /health");
+    assert_eq!(status(&server.send(health.as_bytes()).await), "405");
     for host in ["127.0.0.1:8080", "localhost:1", "[::1]:8080"] {
         let local = good.replace("Host: localhost", &format!("Host: {host}"));
         assert_eq!(status(&server.send(local.as_bytes()).await), "200", "{host}");
     }
+}
+
+/// The usual clients of the Open Inference Protocol send no content type; a page in a browser cannot
+/// leave out the origin.
+#[tokio::test]
+async fn a_call_of_the_inference_protocol_need_not_declare_json_unless_a_page_makes_it() {
+    let server = server().await;
+    let infer = String::from_utf8(post("", b"{}")).unwrap();
+    let infer = infer.replace("/v1/endpoints/e/requests", "/v2/models/e/infer");
+    let undeclared = infer.replace("Content-Type: application/json\r\n", "");
+    let answer = server.send(undeclared.as_bytes()).await;
+    assert!(status(&answer) == "400" && answer.contains("/inputs is missing"), "{answer}");
+    for origin in ["https://evil.example", "null"] {
+        let with = format!("Origin: {origin}\r\nContent-Length");
+        let answer = server.send(undeclared.replace("Content-Length", &with).as_bytes()).await;
+        assert!(status(&answer) == "415" && answer.contains("{\"error\":\"Send"), "{answer}");
+    }
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let form = infer.replace("Content-Type: application/json\r\n", form);
+    assert_eq!(status(&server.send(form.as_bytes()).await), "415");
+}
+
+#[tokio::test]
+async fn what_is_refused_before_ingress_has_the_form_of_its_protocol() {
+    let server = server().await;
+    let large = post("", &vec![b'1'; 2_000_000]);
+    let head = b"POST /v1/endpoints/e/requests".len();
+    let infer = [b"POST /v2/models/e/infer", &large[head..]].concat();
+    let answer = server.send(&infer).await;
+    assert!(status(&answer) == "413" && answer.contains("{\"error\":\"The body"), "{answer}");
+    assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
+    let answer = server.send(&get(&format!("v2/{}", "x".repeat(10_300)))).await;
+    assert!(status(&answer) == "414" && answer.contains("{\"error\":"), "{answer}");
+    assert!(server.send(&get("v2x")).await.contains("application/problem+json"));
 }
 
 #[tokio::test]
@@ -179,11 +219,15 @@ async fn a_server_is_ready_when_models_ledger_and_archive_work() {
     assert_eq!(status(&answer), "503", "{answer}");
     assert!(answer.contains("a@1 of e is not up"), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
+    let answer = server.send(&get("v2/health/ready")).await;
+    assert!(status(&answer) == "503" && answer.contains("{\"error\":\"Not ready: a@1"), "{answer}");
     for model in ["a@1", "b@1", "c@1", "d@1"] {
         server.world.model(model, Does::Score(0));
     }
     let answer = ask().await;
     assert!(status(&answer) == "200" && answer.ends_with("{\"status\":\"ready\"}"), "{answer}");
+    let answer = server.send(&get("v2/health/ready")).await;
+    assert!(status(&answer) == "200" && answer.ends_with("{\"ready\":true}"), "{answer}");
 
     *server.archive.lock().unwrap() = Err(Unavailable::throttled("archive", "disk full"));
     let answer = ask().await;

@@ -44,6 +44,9 @@ pub enum Does {
     Score(u64),
     /// Fails after so many milliseconds.
     Fail(u64),
+    /// After so many milliseconds answers with the payload itself, but fails payloads that contain a
+    /// text, unless it is empty.
+    Echo(u64, &'static str),
     Panic,
     Hang,
 }
@@ -72,6 +75,16 @@ impl Model for Scripted {
             Does::Fail(ms) => {
                 sleep(Duration::from_millis(ms)).await;
                 Err(Failure::new(FailureKind::Failed, "as told"))
+            }
+            Does::Echo(ms, not) => {
+                sleep(Duration::from_millis(ms)).await;
+                let echo = |payload: &Json| match payload.as_str() {
+                    text if !not.is_empty() && text.contains(not) => {
+                        Err(Failure::new(FailureKind::Failed, "as told"))
+                    }
+                    _ => Ok(payload.clone()),
+                };
+                return payloads.iter().map(echo).collect();
             }
             Does::Panic => panic!("as told"),
             Does::Hang => std::future::pending().await,

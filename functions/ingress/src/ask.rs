@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use rendezvous_core::{
     Decision, Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, RequestId,
     RequestMessage, Timestamp, Unavailable, Write, Written,
@@ -94,6 +95,11 @@ impl<P: Ports> Ingress<P> {
         let call = self.understand(ask).await.map_err(refused)?;
         let request = call.envelope.id;
         self.answer(call).await.map_err(|refusal| Refused { request, refusal })
+    }
+
+    /// Asks several requests at the same time; the answers are in the order of the requests.
+    pub async fn ask_all(&self, asks: Vec<Ask>) -> Vec<Result<Asked, Refused>> {
+        join_all(asks.into_iter().map(|ask| self.ask(ask))).await
     }
 
     async fn understand(&self, ask: Ask) -> Result<Call, Refusal> {

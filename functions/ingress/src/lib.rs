@@ -1,9 +1,9 @@
 //! The ingress function: takes requests, sends them to the stream `input`, waits on the ledger, and
 //! answers in time. It reacts to time; the rendezvous function reacts to scores.
 //!
-//! The domain layer ([`Ingress::ask`], [`Ingress::read`], [`Ingress::report`],
+//! The domain layer ([`Ingress::ask`], [`Ingress::ask_all`], [`Ingress::read`], [`Ingress::report`],
 //! [`Ingress::describe`], [`Ingress::list`]) takes and returns plain values. A protocol is an adapter around it, which
-//! parses and renders and decides nothing: [`http`] is HTTP version 1 of the interface.
+//! parses and renders and decides nothing: [`http`] has version 1 of the interface and the Open Inference Protocol.
 
 mod ask;
 mod describe;
@@ -90,7 +90,7 @@ impl<P: Ports> Ingress<P> {
         self.settings.max_payload_bytes
     }
 
-    /// Reports one call. Each adapter does so once it knows its answer.
+    /// Reports one request or call. An adapter does so once it knows its answer.
     pub fn record(&self, report: &IngressReport) {
         self.telemetry.record(report);
     }

@@ -7,7 +7,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use rendezvous_aws::{
     DynamoEndpoints, DynamoLedger, DynamoOutcomes, KinesisStream, StackSecrets, lambda,
 };
-use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
+use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::Http};
 
 use crate::metrics::Metrics;
 
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
         let telemetry = Metrics::new(stack, ledger.clone()).into();
         let dependencies: Dependencies<Aws> =
             Dependencies { endpoints, input, ledger, outcomes, secrets, telemetry };
-        let adapter = HttpV1::new(Ingress::new(dependencies, settings).into());
+        let adapter = Http::new(Ingress::new(dependencies, settings).into());
         lambda::run(async |event| Ok(Box::pin(adapter.handle(event)).await)).await
     })
     .await

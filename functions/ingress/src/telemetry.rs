@@ -2,12 +2,15 @@ use std::time::Duration;
 
 use rendezvous_core::{Arm, EndpointName, Kind, Reason, limits::LATE_AFTER};
 
-/// The report of one call.
+/// The report of one request that was decided, or of a call in which none was.
+///
+/// A call of the Open Inference Protocol may hold several requests. Each is reported by itself. If the
+/// call fails for another reason than one of their decisions, its own status is one more report.
 #[derive(Clone, Debug)]
 pub struct IngressReport {
-    /// The HTTP status, or the one that corresponds to the answer in another protocol.
+    /// The HTTP status: that of the call, or the one that the request would have had in a call of its own.
     pub status: u16,
-    /// Set when the call was answered with a decision, including that there is no answer.
+    /// Set when the request was decided, including that there is no answer.
     pub answered: Option<Answered>,
 }
 

@@ -11,9 +11,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN},
     server::conn::http1,
     service::service_fn,
 };
@@ -80,7 +80,9 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
             let (system, ready) = (system.clone(), ready.clone());
             async move {
                 Ok::<_, Infallible>(match request.uri().path() {
-                    "/ready" if refused(&request).is_none() => readiness(&request, &ready().await),
+                    "/ready" | "/v2/health/ready" if refused(&request).is_none() => {
+                        readiness(&request, &ready().await)
+                    }
                     _ => answer(system, peer, request).await,
                 })
             }
@@ -115,20 +117,19 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    if let Some(refusal) = refused(&request) {
-        return refusal;
+    let form = Form::of(request.uri().path());
+    if let Some((status, detail)) = refused(&request) {
+        return form.refusal(status, detail);
     }
     let (head, body) = request.into_parts();
     let body = match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is larger than 1000000 bytes.",
-            );
+            let detail = "The body is larger than 1000000 bytes.";
+            return form.refusal(StatusCode::PAYLOAD_TOO_LARGE, detail);
         }
-        Ok(Err(_)) => return refusal(StatusCode::BAD_REQUEST, "The body broke off."),
-        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."),
+        Ok(Err(_)) => return form.refusal(StatusCode::BAD_REQUEST, "The body broke off."),
+        Err(_) => return form.refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long."),
     };
     // The deadline of a body that arrives slowly begins when it has arrived.
     let received = now();
@@ -137,6 +138,10 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
     event.raw_path = Some(head.uri.path().to_owned());
     event.raw_query_string = head.uri.query().map(str::to_owned);
     event.headers = head.headers;
+    if !declares(&event.headers, form) {
+        // Ingress refuses it wherever a body counts.
+        event.headers.insert(CONTENT_TYPE, HeaderValue::from_static(""));
+    }
     match String::from_utf8(body.into()) {
         Ok(text) => event.body = Some(text),
         Err(binary) => {
@@ -155,46 +160,56 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
 
 /// Refuses what a page of another site can make a browser send here (DNS rebinding, forms), and
 /// heads that API Gateway would refuse.
-fn refused(request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+fn refused(request: &Request<Incoming>) -> Option<(StatusCode, &'static str)> {
     let headers = request.headers();
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let head = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     if target > MAX_HEAD {
         let detail = "The path and the query are longer than 10240 bytes.";
-        return Some(refusal(StatusCode::URI_TOO_LONG, detail));
+        return Some((StatusCode::URI_TOO_LONG, detail));
     }
     if target + head.sum::<usize>() > MAX_HEAD {
         let detail = "The request line and the headers are larger than 10240 bytes.";
-        return Some(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
+        return Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
     }
     let host = headers.get(HOST).map_or(Some(""), |host| host.to_str().ok()).unwrap_or("?");
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["", "localhost", "127.0.0.1", "[::1]"].contains(&name) {
         let detail = "This server answers requests to localhost and 127.0.0.1 only.";
-        return Some(refusal(StatusCode::MISDIRECTED_REQUEST, detail));
-    }
-    let method = request.method();
-    if (method == Method::POST || method == Method::PUT) && !headers.contains_key(CONTENT_TYPE) {
-        let detail = "Send Content-Type: application/json.";
-        return Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        return Some((StatusCode::MISDIRECTED_REQUEST, detail));
     }
     None
 }
 
-/// Answers `GET /ready`: 200, or 503 with what does not work.
+/// Whether a call says of what type its body is, or need not.
+///
+/// A page of another site can make a browser send a body without a type. The usual clients of the Open
+/// Inference Protocol send none either; but a browser names the origin of the page with every call
+/// that is not GET or HEAD (Fetch, "append a request `Origin` header").
+fn declares(headers: &HeaderMap, form: Form) -> bool {
+    headers.contains_key(CONTENT_TYPE) || (form == Form::V2 && !headers.contains_key(ORIGIN))
+}
+
+/// Answers `GET /ready` and `GET /v2/health/ready`: 200, or 503 with what does not work.
 fn readiness(request: &Request<Incoming>, wrong: &[String]) -> Response<Full<Bytes>> {
     let method = request.method();
+    let form = Form::of(request.uri().path());
     let mut response = if method != Method::GET && method != Method::HEAD {
-        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed.");
+        let detail = "GET and HEAD are allowed.";
+        let mut response = form.refusal(StatusCode::METHOD_NOT_ALLOWED, detail);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     } else if wrong.is_empty() {
-        let mut response = Response::new(Full::new(Bytes::from_static(br#"{"status":"ready"}"#)));
+        let body = match form {
+            Form::V1 => json!({ "status": "ready" }),
+            Form::V2 => json!({ "ready": true }),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         response
     } else {
-        refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("Not ready: {}.", wrong.join("; ")))
+        form.refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("Not ready: {}.", wrong.join("; ")))
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -215,18 +230,40 @@ fn response(answered: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {
     response
 }
 
-/// What is refused before it gets to ingress, as a problem document like those of ingress.
-fn refusal(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
-    let (title, code) = (status.canonical_reason().unwrap_or_default(), status.as_u16());
-    let request = RequestId::random();
-    tracing::info!(%request, status = code, detail, "refused");
-    let body = json!({
-        "type": "about:blank", "title": title, "status": code, "detail": detail, "request": request,
-    });
-    let body = body.to_string();
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
+/// The form of an error, which depends on the path as it does in ingress.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A problem document.
+    V1,
+    /// The Open Inference Protocol.
+    V2,
+}
+
+impl Form {
+    fn of(path: &str) -> Self {
+        let first = path.trim_start_matches('/').split('/').next();
+        if first == Some("v2") { Self::V2 } else { Self::V1 }
+    }
+
+    /// What is refused before it gets to ingress.
+    fn refusal(self, status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+        let (title, code) = (status.canonical_reason().unwrap_or_default(), status.as_u16());
+        let request = RequestId::random();
+        tracing::info!(%request, status = code, detail, "refused");
+        let (body, content_type) = match self {
+            Self::V1 => {
+                let body = json!({
+                    "type": "about:blank", "title": title, "status": code, "detail": detail,
+                    "request": request,
+                });
+                (body, "application/problem+json")
+            }
+            Self::V2 => (json!({ "error": detail }), "application/json"),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        *response.status_mut() = status;
+        let content_type = HeaderValue::from_static(content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
 }

@@ -8,7 +8,7 @@ use rendezvous_core::{
     memory::{MemoryLedger, MemoryOutcomes, MemoryStream},
     ports::{EndpointTable, Secrets},
 };
-use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::HttpV1};
+use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::Http};
 
 use crate::{Conditions, Counters, Link, actor::Role, fleet::Fleet, link::Past, step::Step};
 
@@ -55,7 +55,7 @@ impl<E: EndpointTable, K: Secrets> Inside<E, K> {
         self,
         conditions: Conditions,
         settings: Settings,
-    ) -> Fleet<HttpV1<Local<E, K>>> {
+    ) -> Fleet<Http<Local<E, K>>> {
         let around = conditions.clone();
         Fleet::new(Role::Ingress, "ingress", &around, move |actor| {
             let dependencies: Dependencies<Local<E, K>> = Dependencies {
@@ -66,7 +66,7 @@ impl<E: EndpointTable, K: Secrets> Inside<E, K> {
                 secrets: Link::new(self.secrets.clone(), actor, &conditions),
                 telemetry: self.counters.clone(),
             };
-            HttpV1::new(Ingress::new(dependencies, settings).into())
+            Http::new(Ingress::new(dependencies, settings).into())
         })
     }
 }

@@ -20,7 +20,7 @@ use rendezvous_core::{
     ports::{Archive, EndpointTable, Secrets},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
-use rendezvous_ingress::{Settings, http::HttpV1};
+use rendezvous_ingress::{Settings, http::Http};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
     runtime::Handle,
@@ -101,7 +101,7 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     pub secrets: Arc<K>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
-    ingress: Fleet<HttpV1<Local<E, K>>>,
+    ingress: Fleet<Http<Local<E, K>>>,
     /// The functions, by name: the instance that each begins with.
     functions: Mutex<BTreeMap<String, Arc<Actor>>>,
     past: Arc<Past>,
@@ -305,7 +305,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         request.hash(&mut hasher);
         let Conditions { witness, weather, .. } = &self.host.conditions;
         let witness = witness.clone();
-        let handle = |instance: Arc<Instance<HttpV1<Local<E, K>>>>| async move {
+        let handle = |instance: Arc<Instance<Http<Local<E, K>>>>| async move {
             let Some(witness) = witness else { return instance.function.handle(event).await };
             witness.begins(&instance.actor, &event);
             let response = instance.function.handle(event).await;

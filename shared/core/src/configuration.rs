@@ -14,6 +14,7 @@ use crate::{
     names::{Arm, EndpointName, Key, ModelId},
     schedule::Schedule,
     share::Share,
+    tensors::Tensors,
 };
 
 /// What people write about an endpoint: which models may answer, which only observe, and where the
@@ -43,6 +44,9 @@ pub struct Draft {
     /// Where in a reported outcome the truth is that this number predicts (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// What payloads and scores are as tensors of the Open Inference Protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<Tensors>,
 }
 
 /// A model that scores requests and can never answer one: it is on no schedule.
@@ -90,6 +94,7 @@ impl Draft {
             observers: Vec::new(),
             value: None,
             outcome: None,
+            tensors: None,
         }
     }
 
@@ -172,6 +177,9 @@ impl Configuration {
                 mistakes.add(field, what);
             }
         }
+        if let Some(tensors) = &draft.tensors {
+            tensors.check(&mut mistakes);
+        }
         mistakes.check().map(|()| Self { draft, models })
     }
 
@@ -183,7 +191,8 @@ impl Configuration {
         let mut track = serde_path_to_error::Track::new();
         let reader = serde_path_to_error::Deserializer::new(&mut json, &mut track);
         let configuration = serde_ignored::deserialize(reader, |path| {
-            let path = path.to_string().replace('.', "/");
+            // A '?' stands for a field that may be absent.
+            let path = path.to_string().replace("?.", "").replace('.', "/");
             unknown.get_or_insert_with(|| format!("/{path}: unknown field"));
         });
         let configuration = configuration
@@ -251,6 +260,11 @@ impl Configuration {
     /// true and false for 1 and 0.
     pub fn outcome(&self) -> Option<&str> {
         self.draft.outcome.as_deref()
+    }
+
+    /// What payloads and scores are as tensors of the Open Inference Protocol.
+    pub fn tensors(&self) -> Option<&Tensors> {
+        self.draft.tensors.as_ref()
     }
 
     /// Every model, once: those that may answer, in any arm, come first. Each is expected to score

@@ -30,6 +30,8 @@ pub mod write;
 pub mod schedule;
 
 pub mod arms;
+pub mod tensors;
+
 pub mod configuration;
 pub mod endpoint;
 pub mod promotion;
@@ -59,4 +61,5 @@ pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
 pub use score::{Failure, FailureKind, Score};
 pub use share::Share;
+pub use tensors::{Datatype, Tensor, Tensors};
 pub use write::{Write, Written};

@@ -50,6 +50,20 @@ pub const MAX_PINS: usize = 100;
 /// The longest time for which a guard may hold a step: a week.
 pub const MAX_HOLD_MINUTES: u32 = 7 * 24 * 60;
 
+/// The most input and the most output tensors of one endpoint, characters of a tensor's name,
+/// dimensions of a tensor, and elements of one row of it.
+pub const MAX_TENSORS: usize = 100;
+pub const MAX_TENSOR_NAME: usize = 256;
+pub const MAX_DIMENSIONS: usize = 8;
+pub const MAX_ROW_ELEMENTS: i64 = 65_536;
+
+/// The most parts of a tensor's JSON pointer. With the dimensions of its value they nest less deep
+/// than [`MAX_DEPTH`].
+pub const MAX_POINTER_PARTS: usize = 32;
+
+/// The most rows of one call of the Open Inference Protocol; each is a request.
+pub const MAX_ROWS: usize = 100;
+
 /// The longest [`crate::Key`], in characters. (Kinesis: "a partition key ... maximum length limit
 /// of 256 characters".)
 pub const MAX_KEY_CHARS: usize = 256;

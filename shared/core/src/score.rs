@@ -54,6 +54,18 @@ pub enum FailureKind {
     Invalid,
 }
 
+impl FailureKind {
+    /// The word that stands for it in JSON and in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Expired => "expired",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// A model's output as its result: too large a score is a failure, and so is `null`, which in a
 /// message reads as no score at all.
 pub fn checked_score(score: Json) -> Result<Json, Failure> {

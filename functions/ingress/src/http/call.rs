@@ -78,8 +78,17 @@ impl Call {
 
     /// The body as JSON.
     pub(super) fn json(&self, max_bytes: usize) -> Result<Json, Problem> {
+        self.json_declared(max_bytes, is_json)
+    }
+
+    /// The body as JSON that is declared with one of some content types.
+    pub(super) fn json_declared(
+        &self,
+        max_bytes: usize,
+        declared: impl FnOnce(&str) -> bool,
+    ) -> Result<Json, Problem> {
         let content_type = self.header(CONTENT_TYPE.as_str())?.unwrap_or("application/json");
-        if !is_json(content_type) {
+        if !declared(content_type) {
             let shown = shown(content_type);
             return Err(Problem::not_json(format!(
                 "Send Content-Type: application/json, not {shown}."
@@ -145,6 +154,10 @@ impl Call {
         Ok((options, wait))
     }
 
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        self.event.headers.contains_key(name)
+    }
+
     /// The value of a header that may occur once.
     fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.event.headers.get_all(name).iter();
@@ -187,7 +200,7 @@ fn strip_stage<'a>(path: &'a str, stage: &str) -> &'a str {
     }
 }
 
-fn is_json(content_type: &str) -> bool {
+pub(super) fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))

@@ -2,11 +2,31 @@ use std::fmt;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use http::{Method, StatusCode};
-use rendezvous_core::{RequestId, Unavailable};
+use rendezvous_core::{Decision, Envelope, Reason, RequestId, Unavailable};
 use serde::{Serialize, Serializer};
 
-use super::{body::Choice, set_header, typed_response};
+use super::{
+    choice::Choice,
+    response::{json, set_header, typed},
+};
 use crate::Refusal;
+
+/// The protocol in whose form an error is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// `application/problem+json` (RFC 9457).
+    V1,
+    /// The Open Inference Protocol: `{"error": "…"}`.
+    V2,
+}
+
+impl Protocol {
+    /// That of a path, whether or not there is anything.
+    pub(super) fn of(path: &str) -> Self {
+        let first = path.trim_start_matches('/').split('/').next();
+        if first == Some("v2") { Self::V2 } else { Self::V1 }
+    }
+}
 
 /// An error as `application/problem+json` (RFC 9457).
 #[derive(Debug, Serialize)]
@@ -69,7 +89,7 @@ impl Problem {
         Self::new(status, "too-large", "The body is too large", detail)
     }
 
-    pub(super) fn method(method: &Method, expected: &Method, allowed: &'static str) -> Self {
+    pub(super) fn method(method: &Method, expected: &str, allowed: &'static str) -> Self {
         let problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -77,6 +97,18 @@ impl Problem {
             format!("Use {expected}, not {method}."),
         );
         Self { header: Some(Header::Allow(allowed)), ..problem }
+    }
+
+    /// There is neither a score before the deadline nor a fallback.
+    pub(super) fn no_answer(envelope: &Envelope, decision: &Decision) -> Self {
+        let waited = decision.decided.since(envelope.received).as_millis();
+        let detail = match decision.reason {
+            Reason::Exhausted => format!("Every model failed within {waited} ms."),
+            _ => format!("No model answered within {waited} ms."),
+        };
+        let detail = format!("{detail} The endpoint has no fallback.");
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "no-answer", "There is no answer", detail)
+            .about(envelope.id)
     }
 
     /// A dependency that is rate-limited or unavailable; the client may try again.
@@ -101,13 +133,31 @@ impl Problem {
         Self { failures, ..self }
     }
 
-    /// The response; the refusal is also logged.
-    pub(super) fn into_response(self) -> ApiGatewayV2httpResponse {
+    /// Says before the detail what it is about.
+    pub(super) fn of(self, what: impl fmt::Display) -> Self {
+        let detail = format!("{what}: {}", self.detail);
+        Self { detail, ..self }
+    }
+
+    /// Adds to the detail; nothing if there is nothing to add.
+    pub(super) fn and(self, more: &str) -> Self {
+        if more.is_empty() {
+            self
+        } else {
+            Self { detail: format!("{} {more}.", self.detail), ..self }
+        }
+    }
+
+    /// The response in the form of a protocol; the refusal is also logged.
+    pub(super) fn into_response(self, protocol: Protocol) -> ApiGatewayV2httpResponse {
         let Self { request, status, kind, detail, .. } = &self;
         let request = request.map(|id| id.to_string()).unwrap_or_default();
         tracing::info!(request, status, kind, detail, "a call is refused");
         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = typed_response(status, &self, "application/problem+json");
+        let mut response = match protocol {
+            Protocol::V1 => typed(status, &self, "application/problem+json"),
+            Protocol::V2 => json(status, &Error { error: detail }),
+        };
         match self.header {
             Some(Header::Allow(methods)) => set_header(&mut response.headers, "allow", methods),
             Some(Header::RetryAfterASecond) => {
@@ -117,6 +167,12 @@ impl Problem {
         }
         response
     }
+}
+
+/// An error of the Open Inference Protocol.
+#[derive(Serialize)]
+struct Error<'a> {
+    error: &'a str,
 }
 
 impl From<Refusal> for Problem {

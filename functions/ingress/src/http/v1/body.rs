@@ -1,32 +1,25 @@
 //! The JSON bodies of responses.
 
-use std::time::Duration;
-
 use rendezvous_core::{
-    Arm, Configuration, Decision, Endpoint, EndpointName, Envelope, Failure, FailureKind, Json,
-    Kind, ModelId, Reason, RequestId, Score, Timestamp,
+    Arm, Configuration, Decision, Endpoint, EndpointName, Envelope, Failure, Json, Kind, ModelId,
+    Reason, RequestId, Score, Timestamp,
 };
 use serde::Serialize;
 
-use crate::{ChoiceFailure, ChoiceFailureKind};
+use crate::http::{choice::Choice, response::millis};
 
-/// Milliseconds to the microsecond.
-pub(super) fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1_000.0
+#[derive(Serialize)]
+pub(in crate::http) struct Health {
+    pub(in crate::http) status: &'static str,
 }
 
 #[derive(Serialize)]
-pub(super) struct Health {
-    pub(super) status: &'static str,
+pub(in crate::http) struct EndpointsBody {
+    pub(in crate::http) endpoints: Vec<EndpointName>,
 }
 
 #[derive(Serialize)]
-pub(super) struct EndpointsBody {
-    pub(super) endpoints: Vec<EndpointName>,
-}
-
-#[derive(Serialize)]
-pub(super) struct DecisionBody<'a> {
+pub(in crate::http) struct DecisionBody<'a> {
     request: RequestId,
     endpoint: &'a EndpointName,
     score: Option<&'a Json>,
@@ -43,7 +36,7 @@ pub(super) struct DecisionBody<'a> {
 }
 
 impl<'a> DecisionBody<'a> {
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         envelope: &'a Envelope,
         decision: &'a Decision,
         settled: bool,
@@ -65,42 +58,15 @@ impl<'a> DecisionBody<'a> {
     }
 }
 
-/// Why a choice gave no answer.
-#[derive(Debug, Serialize)]
-pub(super) struct Choice {
-    model: ModelId,
-    kind: ChoiceKind,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    message: String,
-}
-
-/// A kind of failure, or `silent`.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum ChoiceKind {
-    Failed(FailureKind),
-    Silent(&'static str),
-}
-
-impl From<ChoiceFailure> for Choice {
-    fn from(ChoiceFailure { model, kind, message }: ChoiceFailure) -> Self {
-        let kind = match kind {
-            ChoiceFailureKind::Failed(kind) => ChoiceKind::Failed(kind),
-            ChoiceFailureKind::Silent => ChoiceKind::Silent("silent"),
-        };
-        Self { model, kind, message }
-    }
-}
-
 #[derive(Serialize)]
-pub(super) struct MailboxBody<'a> {
+pub(in crate::http) struct MailboxBody<'a> {
     #[serde(flatten)]
-    pub(super) decision: DecisionBody<'a>,
-    pub(super) scores: Vec<ScoreBody<'a>>,
+    pub(in crate::http) decision: DecisionBody<'a>,
+    pub(in crate::http) scores: Vec<ScoreBody<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct OpenBody<'a> {
+pub(in crate::http) struct OpenBody<'a> {
     request: RequestId,
     endpoint: &'a EndpointName,
     config: u64,
@@ -110,14 +76,14 @@ pub(super) struct OpenBody<'a> {
 }
 
 impl<'a> OpenBody<'a> {
-    pub(super) fn new(envelope: &'a Envelope, scores: Vec<ScoreBody<'a>>) -> Self {
+    pub(in crate::http) fn new(envelope: &'a Envelope, scores: Vec<ScoreBody<'a>>) -> Self {
         let Envelope { id, endpoint, config, arm, deadline, .. } = envelope;
         Self { request: *id, endpoint, config: *config, arm, deadline_us: *deadline, scores }
     }
 }
 
 #[derive(Serialize)]
-pub(super) struct ScoreBody<'a> {
+pub(in crate::http) struct ScoreBody<'a> {
     model: &'a ModelId,
     started_us: Timestamp,
     finished_us: Timestamp,
@@ -128,7 +94,7 @@ pub(super) struct ScoreBody<'a> {
 }
 
 impl<'a> ScoreBody<'a> {
-    pub(super) fn new(score: &'a Score) -> Self {
+    pub(in crate::http) fn new(score: &'a Score) -> Self {
         Self {
             model: &score.model,
             started_us: score.started,
@@ -140,7 +106,7 @@ impl<'a> ScoreBody<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct EndpointBody<'a> {
+pub(in crate::http) struct EndpointBody<'a> {
     endpoint: &'a EndpointName,
     config: u64,
     #[serde(flatten)]
@@ -148,7 +114,7 @@ pub(super) struct EndpointBody<'a> {
 }
 
 impl<'a> EndpointBody<'a> {
-    pub(super) fn new(endpoint: &'a Endpoint) -> Self {
+    pub(in crate::http) fn new(endpoint: &'a Endpoint) -> Self {
         let Endpoint { name, version, configuration } = endpoint;
         Self { endpoint: name, config: *version, configuration }
     }
