@@ -20,6 +20,7 @@ use serde_path_to_error::{Path as JsonPath, Segment};
 use crate::{
     LoadError,
     input::{Input, add_samples},
+    output::Output,
 };
 
 /// A model card that has been checked.
@@ -37,7 +38,7 @@ pub struct Card {
     #[serde(default)]
     scores_expired: bool,
     pub(crate) inputs: Vec<Input>,
-    outputs: Vec<String>,
+    outputs: Vec<Output>,
     pub provenance: Provenance,
 }
 
@@ -90,6 +91,11 @@ impl Card {
         if self.outputs.is_empty() {
             return Err(Invalid::new("/outputs: must have at least one entry"));
         }
+        for (i, output) in self.outputs.iter().enumerate() {
+            if self.outputs[..i].iter().any(|other| other.name() == output.name()) {
+                return Err(Invalid::new(format!("/outputs/{i}: has the name of another entry")));
+            }
+        }
         if self.inputs.is_empty() {
             return Err(Invalid::new("/inputs: must have at least one entry"));
         }
@@ -104,7 +110,7 @@ impl Card {
         Duration::from_millis(self.timeout_ms)
     }
 
-    pub fn outputs(&self) -> &[String] {
+    pub(crate) fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
