@@ -14,7 +14,7 @@ use std::{
 
 use rendezvous_core::Json;
 use rendezvous_model::Model;
-use rendezvous_onnx::{OnnxModel, cards};
+use rendezvous_onnx::{OnnxModel, cards, on_compute_thread};
 use serde_json::{Map, Value};
 
 /// The largest difference between scores; of large ones it is relative, since tensors are of f32.
@@ -88,4 +88,43 @@ async fn every_export_agrees_with_the_library_that_trained_it() {
             }
         }
     }
+}
+
+#[test]
+#[ignore = "prints times, which depend on the machine"]
+fn times() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    println!(
+        "| model | largest difference | one row, µs | of a hundred, µs a row |\n| --- | --- | --- | --- |"
+    );
+    for card in cards(&exports()).unwrap() {
+        let name = card.file_stem().unwrap().to_str().unwrap().to_owned();
+        // As the functions run it: on a thread on which a quick graph runs in place.
+        let (off, one, hundred) = on_compute_thread(|| {
+            runtime.block_on(async {
+                let (payloads, expected) = (payloads(&card), lines(&name));
+                let model = OnnxModel::load(&card).await.unwrap();
+                let scores = scores(&model, &payloads, 100).await;
+                let off = scores.iter().zip(&expected).map(|(a, b)| difference(a, b));
+                let off = off.fold(0.0, f64::max);
+                (off, time(&model, &payloads, 1).await, time(&model, &payloads, 100).await)
+            })
+        });
+        println!("| {name} | {off:.1e} | {one:.1} | {hundred:.2} |");
+    }
+}
+
+/// The median time of a row in batches of a size, in microseconds: from payload to score, both as JSON.
+#[expect(clippy::disallowed_methods, reason = "the true time")]
+async fn time(model: &OnnxModel, payloads: &[Json], size: usize) -> f64 {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        for batch in payloads.chunks(size) {
+            let start = std::time::Instant::now();
+            let scores = model.score(batch).await;
+            times.push(start.elapsed().as_secs_f64() * 1e6 / scores.len() as f64);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }

@@ -10,6 +10,8 @@ mod plan;
 mod proto;
 mod standard;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use std::{collections::HashSet, sync::Arc};

@@ -296,3 +296,6 @@ fn round_down(threshold: f64) -> f32 {
     let rounded = threshold as f32;
     if f64::from(rounded) > threshold { rounded.next_down() } else { rounded }
 }
+
+#[cfg(test)]
+mod tests;
