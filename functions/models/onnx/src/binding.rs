@@ -89,3 +89,97 @@ fn check_columns(port: &Port, columns: usize) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, kind: Option<Kind>, columns: Option<usize>) -> Port {
+        Port { name: name.to_owned(), kind, shape: Some(vec![None, columns]) }
+    }
+
+    fn ports() -> Vec<Port> {
+        vec![
+            port("age", Some(Kind::Float), Some(1)),
+            port("city", Some(Kind::Text), None),
+            port("visits", Some(Kind::Whole), Some(1)),
+            port("member", Some(Kind::Bool), Some(1)),
+        ]
+    }
+
+    const INPUTS: &str = r#"[
+        {"field": "/age", "input": "age"},
+        {"field": "/city", "input": "city", "type": "text"},
+        {"field": "/visits", "input": "visits"},
+        {"field": "/member", "input": "member", "type": "bool"}
+    ]"#;
+
+    fn bound(inputs: &str, ports: &[Port]) -> Result<(Vec<usize>, Vec<Kind>), String> {
+        bind(&serde_json::from_str::<Vec<Input>>(inputs).unwrap(), ports)
+    }
+
+    #[test]
+    fn columns_go_to_the_inputs_that_they_name_or_to_the_only_one() {
+        let (of, kinds) = bound(INPUTS, &ports()).unwrap();
+        assert_eq!(of, [0, 1, 2, 3]);
+        assert_eq!(kinds, [Kind::Float, Kind::Text, Kind::Whole, Kind::Bool]);
+        let only = [port("x", Some(Kind::Float), Some(5))];
+        let inputs = r#"[{"field": "/a"}, {"field": "/b", "length": 4}]"#;
+        assert_eq!(bound(inputs, &only).unwrap().0, [0, 0]);
+    }
+
+    #[test]
+    fn what_differs_between_card_and_graph_is_named() {
+        let text = r#", "type": "text""#;
+        for (from, to, message) in [
+            (
+                r#", "input": "age""#,
+                "",
+                "/inputs/0: add the member input, one of the graph's: age, city, visits, member",
+            ),
+            (
+                r#""input": "age""#,
+                r#""input": "aeg""#,
+                "/inputs/0/input: the graph has no input aeg, but age, city, visits, member",
+            ),
+            (text, "", "/inputs/1/type: the graph's input city takes texts: the type must be text"),
+            (
+                r#""input": "age""#,
+                r#""input": "age", "type": "text""#,
+                "/inputs/0/type: the graph's input age takes floats: the type must be f32",
+            ),
+            (
+                r#", "type": "bool""#,
+                "",
+                "/inputs/3/type: the graph's input member takes bools: the type must be bool",
+            ),
+            (
+                r#""visits"}"#,
+                r#""visits", "optional": true}"#,
+                "/inputs/2/optional: the graph's input visits takes whole numbers, and none missing",
+            ),
+            (
+                r#""input": "visits""#,
+                r#""input": "age""#,
+                "the graph's input age takes 1 columns, but the card has 2",
+            ),
+            (
+                r#""input": "age"}"#,
+                r#""input": "age", "length": 3}"#,
+                "the graph's input age takes 1 columns, but the card has 3",
+            ),
+        ] {
+            assert!(INPUTS.contains(from), "{from}");
+            assert_eq!(bound(&INPUTS.replace(from, to), &ports()).unwrap_err(), message);
+        }
+        let mut more = ports();
+        more.push(port("plan", Some(Kind::Text), None));
+        let error = bound(INPUTS, &more).unwrap_err();
+        assert_eq!(error, "the graph's input plan has no column in the card");
+        let cube = Port { shape: Some(vec![None; 3]), ..port("x", Some(Kind::Float), None) };
+        let error = bound(r#"[{"field": "/a"}]"#, &[cube]).unwrap_err();
+        assert_eq!(error, "the graph's input x has 3 dimensions, not rows and columns");
+        let error = bound(r#"[{"field": "/a"}]"#, &[port("x", None, None)]).unwrap_err();
+        assert_eq!(error, "the graph's input x is of no supported type");
+    }
+}

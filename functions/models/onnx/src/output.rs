@@ -200,3 +200,96 @@ fn find(output: &Output, ports: &[Port]) -> Result<usize, String> {
         _ => Err(format!("add the member output, one of the graph's: {}", all())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports() -> Vec<Port> {
+        let port = |name: &str, kind| Port { name: name.to_owned(), kind: Some(kind), shape: None };
+        vec![port("label", Kind::Text), port("probabilities", Kind::Float)]
+    }
+
+    fn floats(columns: usize) -> Table {
+        Table { columns, data: Data::Floats((0_u8..).take(2 * columns).map(f32::from).collect()) }
+    }
+
+    /// The score of the second row.
+    fn score(outputs: &str, ports: &[Port], tables: &[Table]) -> Result<String, String> {
+        let outputs: Vec<Output> = serde_json::from_str(outputs).unwrap();
+        let mut scores = Scores::new(&outputs, ports)?;
+        scores.find_columns(tables)?;
+        let score = scores.score(1, tables, &Texts::default());
+        score.map(|score| score.as_str().to_owned()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn names_are_the_columns_of_the_scores_and_one_name_is_the_last_of_two_classes() {
+        let only = &ports()[1..];
+        assert_eq!(
+            score(r#"["a", "b", "c"]"#, only, &[floats(3)]).unwrap(),
+            r#"{"a":3.0,"b":4.0,"c":5.0}"#
+        );
+        assert_eq!(score(r#"["late"]"#, &ports(), &[floats(2)]).unwrap(), r#"{"late":3.0}"#);
+        assert_eq!(score(r#"["y"]"#, only, &[floats(1)]).unwrap(), r#"{"y":1.0}"#);
+        let whole = [Port { name: "y".to_owned(), kind: Some(Kind::Whole), shape: None }];
+        let table = Table { columns: 1, data: Data::Whole(vec![7, 8]) };
+        assert_eq!(score(r#"["y"]"#, &whole, &[table]).unwrap(), r#"{"y":8}"#);
+    }
+
+    #[test]
+    fn an_entry_names_its_output_and_column() {
+        let outputs = r#"[{"name": "first", "column": 0}, {"name": "is \"1\"", "output": "probabilities", "column": 1}]"#;
+        let text = score(outputs, &ports(), &[floats(2)]).unwrap();
+        assert_eq!(text, r#"{"first":2.0,"is \"1\"":3.0}"#);
+    }
+
+    #[test]
+    fn what_differs_between_card_and_graph_is_named() {
+        for (outputs, columns, message) in [
+            (
+                r#"[{"name": "p", "output": "probability"}]"#,
+                2,
+                "/outputs/0: the graph has no output probability, but label, probabilities",
+            ),
+            (
+                r#"["a"]"#,
+                3,
+                "/outputs/0: the graph's output has 3 columns, but the card has 1 names for them",
+            ),
+            (
+                r#"["a", "b"]"#,
+                3,
+                "/outputs/0: the graph's output has 3 columns, but the card has 2 names for them",
+            ),
+            (
+                r#"[{"name": "p", "output": "probabilities"}]"#,
+                2,
+                "/outputs/0: the graph's output has 2 columns: add the member column, 0 to 1",
+            ),
+            (
+                r#"[{"name": "p", "column": 2}]"#,
+                2,
+                "/outputs/0: column 2 does not exist: the graph's output has 2 columns",
+            ),
+        ] {
+            assert_eq!(score(outputs, &ports(), &[floats(columns)]).unwrap_err(), message);
+        }
+        let two = [ports().remove(1), ports().remove(1)];
+        let error = score(r#"["a"]"#, &two, &[floats(1)]).unwrap_err();
+        assert_eq!(
+            error,
+            "/outputs/0: add the member output, one of the graph's: probabilities, probabilities"
+        );
+    }
+
+    #[test]
+    fn a_number_that_json_does_not_have_and_a_text_that_the_file_does_not_have_are_failures() {
+        let table = Table { columns: 1, data: Data::Floats(vec![0.0, f32::NAN]) };
+        let error = score(r#"["p"]"#, &ports()[1..], &[table]).unwrap_err();
+        assert_eq!(error, "p is not a finite number");
+        let table = Table { columns: 1, data: Data::Whole(vec![-1, -1]) };
+        let error = score(r#"["l"]"#, &ports()[..1], &[table]).unwrap_err();
+        assert_eq!(error, "l is not a text of the model");
+    }
+}

@@ -155,6 +155,69 @@ mod tests {
         assert_eq!(row(payload).unwrap(), [-1.0, 5.0, 1.0, 50.5]);
     }
 
+    #[test]
+    fn an_array_fills_as_many_columns_as_it_has_items() {
+        let inputs = r#"[{"field": "/a"}, {"field": "/x", "length": 3, "optional": true}]"#;
+        assert_eq!(row_of(inputs, r#"{"x":[5,6,7],"a":1}"#).unwrap(), [1.0, 5.0, 6.0, 7.0]);
+        let gaps = row_of(inputs, r#"{"x":[5,null],"a":1}"#).unwrap();
+        assert_eq!(gaps[..2], [1.0, 5.0]);
+        assert!(gaps[2].is_nan() && gaps[3].is_nan());
+        let strict = inputs.replace(r#", "optional": true"#, "");
+        for (payload, message) in [
+            (r#"{"x":[5,6],"a":1}"#, "/x/2 is missing"),
+            (r#"{"x":[5,6,7,8],"a":1}"#, "/x/0 is in an array of more items than the model takes"),
+            (
+                r#"{"x":[5,6,7,null],"a":1}"#,
+                "/x/0 is in an array of more items than the model takes",
+            ),
+            (r#"{"x":[5,"6",7],"a":1}"#, "/x/1 is not a number"),
+            (r#"{"x":5,"a":1}"#, "/x/0 is missing"),
+        ] {
+            assert_eq!(row_of(&strict, payload).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn texts_bools_and_whole_numbers_go_to_the_inputs_that_take_them() {
+        let inputs = r#"[
+            {"field": "/age", "type": "f32"},
+            {"field": "/city", "type": "text", "impute": "Rome"},
+            {"field": "/plan", "type": "text", "optional": true},
+            {"field": "/visits", "type": "i64"},
+            {"field": "/member", "type": "bool"}
+        ]"#;
+        let inputs: Vec<Input> = serde_json::from_str(inputs).unwrap();
+        let texts = Arc::new(Texts::of(&["", "Rome", "Oslo"]));
+        let kinds = [Kind::Float, Kind::Text, Kind::Whole];
+        let rows = Rows::new(&inputs, &[0, 1, 1, 2, 2], &kinds, &texts);
+        let row = |payload: &str| {
+            let (mut found, mut batch) = (Vec::new(), rows.batch(1));
+            let pushed = rows.push(&Json::parse(payload).unwrap(), &mut found, &mut batch);
+            pushed.map(|()| batch.tables).map_err(|failure| failure.message)
+        };
+        let table = |columns, data| Table { columns, data };
+        let tables = row(r#"{"age":7,"city":"Oslo","plan":"?","visits":3,"member":true}"#).unwrap();
+        assert_eq!(tables[0], table(1, Data::Floats(vec![7.0])));
+        assert_eq!(tables[1], table(2, Data::Whole(vec![2, -1])));
+        assert_eq!(tables[2], table(2, Data::Whole(vec![3, 1])));
+        let tables = row(r#"{"age":7,"visits":-3,"member":false}"#).unwrap();
+        assert_eq!(tables[1], table(2, Data::Whole(vec![1, 0])));
+        assert_eq!(tables[2], table(2, Data::Whole(vec![-3, 0])));
+        for (payload, message) in [
+            (r#"{"age":true}"#, "/age is not a number"),
+            (r#"{"age":1,"city":7}"#, "/city is not a string"),
+            (r#"{"age":1,"visits":1.5}"#, "/visits is not a whole number"),
+            (
+                r#"{"age":1,"visits":3e9}"#,
+                "/visits is not a whole number from -2147483648 to 2147483647",
+            ),
+            (r#"{"age":1,"visits":1,"member":1}"#, "/member is not a bool"),
+            (r#"{"age":1,"visits":1}"#, "/member is missing"),
+        ] {
+            assert_eq!(row(payload).unwrap_err(), message);
+        }
+    }
+
     /// Fields that overlap, and arrays.
     const NESTED: [&str; 7] = ["/a", "/a/b", "/a/b/0", "/a/1", "/b/0/a", "/b/01", "/0"];
 

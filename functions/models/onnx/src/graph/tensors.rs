@@ -23,6 +23,15 @@ impl<T: Clone> Numbers<'_, T> {
     }
 }
 
+/// The most numbers of a tensor that an operator makes: a file can ask for any size.
+const MAX_NUMBERS: usize = 1 << 24;
+
+/// The size of a tensor of so many rows.
+pub(super) fn size(rows: usize, columns: usize) -> Result<usize, String> {
+    let size = rows.checked_mul(columns).filter(|size| *size <= MAX_NUMBERS);
+    size.ok_or_else(|| format!("makes more than {MAX_NUMBERS} numbers"))
+}
+
 /// The numbers as floats.
 #[expect(clippy::cast_precision_loss, reason = "the operators compute with f32")]
 pub(super) fn floats(value: &Value) -> Result<Numbers<'_, f32>, String> {

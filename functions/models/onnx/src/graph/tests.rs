@@ -294,23 +294,31 @@ fn attributes_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn a_graph_that_grows_its_tensors_without_end_is_an_error() {
+    let encoder = vec![ints("cats_int64s", &(0..1_000).collect::<Vec<_>>())];
+    let names = ["x", "a", "b", "y"];
+    let nodes =
+        names.windows(2).map(|pair| node("OneHotEncoder", &pair[..1], pair[1], encoder.clone()));
+    let file = file(nodes.collect(), [element::INT64, element::FLOAT], Vec::new());
+    let error = run(file, Table { columns: 1, data: Data::Whole(vec![1]) }).unwrap_err();
+    assert!(error.contains("makes more than 16777216 numbers"), "{error}");
+}
+
+#[test]
 fn a_file_that_nests_deeper_than_any_export_is_an_error() {
-    let mut file = Vec::new();
+    let mut graph = Vec::new();
     for _ in 0..2_000 {
         // A graph with a node with an attribute with the graph before.
-        let graph = |graph: &[u8]| [&length(6, graph.len())[..], graph].concat();
-        let node = |attribute: &[u8]| [&length(5, attribute.len())[..], attribute].concat();
-        let nodes = |node: &[u8]| [&length(1, node.len())[..], node].concat();
-        file = nodes(&node(&graph(&file)));
+        graph = field(1, &field(5, &field(6, &graph)));
     }
-    let model = [&length(7, file.len())[..], &file].concat();
-    let error = File::read(model).err().unwrap();
+    let error = File::read(field(7, &graph)).err().unwrap();
     assert!(error.contains("recursion limit"), "{error}");
 }
 
-/// The head of a field of a protocol buffer that is a message of a length.
-fn length(field: u8, length: usize) -> Vec<u8> {
-    let mut head = vec![field << 3 | 2];
-    prost::encode_length_delimiter(length, &mut head).unwrap();
-    head
+/// A field of a protocol buffer that is a message.
+fn field(number: u8, message: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    prost::encode_length_delimiter(message.len(), &mut field).unwrap();
+    field.extend_from_slice(message);
+    field
 }

@@ -14,6 +14,15 @@ impl Texts {
     /// The code of every text that is not in the file. It equals no constant.
     const UNKNOWN: i32 = -1;
 
+    #[cfg(test)]
+    pub(crate) fn of(texts: &[&str]) -> Self {
+        let mut of = Self::default();
+        for text in texts {
+            of.intern(text);
+        }
+        of
+    }
+
     /// The code of a text of the file.
     pub(super) fn intern(&mut self, text: &str) -> i32 {
         let known = self.code(text);

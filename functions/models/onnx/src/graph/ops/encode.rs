@@ -8,7 +8,7 @@ use rten::Value;
 use crate::graph::{
     attributes::Attributes,
     kind::Kind,
-    tensors::{floats, tensor, whole},
+    tensors::{floats, size, tensor, whole},
     texts::Texts,
 };
 
@@ -44,8 +44,7 @@ impl OneHotEncoder {
 
     pub(super) fn run(&self, x: &Value, sample: bool) -> Result<Value, String> {
         let mut x = whole(x)?;
-        let length = x.data.len().checked_mul(self.count).ok_or("has too many columns")?;
-        let mut data = vec![0.0_f32; length];
+        let mut data = vec![0.0_f32; size(x.data.len(), self.count)?];
         for (x, hot) in x.data.iter().zip(data.chunks_exact_mut(self.count)) {
             match self.columns.get(x) {
                 Some(column) => hot[*column] = 1.0,

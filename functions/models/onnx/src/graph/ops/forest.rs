@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::scores::MAX_TARGETS;
+use crate::graph::tensors::size;
 
 /// All trees of an operator. The two children of a node are neighbours.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ impl Forest {
             let needed = self.columns;
             return Err(format!("tests column {needed} of rows that have {columns}"));
         }
-        let mut sums = vec![0.0; rows * self.targets];
+        let mut sums = vec![0.0; size(rows, self.targets)?];
         // One tree for all rows, so that its nodes stay in the cache.
         for root in &self.roots {
             for (row, sums) in

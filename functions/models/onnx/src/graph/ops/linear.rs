@@ -5,7 +5,7 @@ use rten::Value;
 use super::scores::{Labels, MAX_TARGETS, Transform, classified};
 use crate::graph::{
     attributes::Attributes,
-    tensors::{floats, tensor},
+    tensors::{floats, size, tensor},
     texts::Texts,
 };
 
@@ -42,7 +42,7 @@ impl Layer {
         if columns != self.columns {
             return Err(format!("takes {} columns, and gets {columns}", self.columns));
         }
-        let mut sums = Vec::with_capacity(rows * self.intercepts.len());
+        let mut sums = Vec::with_capacity(size(rows, self.intercepts.len())?);
         for row in x.data.chunks_exact(columns) {
             let targets = self.weights.chunks_exact(columns).zip(&self.intercepts);
             sums.extend(targets.map(|(weights, intercept)| {
