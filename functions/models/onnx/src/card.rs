@@ -20,6 +20,7 @@ use serde_path_to_error::{Path as JsonPath, Segment};
 use crate::{
     LoadError,
     input::{Input, add_samples},
+    output::Output,
 };
 
 /// A model card that has been checked.
@@ -37,7 +38,7 @@ pub struct Card {
     #[serde(default)]
     scores_expired: bool,
     pub(crate) inputs: Vec<Input>,
-    outputs: Vec<String>,
+    outputs: Vec<Output>,
     pub provenance: Provenance,
 }
 
@@ -90,6 +91,11 @@ impl Card {
         if self.outputs.is_empty() {
             return Err(Invalid::new("/outputs: must have at least one entry"));
         }
+        for (i, output) in self.outputs.iter().enumerate() {
+            if self.outputs[..i].iter().any(|other| other.name() == output.name()) {
+                return Err(Invalid::new(format!("/outputs/{i}: has the name of another entry")));
+            }
+        }
         if self.inputs.is_empty() {
             return Err(Invalid::new("/inputs: must have at least one entry"));
         }
@@ -104,7 +110,7 @@ impl Card {
         Duration::from_millis(self.timeout_ms)
     }
 
-    pub fn outputs(&self) -> &[String] {
+    pub(crate) fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
@@ -179,6 +185,37 @@ mod tests {
     }
 
     #[test]
+    fn members_of_an_input_that_exclude_each_other_are_refused() {
+        for (members, message) in [
+            (r#""type": "f64""#, "/inputs/1/type: unknown variant `f64`"),
+            (r#""type": "text", "range": [0, 1]"#, "/inputs/1/range: must be of a number"),
+            (
+                r#""type": "text", "impute": 1"#,
+                "/inputs/1/impute: must be a string, as the type is",
+            ),
+            (r#""impute": "a""#, "/inputs/1/impute: must be a number"),
+            (r#""impute": []"#, "/inputs/1/impute: expected a number or a string"),
+            (r#""type": "bool", "impute": 1"#, "/inputs/1/impute: must not be of a bool"),
+            (r#""optional": true, "impute": 1"#, "/inputs/1/optional: cannot be combined"),
+            (
+                r#""optional": true, "type": "i64""#,
+                "/inputs/1/optional: must be of a f32 or a text",
+            ),
+            (r#""length": 0"#, "/inputs/1/length: must be 1 to 65536"),
+            (r#""length": 65537"#, "/inputs/1/length: must be 1 to 65536"),
+            (r#""length": -1"#, "/inputs/1/length: invalid value"),
+            (
+                r#""categories": [], "type": "text""#,
+                "/inputs/1/categories: cannot be combined with type",
+            ),
+        ] {
+            let card = CARD.replace(r#""range": [0, 23]"#, members);
+            let error = Card::parse(&card).expect_err(members).to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
     fn a_card_that_cannot_work_is_refused_with_the_place_of_the_mistake() {
         for (from, to, message) in [
             ("m@1", "m", "/model: "),
@@ -199,6 +236,11 @@ mod tests {
             ("timeout_ms", "timeout", "/timeout: unknown field"),
             ("\"outputs\": [\"p\"],", "", "missing field `outputs`"),
             ("\"00\"", "7", "/provenance/sha256: invalid type"),
+            ("[\"p\"]", "[\"p\", {\"name\": \"p\"}]", "/outputs/1: has the name of another entry"),
+            ("[\"p\"]", "[{\"output\": \"y\"}]", "/outputs/0: missing field `name`"),
+            ("[\"p\"]", "[{\"name\": \"p\", \"columns\": 1}]", "/outputs/0/columns: unknown field"),
+            ("[\"p\"]", "[{\"name\": \"p\", \"column\": -1}]", "/outputs/0/column: invalid value"),
+            ("[\"p\"]", "[7]", "/outputs/0: invalid type: integer `7`, expected a name"),
         ] {
             assert!(CARD.contains(from));
             let error = Card::parse(&CARD.replace(from, to)).expect_err(to).to_string();

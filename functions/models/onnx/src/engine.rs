@@ -9,14 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rten::{Model, RunOptions, ThreadPool};
-use rten_tensor::{AsView, Layout, NdTensor, NdTensorView};
+use rten::ThreadPool;
 use tokio::sync::oneshot;
 
-use crate::workers::{Next, Workers, here};
+use crate::{
+    graph::{Batch, Graph, Table},
+    workers::{Next, Workers, here},
+};
 
-/// What a run returns: the output's numbers row by row, or what went wrong.
-type Output = Result<Vec<f32>, String>;
+/// What a run returns: the graph's outputs, or what went wrong.
+type Output = Result<Vec<Table>, String>;
 
 /// The longest that a run in place may be expected to take: the thread does nothing else meanwhile.
 const QUICK: Duration = Duration::from_micros(500);
@@ -27,14 +29,13 @@ const MAX_STUCK: usize = 2;
 /// A graph, ready to run.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    graph: Arc<Graph>,
+    shared: Arc<Shared>,
     workers: Arc<Workers>,
 }
 
-struct Graph {
-    model: Model,
-    columns: usize,
-    outputs: usize,
+/// What the calls of a graph share.
+struct Shared {
+    graph: Graph,
     /// Whether the graph has no loop, so that the time of a run is bounded by its size.
     ends: bool,
     /// What a row has taken lately, in nanoseconds.
@@ -43,48 +44,40 @@ struct Graph {
     stuck: AtomicUsize,
 }
 
-impl std::fmt::Debug for Graph {
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} inputs, {} outputs", self.columns, self.outputs)
+        write!(f, "a graph, {} calls stuck", self.stuck.load(Ordering::Relaxed))
     }
 }
 
 impl Engine {
-    /// The engine of `model`, whose input has `columns` numbers per row and whose output has `outputs`.
-    /// `ends` says that the graph has no loop.
-    pub(crate) fn new(
-        model: Model,
-        ends: bool,
-        columns: usize,
-        outputs: usize,
-        workers: &Arc<Workers>,
-    ) -> Self {
+    /// The engine of a graph. `ends` says that the graph has no loop.
+    pub(crate) fn new(graph: Graph, ends: bool, workers: &Arc<Workers>) -> Self {
         let (row_ns, stuck) = (AtomicU64::new(u64::MAX), AtomicUsize::new(0));
-        let graph = Graph { model, columns, outputs, ends, row_ns, stuck }.into();
-        Self { graph, workers: workers.clone() }
+        Self { shared: Shared { graph, ends, row_ns, stuck }.into(), workers: workers.clone() }
     }
 
-    /// Runs the graph on `rows` rows. When the future is dropped, for example by a time-out, a run that
+    /// Runs the graph on a batch. When the future is dropped, for example by a time-out, a run that
     /// has begun goes on without taking a thread from others.
-    pub(crate) async fn run(&self, rows: usize, numbers: Vec<f32>) -> Output {
-        if self.graph.is_quick(rows)
+    pub(crate) async fn run(&self, batch: Batch) -> Output {
+        if self.shared.is_quick(batch.rows)
             && let Some(pool) = here()
         {
-            return self.graph.run(&pool, rows, numbers);
+            return self.shared.run(&pool, batch);
         }
-        if self.graph.stuck.load(Ordering::Relaxed) >= MAX_STUCK {
+        if self.shared.stuck.load(Ordering::Relaxed) >= MAX_STUCK {
             return Err(format!("the graph is still running for {MAX_STUCK} calls that timed out"));
         }
         let (reply, output) = oneshot::channel();
         let call = Call { engine: self, phase: Arc::default() };
-        let (graph, phase) = (self.graph.clone(), call.phase.clone());
+        let (shared, phase) = (self.shared.clone(), call.phase.clone());
         let job = move |pool: &Arc<ThreadPool>| {
             if !begin(&phase) {
                 return Next::Job;
             }
-            let output = graph.run(pool, rows, numbers);
+            let output = shared.run(pool, batch);
             if end(&phase) == Phase::Abandoned {
-                graph.stuck.fetch_sub(1, Ordering::Relaxed);
+                shared.stuck.fetch_sub(1, Ordering::Relaxed);
                 return Next::End;
             }
             let _ = reply.send(output);
@@ -97,7 +90,7 @@ impl Engine {
     }
 }
 
-impl Graph {
+impl Shared {
     /// Whether a run is expected to take so little time that a thread of its own would cost more.
     fn is_quick(&self, rows: usize) -> bool {
         let row = Duration::from_nanos(self.row_ns.load(Ordering::Relaxed));
@@ -109,9 +102,9 @@ impl Graph {
         clippy::disallowed_methods,
         reason = "the true time of a run, also where time is paused"
     )]
-    fn run(&self, pool: &Arc<ThreadPool>, rows: usize, numbers: Vec<f32>) -> Output {
-        let start = Instant::now();
-        let run = AssertUnwindSafe(|| self.output(pool, [rows, self.columns], numbers));
+    fn run(&self, pool: &Arc<ThreadPool>, batch: Batch) -> Output {
+        let (rows, start) = (batch.rows, Instant::now());
+        let run = AssertUnwindSafe(|| self.graph.run(pool, batch));
         let output = catch_unwind(run).unwrap_or_else(|_| Err("the graph panicked".to_owned()));
         let taken = start.elapsed().as_nanos() / rows.max(1) as u128;
         let taken = u64::try_from(taken).unwrap_or(u64::MAX);
@@ -120,20 +113,6 @@ impl Graph {
         let mean = if former == u64::MAX { taken } else { former - former / 8 + taken / 8 };
         self.row_ns.store(mean.max(taken.min(mean.saturating_mul(2))), Ordering::Relaxed);
         output
-    }
-
-    fn output(&self, pool: &Arc<ThreadPool>, shape: [usize; 2], numbers: Vec<f32>) -> Output {
-        let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
-        let input = NdTensor::<f32, 2>::from_data(shape, numbers);
-        let output = self.model.run_one(input.into(), Some(options));
-        let output = output.map_err(|error| error.to_string())?;
-        let output: NdTensorView<f32, 2> =
-            output.as_view().try_into().map_err(|error| format!("output: {error}"))?;
-        let expected = [shape[0], self.outputs];
-        if output.shape() != expected {
-            return Err(format!("the output's shape is {:?}, not {expected:?}", output.shape()));
-        }
-        Ok(output.to_vec())
     }
 }
 
@@ -186,7 +165,7 @@ impl Drop for Call<'_> {
         match *phase {
             Phase::Queued => *phase = Phase::Cancelled,
             Phase::Running if engine.workers.abandon_one() => {
-                engine.graph.stuck.fetch_add(1, Ordering::Relaxed);
+                engine.shared.stuck.fetch_add(1, Ordering::Relaxed);
                 *phase = Phase::Abandoned;
             }
             _ => {}
@@ -199,13 +178,12 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::graph::File;
 
     fn engine(ends: bool, workers: &Arc<Workers>) -> Engine {
         let flights = concat!(env!("CARGO_MANIFEST_DIR"), "/../flights/timetable.onnx");
-        let model = Model::load(std::fs::read(flights).unwrap()).unwrap();
-        let columns = model.input_shape(0).unwrap().len();
-        assert_eq!(columns, 2, "rows and columns");
-        Engine::new(model, ends, 1, 1, workers)
+        let file = File::read(std::fs::read(flights).unwrap()).unwrap();
+        Engine::new(file.graph(&[0]).unwrap(), ends, workers)
     }
 
     #[tokio::test]
@@ -219,10 +197,11 @@ mod tests {
             // The thread that runs it.
             workers.run(Box::new(|_| Next::Job)).unwrap();
             drop(call);
-            assert_eq!(engine.graph.stuck.load(Ordering::Relaxed), stuck);
+            assert_eq!(engine.shared.stuck.load(Ordering::Relaxed), stuck);
             assert_eq!(end(&phase), Phase::Abandoned);
         }
-        let error = engine.run(1, vec![0.0]).await.unwrap_err();
+        let error =
+            engine.run(Batch { rows: 0, sample: false, tables: Vec::new() }).await.unwrap_err();
         assert!(error.contains("still running"), "{error}");
     }
 
@@ -239,7 +218,7 @@ mod tests {
         let call = Call { engine: &engine, phase: Arc::default() };
         let phase = call.phase.clone();
         drop(call);
-        assert!(!begin(&phase) && engine.graph.stuck.load(Ordering::Relaxed) == 0);
+        assert!(!begin(&phase) && engine.shared.stuck.load(Ordering::Relaxed) == 0);
         drop(release);
     }
 
@@ -247,11 +226,11 @@ mod tests {
     fn only_a_graph_without_a_loop_that_has_been_quick_runs_in_place() {
         let workers = Arc::new(Workers::new(1));
         let quick = engine(true, &workers);
-        assert!(!quick.graph.is_quick(1), "nothing is known of it yet");
-        quick.graph.row_ns.store(100_000, Ordering::Relaxed);
-        assert!(quick.graph.is_quick(5) && !quick.graph.is_quick(6));
+        assert!(!quick.shared.is_quick(1), "nothing is known of it yet");
+        quick.shared.row_ns.store(100_000, Ordering::Relaxed);
+        assert!(quick.shared.is_quick(5) && !quick.shared.is_quick(6));
         let looping = engine(false, &workers);
-        looping.graph.row_ns.store(1, Ordering::Relaxed);
-        assert!(!looping.graph.is_quick(1));
+        looping.shared.row_ns.store(1, Ordering::Relaxed);
+        assert!(!looping.shared.is_quick(1));
     }
 }

@@ -1,27 +1,37 @@
 //! A model given by two files, an ONNX graph and a model card. A new model needs no code.
 //!
-//! The graph takes one tensor `[N, columns]` of `f32` and returns one of `[N, outputs]`. A batch of
-//! requests becomes one such tensor, at about a tenth of the cost of one tensor per request. A graph
-//! that takes one row only is called once per request.
+//! A batch of requests becomes one tensor `[N, columns]` per input of the graph, at about a tenth of the
+//! cost of one tensor per request. A graph that takes one row only is called once per request. Standard
+//! operators are run by `rten`, those of `ai.onnx.ml` here.
 
+mod binding;
 mod card;
 mod engine;
+mod fields;
+mod graph;
 mod input;
+mod output;
 mod row;
 mod workers;
 
 use std::{
-    fmt::{Display, Write},
+    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rendezvous_core::{Failure, FailureKind, Invalid, Json};
 use rendezvous_model::{Model, Profile};
-use rten::Dimension;
 use sha2::{Digest, Sha256};
 
-use crate::{engine::Engine, input::sample_row, row::Rows, workers::Workers};
+use crate::{
+    engine::Engine,
+    graph::{File, Port, Texts},
+    output::Scores,
+    row::Rows,
+    workers::Workers,
+};
 
 pub use {
     card::{Card, Provenance, cards, sample_payload},
@@ -48,54 +58,49 @@ pub struct OnnxModel {
     profile: Profile,
     rows: Rows,
     engine: Engine,
+    scores: Scores,
+    texts: Arc<Texts>,
     largest_batch: usize,
 }
 
 impl OnnxModel {
-    /// Loads the model of a card: checks the ONNX file's hash, and scores sample rows to find out
-    /// how many rows the graph takes.
+    /// Loads the model of a card from the file beside it.
     pub async fn load(card_path: &Path) -> Result<Self, LoadError> {
         let card = Card::read(card_path)?;
         let path = card_path.with_file_name(&card.onnx);
         let bytes =
             fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-        let wrong_file = |what: String| LoadError::Onnx { path: path.clone(), what };
+        let wrong = |invalid: Invalid| LoadError::Onnx { path, what: invalid.to_string() };
+        Self::from_bytes(card, bytes).await.map_err(wrong)
+    }
+
+    /// The model of a card and the content of its ONNX file: checks the file's hash, compares the file
+    /// with the card, and scores sample rows to find out how many rows the graph takes.
+    pub async fn from_bytes(card: Card, bytes: Vec<u8>) -> Result<Self, Invalid> {
         let sha256 = hex(&Sha256::digest(&bytes));
         if sha256 != card.provenance.sha256 {
             let expected = &card.provenance.sha256;
-            return Err(wrong_file(format!("sha256 is {sha256}, but the card says {expected}")));
+            return Err(Invalid::new(format!("sha256 is {sha256}, but the card says {expected}")));
         }
+        Self::of(card, bytes).await.map_err(Invalid::new)
+    }
+
+    async fn of(card: Card, bytes: Vec<u8>) -> Result<Self, String> {
         let ends = !may_loop(&bytes);
-        let graph = rten::Model::load(bytes).map_err(|error| wrong_file(error.to_string()))?;
-        let declared = declared_rows(&graph);
-        let (columns, outputs) = (card.inputs.len(), card.outputs().len());
-        let engine = Engine::new(graph, ends, columns, outputs, Workers::shared());
-        let largest_batch = largest_batch(&card, declared, &engine).await.map_err(wrong_file)?;
-        let rows = Rows::new(card.inputs.clone());
-        Ok(Self { profile: card.profile(), card, rows, engine, largest_batch })
+        let file = File::read(bytes)?;
+        let declared = declared_rows(file.inputs())?;
+        let (of, kinds) = binding::bind(&card.inputs, file.inputs())?;
+        let mut scores = Scores::new(card.outputs(), file.outputs())?;
+        let graph = file.graph(scores.wanted())?;
+        let texts = graph.texts().clone();
+        let rows = Rows::new(&card.inputs, &of, &kinds, &texts);
+        let engine = Engine::new(graph, ends, Workers::shared());
+        let largest_batch = largest_batch(&card, declared, &rows, &engine, &mut scores).await?;
+        Ok(Self { profile: card.profile(), card, rows, engine, scores, texts, largest_batch })
     }
 
     pub fn card(&self) -> &Card {
         &self.card
-    }
-
-    /// The JSON of one row of the output.
-    fn score(&self, row: &[f32]) -> Result<Json, Failure> {
-        let failed = |what: &dyn Display| Failure::new(FailureKind::Failed, what);
-        let mut text = String::with_capacity(48);
-        for (name, number) in self.card.outputs().iter().zip(row) {
-            if !number.is_finite() {
-                return Err(failed(&format_args!("{name} is not a finite number")));
-            }
-            text.push(if text.is_empty() { '{' } else { ',' });
-            let entry = (serde_json::to_string(name), serde_json::to_string(number));
-            let (Ok(name), Ok(number)) = entry else {
-                return Err(failed(&"the score cannot be written as JSON"));
-            };
-            text = text + &name + ":" + &number;
-        }
-        text.push('}');
-        Json::parse(&text).map_err(|invalid| failed(&invalid))
     }
 }
 
@@ -109,21 +114,23 @@ impl Model for OnnxModel {
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
-        let mut tensor = Vec::with_capacity(payloads.len() * self.rows.columns());
+        let mut batch = self.rows.batch(payloads.len());
         let mut found = Vec::new();
-        let read = payloads.iter().map(|payload| self.rows.push(payload, &mut found, &mut tensor));
+        let read = payloads.iter().map(|payload| self.rows.push(payload, &mut found, &mut batch));
         let read: Vec<Result<(), Failure>> = read.collect();
-        let count = read.iter().filter(|read| read.is_ok()).count();
-        let output = if count == 0 { Ok(Vec::new()) } else { self.engine.run(count, tensor).await };
-        let mut rows = output.as_deref().map(|rows| rows.chunks(self.card.outputs().len()));
-        let row = |read: Result<(), Failure>| {
+        let output = match batch.rows {
+            0 => Ok(Vec::new()),
+            _ => self.engine.run(batch).await,
+        };
+        let mut rows = 0..;
+        let score = |read: Result<(), Failure>| {
             read?;
-            match &mut rows {
-                Ok(rows) => self.score(rows.next().unwrap_or_default()),
-                Err(what) => Err(Failure::new(FailureKind::Failed, what)),
+            match (&output, rows.next()) {
+                (Ok(tables), row) => self.scores.score(row.unwrap_or(0), tables, &self.texts),
+                (Err(what), _) => Err(Failure::new(FailureKind::Failed, what)),
             }
         };
-        read.into_iter().map(row).collect()
+        read.into_iter().map(score).collect()
     }
 }
 
@@ -134,37 +141,37 @@ fn may_loop(onnx: &[u8]) -> bool {
     contains(b"Loop") || contains(b"Scan")
 }
 
-/// How many rows the graph's input has, when the file fixes their number.
-fn declared_rows(graph: &rten::Model) -> Option<usize> {
-    match graph.input_shape(0)?.first()? {
-        Dimension::Fixed(rows) => Some(*rows),
-        Dimension::Symbolic(_) => None,
+/// How many rows the graph's inputs have, when the file fixes their number: 1, or an error.
+fn declared_rows(inputs: &[Port]) -> Result<Option<usize>, String> {
+    let declared = inputs.iter().find_map(|port| *port.shape.as_ref()?.first()?);
+    match declared {
+        None | Some(1) => Ok(declared),
+        Some(rows) => Err(format!(
+            "the input has a fixed first dimension of {rows}, but batches have any number of rows: \
+             export the model with a dynamic first dimension, or with 1 to score one request per call"
+        )),
     }
 }
 
 /// The most rows that the graph takes at a time, found out with sample rows: a file can leave the
-/// number of rows open and the graph still work with one row only.
+/// number of rows open and the graph still work with one row only. The first sample shows how many
+/// columns the outputs have, too.
 async fn largest_batch(
     card: &Card,
     declared: Option<usize>,
+    rows: &Rows,
     engine: &Engine,
+    scores: &mut Scores,
 ) -> Result<usize, String> {
-    if let Some(rows) = declared
-        && rows != 1
-    {
-        return Err(format!(
-            "the input has a fixed first dimension of {rows}, but batches have any number of rows: \
-             export the model with a dynamic first dimension, or with 1 to score one request per call"
-        ));
-    }
-    let row = sample_row(&card.inputs);
-    engine.run(1, row.clone()).await.map_err(|error| {
-        format!("the graph cannot score one row of the card's {} inputs: {error}", row.len())
+    let outputs = engine.run(rows.sample(1)).await.map_err(|error| {
+        let entries = card.inputs.len();
+        format!("the graph cannot score one row of the card's {entries} inputs: {error}")
     })?;
+    scores.find_columns(&outputs)?;
     if declared.is_some() {
         return Ok(1);
     }
-    match engine.run(2, row.repeat(2)).await {
+    match engine.run(rows.sample(2)).await {
         Ok(_) => Ok(LARGEST_BATCH),
         Err(error) => {
             tracing::warn!(

@@ -1,227 +1,94 @@
-//! How a payload becomes a row of the input tensor, in one pass that keeps only the card's fields.
+//! How a payload becomes a row of the graph's inputs, in one pass that keeps only the card's fields.
 
-use std::fmt;
+use std::sync::Arc;
 
 use rendezvous_core::{Failure, FailureKind, Json};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::input::{Found, Input};
+use crate::{
+    fields::Fields,
+    graph::{Batch, Data, Kind, Table, Texts},
+    input::{Found, Input},
+};
 
 /// Makes rows of payloads. Built once for a card.
-///
-/// It finds what `serde_json::Value::pointer` would find: of several members of one name the last
-/// counts, and a number in a pointer is a member of an object or an item of an array.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    inputs: Vec<Input>,
-    /// The first node is the payload.
-    nodes: Vec<Node>,
-}
-
-/// A value of the payload that is an input, or that has inputs below it.
-#[derive(Debug, Default)]
-struct Node {
-    /// The inputs that this value is.
-    inputs: Vec<usize>,
-    /// The inputs below it.
-    below: Vec<usize>,
-    children: Vec<Child>,
-}
-
-#[derive(Debug)]
-struct Child {
-    /// Its name in an object.
-    name: String,
-    /// Its place in an array, if the name can be one.
-    index: Option<usize>,
-    node: usize,
+    fields: Fields,
+    /// Of each column, the graph's input that it belongs to.
+    tables: Vec<usize>,
+    /// What each of the graph's inputs holds, and how many columns it has.
+    kinds: Vec<(Kind, usize)>,
+    texts: Arc<Texts>,
 }
 
 impl Rows {
-    pub(crate) fn new(inputs: Vec<Input>) -> Self {
-        let mut nodes = vec![Node::default()];
-        for (i, input) in inputs.iter().enumerate() {
-            let mut at = 0;
-            for name in input.steps() {
-                nodes[at].below.push(i);
-                let known = nodes[at].children.iter().find(|child| child.name == name);
-                at = if let Some(child) = known {
-                    child.node
-                } else {
-                    let (node, index) = (nodes.len(), index(&name));
-                    nodes[at].children.push(Child { name, index, node });
-                    nodes.push(Node::default());
-                    node
-                };
+    /// `of` has, for each entry of the card, the graph's input that it belongs to; `kinds` what each of
+    /// these holds, and `texts` those of the graph.
+    pub(crate) fn new(entries: &[Input], of: &[usize], kinds: &[Kind], texts: &Arc<Texts>) -> Self {
+        let repeated = |(entry, table): (&Input, &usize)| vec![*table; entry.width()];
+        let tables: Vec<usize> = entries.iter().zip(of).flat_map(repeated).collect();
+        let width = |table: usize| tables.iter().filter(|of| **of == table).count();
+        let kinds = kinds.iter().enumerate().map(|(i, kind)| (*kind, width(i))).collect();
+        Self { fields: Fields::new(entries), tables, kinds, texts: texts.clone() }
+    }
+
+    /// No rows yet, and space for some.
+    pub(crate) fn batch(&self, rows: usize) -> Batch {
+        let table = |(kind, columns): &(Kind, usize)| Table {
+            columns: *columns,
+            data: match kind {
+                Kind::Float => Data::Floats(Vec::with_capacity(rows * columns)),
+                _ => Data::Whole(Vec::with_capacity(rows * columns)),
+            },
+        };
+        Batch { rows: 0, sample: false, tables: self.kinds.iter().map(table).collect() }
+    }
+
+    /// Rows that the card's inputs accept, to try the model with.
+    pub(crate) fn sample(&self, rows: usize) -> Batch {
+        let mut batch = self.batch(rows);
+        for _ in 0..rows {
+            for (input, table) in self.fields.inputs().iter().zip(&self.tables) {
+                let number = input.sample_number();
+                match &mut batch.tables[*table].data {
+                    Data::Floats(data) => data.push(number),
+                    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+                    Data::Whole(data) => data.push(number as i32),
+                }
             }
-            nodes[at].inputs.push(i);
         }
-        Self { inputs, nodes }
+        Batch { rows, sample: true, ..batch }
     }
 
-    /// How many numbers a row has.
-    pub(crate) fn columns(&self) -> usize {
-        self.inputs.len()
-    }
-
-    /// Appends the row of one payload to `tensor`, or leaves it unchanged. `found` is any vector, kept
+    /// Appends the row of one payload to `batch`, or leaves it unchanged. `found` is any vector, kept
     /// from row to row so that it is allocated once.
     pub(crate) fn push(
         &self,
         payload: &Json,
         found: &mut Vec<Found>,
-        tensor: &mut Vec<f32>,
+        batch: &mut Batch,
     ) -> Result<(), Failure> {
         found.clear();
-        found.resize(self.inputs.len(), Found::Nothing);
-        let mut json = serde_json::Deserializer::from_str(payload.as_str());
-        At { rows: self, node: 0, found: &mut *found }.deserialize(&mut json).map_err(|error| {
+        found.resize(self.fields.inputs().len(), Found::Nothing);
+        self.fields.find(payload.as_str(), &self.texts, found).map_err(|error| {
             let message = format!("the payload cannot be read: {error}");
             Failure::new(FailureKind::Invalid, message)
         })?;
-        let start = tensor.len();
-        for (input, found) in self.inputs.iter().zip(found) {
-            match input.number(*found) {
-                Ok(number) => tensor.push(number),
-                Err(what) => {
-                    tensor.truncate(start);
-                    return Err(Failure::new(FailureKind::Invalid, what));
+        for ((input, table), found) in self.fields.inputs().iter().zip(&self.tables).zip(found) {
+            let pushed = match (&mut batch.tables[*table].data, self.kinds[*table].0) {
+                (Data::Floats(data), _) => input.float(*found).map(|number| data.push(number)),
+                (Data::Whole(data), Kind::Text) => {
+                    input.text(*found, &self.texts).map(|code| data.push(code))
                 }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The place in an array that a step of a JSON pointer stands for (RFC 6901, section 4).
-fn index(name: &str) -> Option<usize> {
-    let canonical = !name.starts_with('+') && (name == "0" || !name.starts_with('0'));
-    if canonical { name.parse().ok() } else { None }
-}
-
-/// Reads the value of a node.
-struct At<'r, 'f> {
-    rows: &'r Rows,
-    node: usize,
-    found: &'f mut [Found],
-}
-
-impl At<'_, '_> {
-    fn node(&self) -> &Node {
-        &self.rows.nodes[self.node]
-    }
-
-    /// What the inputs of this node have found. Nothing is below a value that has no members.
-    fn is(self, value: impl Fn(&Input) -> Found) {
-        let Self { rows, node, found } = self;
-        let Node { inputs, below, .. } = &rows.nodes[node];
-        for i in below {
-            found[*i] = Found::Nothing;
-        }
-        for i in inputs {
-            found[*i] = value(&rows.inputs[*i]);
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for At<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for At<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.is(|_| Found::Nothing);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.is(|_| Found::Other);
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.is(|_| Found::Number(number as f64));
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.is(|_| Found::Number(number as f64));
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.is(|_| Found::Number(number));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.is(|input| input.category(text));
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        At { found: &mut *self.found, ..self }.is(|_| Found::Other);
-        while let Some(child) = members.next_key_seed(Name(&self.node().children))? {
-            match child {
-                Some(node) => {
-                    members.next_value_seed(At { node, found: &mut *self.found, ..self })?;
-                }
-                None => {
-                    members.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        At { found: &mut *self.found, ..self }.is(|_| Found::Other);
-        for place in 0.. {
-            let child = self.node().children.iter().find(|child| child.index == Some(place));
-            let more = match child.map(|child| child.node) {
-                Some(node) => {
-                    items.next_element_seed(At { node, found: &mut *self.found, ..self })?
-                }
-                None => items.next_element::<IgnoredAny>()?.map(drop),
+                (Data::Whole(data), _) => input.whole(*found).map(|number| data.push(number)),
             };
-            if more.is_none() {
-                break;
+            if let Err(what) = pushed {
+                batch.tables.iter_mut().for_each(|table| table.truncate(batch.rows));
+                return Err(Failure::new(FailureKind::Invalid, what));
             }
         }
+        batch.rows += 1;
         Ok(())
-    }
-}
-
-/// Reads the name of a member: the node of that name.
-struct Name<'r>(&'r [Child]);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|child| child.name == name).map(|child| child.node))
     }
 }
 
@@ -234,11 +101,15 @@ mod tests {
     use crate::input::tests::INPUTS;
 
     fn row_of(inputs: &str, payload: &str) -> Result<Vec<f32>, String> {
-        let rows = Rows::new(serde_json::from_str(inputs).unwrap());
-        let (mut found, mut tensor) = (vec![Found::Other; 9], vec![7.0]);
-        let result = rows.push(&Json::parse(payload).unwrap(), &mut found, &mut tensor);
-        assert_eq!(tensor.len(), if result.is_ok() { 1 + rows.columns() } else { 1 });
-        result.map(|()| tensor.split_off(1)).map_err(|failure| {
+        let inputs: Vec<Input> = serde_json::from_str(inputs).unwrap();
+        let rows = Rows::new(&inputs, &vec![0; inputs.len()], &[Kind::Float], &Arc::default());
+        let (mut found, mut batch) = (vec![Found::Other; 9], rows.sample(1));
+        let result = rows.push(&Json::parse(payload).unwrap(), &mut found, &mut batch);
+        let Data::Floats(mut data) = batch.tables.remove(0).data else { panic!("not of floats") };
+        let columns = rows.fields.inputs().len();
+        assert_eq!(data.len(), if result.is_ok() { 2 * columns } else { columns });
+        assert_eq!(data.len(), batch.rows * columns);
+        result.map(|()| data.split_off(columns)).map_err(|failure| {
             assert_eq!(failure.kind, FailureKind::Invalid);
             failure.message
         })
@@ -282,6 +153,69 @@ mod tests {
     fn an_unused_field_may_hold_anything() {
         let payload = r#"{"x":1e999,"hour":[],"y":[{"hour":1}],"hour":5,"distance":1}"#;
         assert_eq!(row(payload).unwrap(), [-1.0, 5.0, 1.0, 50.5]);
+    }
+
+    #[test]
+    fn an_array_fills_as_many_columns_as_it_has_items() {
+        let inputs = r#"[{"field": "/a"}, {"field": "/x", "length": 3, "optional": true}]"#;
+        assert_eq!(row_of(inputs, r#"{"x":[5,6,7],"a":1}"#).unwrap(), [1.0, 5.0, 6.0, 7.0]);
+        let gaps = row_of(inputs, r#"{"x":[5,null],"a":1}"#).unwrap();
+        assert_eq!(gaps[..2], [1.0, 5.0]);
+        assert!(gaps[2].is_nan() && gaps[3].is_nan());
+        let strict = inputs.replace(r#", "optional": true"#, "");
+        for (payload, message) in [
+            (r#"{"x":[5,6],"a":1}"#, "/x/2 is missing"),
+            (r#"{"x":[5,6,7,8],"a":1}"#, "/x/0 is in an array of more items than the model takes"),
+            (
+                r#"{"x":[5,6,7,null],"a":1}"#,
+                "/x/0 is in an array of more items than the model takes",
+            ),
+            (r#"{"x":[5,"6",7],"a":1}"#, "/x/1 is not a number"),
+            (r#"{"x":5,"a":1}"#, "/x/0 is missing"),
+        ] {
+            assert_eq!(row_of(&strict, payload).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn texts_bools_and_whole_numbers_go_to_the_inputs_that_take_them() {
+        let inputs = r#"[
+            {"field": "/age", "type": "f32"},
+            {"field": "/city", "type": "text", "impute": "Rome"},
+            {"field": "/plan", "type": "text", "optional": true},
+            {"field": "/visits", "type": "i64"},
+            {"field": "/member", "type": "bool"}
+        ]"#;
+        let inputs: Vec<Input> = serde_json::from_str(inputs).unwrap();
+        let texts = Arc::new(Texts::of(&["", "Rome", "Oslo"]));
+        let kinds = [Kind::Float, Kind::Text, Kind::Whole];
+        let rows = Rows::new(&inputs, &[0, 1, 1, 2, 2], &kinds, &texts);
+        let row = |payload: &str| {
+            let (mut found, mut batch) = (Vec::new(), rows.batch(1));
+            let pushed = rows.push(&Json::parse(payload).unwrap(), &mut found, &mut batch);
+            pushed.map(|()| batch.tables).map_err(|failure| failure.message)
+        };
+        let table = |columns, data| Table { columns, data };
+        let tables = row(r#"{"age":7,"city":"Oslo","plan":"?","visits":3,"member":true}"#).unwrap();
+        assert_eq!(tables[0], table(1, Data::Floats(vec![7.0])));
+        assert_eq!(tables[1], table(2, Data::Whole(vec![2, -1])));
+        assert_eq!(tables[2], table(2, Data::Whole(vec![3, 1])));
+        let tables = row(r#"{"age":7,"visits":-3,"member":false}"#).unwrap();
+        assert_eq!(tables[1], table(2, Data::Whole(vec![1, 0])));
+        assert_eq!(tables[2], table(2, Data::Whole(vec![-3, 0])));
+        for (payload, message) in [
+            (r#"{"age":true}"#, "/age is not a number"),
+            (r#"{"age":1,"city":7}"#, "/city is not a string"),
+            (r#"{"age":1,"visits":1.5}"#, "/visits is not a whole number"),
+            (
+                r#"{"age":1,"visits":3e9}"#,
+                "/visits is not a whole number from -2147483648 to 2147483647",
+            ),
+            (r#"{"age":1,"visits":1,"member":1}"#, "/member is not a bool"),
+            (r#"{"age":1,"visits":1}"#, "/member is missing"),
+        ] {
+            assert_eq!(row(payload).unwrap_err(), message);
+        }
     }
 
     /// Fields that overlap, and arrays.
