@@ -8,6 +8,7 @@ use std::{
 
 use rendezvous_core::{EndpointName, Invalid, ModelId};
 use rendezvous_onnx::{Card, LoadError, OnnxModel, sample_payload};
+use rendezvous_remote::{RemoteCard, RemoteModel};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,19 +33,30 @@ pub(crate) struct Cards {
 pub(crate) enum AnyCard {
     Onnx(Box<Card>),
     Function(Box<FunctionCard>),
+    Remote(Box<RemoteCard>),
 }
 
 impl AnyCard {
     /// Reads the card in a file.
     fn read(file: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-        match engine(&text).map_err(|invalid| invalid.to_string())? {
-            Engine::Onnx => {
-                Ok(Self::Onnx(Card::parse(&text).map_err(|wrong| wrong.to_string())?.into()))
+        let card = match engine(&text) {
+            Ok(Engine::Onnx) => Card::parse(&text).map(|card| Self::Onnx(card.into())),
+            Ok(Engine::Function) => {
+                FunctionCard::parse(&text).map(|card| Self::Function(card.into()))
             }
-            Engine::Function => Ok(Self::Function(
-                FunctionCard::parse(&text).map_err(|wrong| wrong.to_string())?.into(),
-            )),
+            Ok(Engine::Remote) => RemoteCard::parse(&text).map(|card| Self::Remote(card.into())),
+            Err(wrong) => Err(wrong),
+        };
+        card.map_err(|wrong| wrong.to_string())
+    }
+
+    /// The sample payload that the card itself gives.
+    fn sample(&self) -> Option<&Value> {
+        match self {
+            Self::Onnx(_) => None,
+            Self::Function(card) => card.sample.as_ref(),
+            Self::Remote(card) => card.sample.as_ref(),
         }
     }
 
@@ -52,6 +64,7 @@ impl AnyCard {
         match self {
             Self::Onnx(card) => &card.model,
             Self::Function(card) => &card.model,
+            Self::Remote(card) => &card.model,
         }
     }
 
@@ -60,6 +73,7 @@ impl AnyCard {
         match self {
             Self::Onnx(card) => card.endpoints.iter().cloned().collect(),
             Self::Function(card) => card.endpoints.iter().cloned().collect(),
+            Self::Remote(card) => card.endpoints.iter().cloned().collect(),
         }
     }
 }
@@ -68,13 +82,11 @@ impl AnyCard {
 pub(crate) fn sample<'a>(cards: impl Iterator<Item = &'a AnyCard> + Clone) -> String {
     let onnx = cards.clone().filter_map(|card| match card {
         AnyCard::Onnx(card) => Some(&**card),
-        AnyCard::Function(_) => None,
+        AnyCard::Function(_) | AnyCard::Remote(_) => None,
     });
     let mut payload: Value = sample_payload(onnx).parse().unwrap_or_default();
     for card in cards {
-        if let AnyCard::Function(card) = card
-            && let (Some(Value::Object(sample)), Value::Object(all)) = (&card.sample, &mut payload)
-        {
+        if let (Some(Value::Object(sample)), Value::Object(all)) = (card.sample(), &mut payload) {
             for (name, value) in sample {
                 all.entry(name).or_insert_with(|| value.clone());
             }
@@ -89,6 +101,7 @@ enum Engine {
     #[default]
     Onnx,
     Function,
+    Remote,
 }
 
 /// Which engine runs the model of a card.
@@ -111,6 +124,7 @@ pub(crate) enum Loaded {
     Onnx(Box<OnnxModel>),
     /// A function, and the folder of its card.
     Function(Box<FunctionCard>, PathBuf),
+    Remote(Box<RemoteModel>),
 }
 
 /// What became of a file.
@@ -186,6 +200,11 @@ impl Cards {
         }
         let loaded = match &card {
             AnyCard::Onnx(card) => Loaded::Onnx(Box::new(self.load_onnx(file, card).await?)),
+            AnyCard::Remote(card) => {
+                let model =
+                    RemoteModel::new((**card).clone()).map_err(|wrong| wrong.to_string())?;
+                Loaded::Remote(Box::new(model))
+            }
             AnyCard::Function(card) => {
                 let folder = std::path::absolute(file).map_err(|error| error.to_string())?;
                 Loaded::Function(card.clone(), folder.with_file_name(""))

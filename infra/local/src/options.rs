@@ -164,6 +164,10 @@ impl SystemOptions {
                 let mapping = self.mapping(&model.profile().id);
                 system.add_model_with(*model, &mapping);
             }
+            Loaded::Remote(model) => {
+                let mapping = self.mapping(&model.profile().id);
+                system.add_model_with(*model, &mapping);
+            }
             Loaded::Function(card, folder) => match functions {
                 Some(functions) => {
                     functions.bring_up(system, &card, &folder, &self.mapping(&card.model));

@@ -68,8 +68,8 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
             let mapping = options.mapping(&model.profile().id);
             system.add_model_with(Undelayed(*model), &mapping);
         }
-        // A process takes real time.
-        other @ Loaded::Function(..) => options.bring_up(system, None, other),
+        // A process and another server take real time, which the year does not wait for.
+        other => options.bring_up(system, None, other),
     };
     let started = options.configure(SystemOptions::system(&data, &size), bring_up).await?;
     started.warn();

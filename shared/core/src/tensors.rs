@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::Invalid,
     limits::{MAX_DIMENSIONS, MAX_POINTER_PARTS, MAX_ROW_ELEMENTS, MAX_TENSOR_NAME, MAX_TENSORS},
     mistakes::Mistakes,
 };
@@ -172,8 +173,29 @@ pub fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
 }
 
 impl Tensors {
-    /// Notes what is wrong with the tensors, each alone and together.
+    /// What is wrong with the tensors of a model that another server serves. Mistakes begin with their
+    /// JSON pointers, below `/tensors`.
+    pub fn check_of_model(&self) -> Result<(), Invalid> {
+        let mut mistakes = Mistakes::default();
+        self.check_mapping(&mut mistakes);
+        mistakes.check()
+    }
+
+    /// Notes what is wrong with the tensors of an endpoint.
     pub(crate) fn check(&self, mistakes: &mut Mistakes) {
+        self.check_mapping(mistakes);
+        for (i, Tensor { name, .. }) in self.outputs.iter().enumerate() {
+            if ROW_OUTPUTS.contains(&name.as_str()) {
+                let what =
+                    format_args!("{name} is an output that every answer has; choose another");
+                mistakes.add(format_args!("/tensors/outputs/{i}/name"), what);
+            }
+        }
+        self.check_places(mistakes);
+    }
+
+    /// Notes what is wrong with the tensors, each alone, and with their names.
+    fn check_mapping(&self, mistakes: &mut Mistakes) {
         for (which, tensors) in [("inputs", &self.inputs), ("outputs", &self.outputs)] {
             let place = format!("/tensors/{which}");
             if tensors.is_empty() || tensors.len() > MAX_TENSORS {
@@ -195,14 +217,6 @@ impl Tensors {
                 }
             }
         }
-        for (i, Tensor { name, .. }) in self.outputs.iter().enumerate() {
-            if ROW_OUTPUTS.contains(&name.as_str()) {
-                let what =
-                    format_args!("{name} is an output that every answer has; choose another");
-                mistakes.add(format_args!("/tensors/outputs/{i}/name"), what);
-            }
-        }
-        self.check_places(mistakes);
     }
 
     /// No input may overwrite another one in the payload, or a part of it.

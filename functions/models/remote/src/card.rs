@@ -68,7 +68,11 @@ impl RemoteCard {
         let card: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let place = error.path().to_string().replace(['.', '['], "/").replace(']', "");
             let error = error.into_inner();
-            Invalid::new(if place == "?" { error.to_string() } else { format!("/{place}: {error}") })
+            Invalid::new(if place == "?" {
+                error.to_string()
+            } else {
+                format!("/{place}: {error}")
+            })
         })?;
         card.check()?;
         Ok(card)
@@ -99,10 +103,11 @@ impl RemoteCard {
         };
         if !url.as_ref().is_some_and(is_model) {
             return wrong(
-                "/url: must be http(s)://HOST/v2/models/NAME, with /versions/VERSION or without".to_owned(),
+                "/url: must be http(s)://HOST/v2/models/NAME, with /versions/VERSION or without"
+                    .to_owned(),
             );
         }
-        self.tensors.check_alone()
+        self.tensors.check_of_model()
     }
 
     /// Where the model is asked.
@@ -148,7 +153,11 @@ pub(crate) mod tests {
             ("500", "500, \"batch_size\": 0", "/batch_size: must be 1 to 1000"),
             ("http:", "ftp:", "/url: must be http(s)://"),
             ("/v2/models/m", "/predict", "/url: must be http(s)://"),
-            ("FP64\", \"shape\": [-1, 2], \"fields\": [\"/x\"", "FP8\", \"shape\": [-1, 2], \"fields\": [\"/x\"", "/tensors/inputs/0/datatype: unknown variant"),
+            (
+                "FP64\", \"shape\": [-1, 2], \"fields\": [\"/x\"",
+                "FP8\", \"shape\": [-1, 2], \"fields\": [\"/x\"",
+                "/tensors/inputs/0/datatype: unknown variant",
+            ),
             ("\"/x\", ", "", "/tensors/inputs/0/fields: "),
             ("url", "uri", "/uri: unknown field"),
         ] {

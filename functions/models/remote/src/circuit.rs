@@ -39,7 +39,10 @@ impl Circuit {
         let mut state = self.state();
         if let Some(until) = state.until {
             if Instant::now() < until {
-                return Err(format!("the server is not called, because it is down: {}", state.last));
+                return Err(format!(
+                    "the server is not called, because it is down: {}",
+                    state.last
+                ));
             }
             state.until = Some(Instant::now() + pause(state.failures));
         }

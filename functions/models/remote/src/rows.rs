@@ -72,7 +72,9 @@ fn fits(datatype: Datatype, element: &Value) -> bool {
         Datatype::Bool => element.is_boolean(),
         Datatype::Bytes => element.is_string(),
         Datatype::Fp16 | Datatype::Fp32 | Datatype::Fp64 => element.is_number(),
-        Datatype::Uint8 | Datatype::Uint16 | Datatype::Uint32 | Datatype::Uint64 => element.is_u64(),
+        Datatype::Uint8 | Datatype::Uint16 | Datatype::Uint32 | Datatype::Uint64 => {
+            element.is_u64()
+        }
         Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64 => element.is_i64(),
     }
 }
@@ -110,7 +112,10 @@ pub(crate) fn scores(
         };
         let expected = count * output.row_elements();
         if elements.len() != expected {
-            return Err(format!("the output {name} has {} elements, not {expected}", elements.len()));
+            return Err(format!(
+                "the output {name} has {} elements, not {expected}",
+                elements.len()
+            ));
         }
     }
     Ok((0..count).map(|number| score(tensors, &outputs, number)).collect())
@@ -130,7 +135,8 @@ fn score(
         let name = &output.name;
         if let Some(wrong) = row.iter().find(|element| !fits(output.datatype, element)) {
             // A server writes a number that is not finite as null, or as a text.
-            let kind = if wrong.is_null() { "not finite, or missing" } else { "of another datatype" };
+            let kind =
+                if wrong.is_null() { "not finite, or missing" } else { "of another datatype" };
             return Err(Failure::new(
                 FailureKind::Failed,
                 format_args!("the output {name} has an element that is {kind}"),
@@ -142,8 +148,12 @@ fn score(
                     set(&mut score, field, element.clone());
                 }
             }
-            (None, [element]) => set(&mut score, output.field.as_deref().unwrap_or_default(), element.clone()),
-            (None, row) => set(&mut score, output.field.as_deref().unwrap_or_default(), row.to_vec().into()),
+            (None, [element]) => {
+                set(&mut score, output.field.as_deref().unwrap_or_default(), element.clone())
+            }
+            (None, row) => {
+                set(&mut score, output.field.as_deref().unwrap_or_default(), row.to_vec().into())
+            }
         }
     }
     Json::parse(&score.to_string()).map_err(|invalid| Failure::new(FailureKind::Invalid, invalid))
@@ -212,7 +222,8 @@ mod tests {
     fn the_rows_of_an_answer_become_scores() {
         let answer = json!({ "outputs": [{ "name": "p", "shape": [2, 2], "data": [[0.25, 0.75], [1, 0]] }] });
         let scores = scores(&tensors(), 2, answer.to_string().as_bytes()).unwrap();
-        let texts: Vec<&str> = scores.iter().map(|score| score.as_ref().unwrap().as_str()).collect();
+        let texts: Vec<&str> =
+            scores.iter().map(|score| score.as_ref().unwrap().as_str()).collect();
         assert_eq!(texts, [r#"{"no":0.25,"yes":0.75}"#, r#"{"no":1,"yes":0}"#]);
     }
 
@@ -221,8 +232,14 @@ mod tests {
         let said = |answer: Value| scores(&tensors(), 1, answer.to_string().as_bytes());
         for (answer, message) in [
             (json!({ "outputs": [] }), "the server returned no output p"),
-            (json!({ "outputs": [{ "name": "p", "data": [1] }] }), "the output p has 1 elements, not 2"),
-            (json!({ "error": "no" }), "the answer of the server cannot be read: missing field `outputs`"),
+            (
+                json!({ "outputs": [{ "name": "p", "data": [1] }] }),
+                "the output p has 1 elements, not 2",
+            ),
+            (
+                json!({ "error": "no" }),
+                "the answer of the server cannot be read: missing field `outputs`",
+            ),
         ] {
             let error = said(answer).unwrap_err();
             assert!(error.starts_with(message), "{error}");

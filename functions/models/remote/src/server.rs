@@ -9,14 +9,12 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Uri, header::CONTENT_TYPE, uri::Scheme};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{
-    HttpsConnector, HttpsConnectorBuilder,
-    rustls::{ClientConfig, RootCertStore},
-};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 6 * 1024 * 1024;
@@ -49,17 +47,21 @@ pub(crate) struct Server {
 impl Server {
     /// Fails where HTTPS is asked for and the system has no certificates.
     pub(crate) fn new(infer: Uri) -> Result<Self, String> {
-        let provider = Arc::new(hyper_rustls::rustls::crypto::ring::default_provider());
+        let provider = Arc::new(ring::default_provider());
         let secure = infer.scheme() == Some(&Scheme::HTTPS);
         let builder = HttpsConnectorBuilder::new();
         let builder = if secure {
             let provider = Arc::unwrap_or_clone(provider);
             let roots = builder.with_provider_and_native_roots(provider);
-            roots.map_err(|error| format!("the certificates of the system cannot be read: {error}"))?
+            roots.map_err(|error| {
+                format!("the certificates of the system cannot be read: {error}")
+            })?
         } else {
-            let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+            let versions =
+                ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
             let config = versions.map_err(|error| error.to_string())?;
-            let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+            let config =
+                config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
             builder.with_tls_config(config)
         };
         let connector = builder.https_or_http().enable_http1().build();
@@ -77,7 +79,8 @@ impl Server {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body.into()))
             .map_err(|error| down(&error))?;
-        let response = self.client.request(request).await.map_err(|error| CallError::Down(causes(&error)))?;
+        let response =
+            self.client.request(request).await.map_err(|error| CallError::Down(causes(&error)))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| down(&error))?.to_bytes();
