@@ -102,6 +102,28 @@ impl OnnxModel {
     pub fn card(&self) -> &Card {
         &self.card
     }
+
+    /// The scores of one call of the graph, or why it failed.
+    async fn score_together(
+        &self,
+        payloads: &[Json],
+    ) -> Result<Vec<Result<Json, Failure>>, String> {
+        let mut batch = self.rows.batch(payloads.len());
+        let mut found = Vec::new();
+        let read = payloads.iter().map(|payload| self.rows.push(payload, &mut found, &mut batch));
+        let read: Vec<Result<(), Failure>> = read.collect();
+        let tables = match batch.rows {
+            0 => Vec::new(),
+            _ => self.engine.run(batch).await?,
+        };
+        let mut row = 0;
+        let score = |read: Result<(), Failure>| {
+            read?;
+            row += 1;
+            self.scores.score(row - 1, &tables, &self.texts)
+        };
+        Ok(read.into_iter().map(score).collect())
+    }
 }
 
 impl Model for OnnxModel {
@@ -114,23 +136,22 @@ impl Model for OnnxModel {
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
-        let mut batch = self.rows.batch(payloads.len());
-        let mut found = Vec::new();
-        let read = payloads.iter().map(|payload| self.rows.push(payload, &mut found, &mut batch));
-        let read: Vec<Result<(), Failure>> = read.collect();
-        let output = match batch.rows {
-            0 => Ok(Vec::new()),
-            _ => self.engine.run(batch).await,
+        let what = match self.score_together(payloads).await {
+            Ok(scores) => return scores,
+            Err(what) => what,
         };
-        let mut rows = 0..;
-        let score = |read: Result<(), Failure>| {
-            read?;
-            match (&output, rows.next()) {
-                (Ok(tables), row) => self.scores.score(row.unwrap_or(0), tables, &self.texts),
-                (Err(what), _) => Err(Failure::new(FailureKind::Failed, what)),
-            }
-        };
-        read.into_iter().map(score).collect()
+        if payloads.len() == 1 {
+            return vec![Err(Failure::new(FailureKind::Failed, what))];
+        }
+        // One request can make the graph fail, for example by a category that it refuses. The others must
+        // not fail with it.
+        let mut scores = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            let alone = self.score_together(std::slice::from_ref(payload)).await;
+            let failed = |what| vec![Err(Failure::new(FailureKind::Failed, what))];
+            scores.extend(alone.unwrap_or_else(failed));
+        }
+        scores
     }
 }
 

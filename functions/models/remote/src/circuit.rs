@@ -29,8 +29,8 @@ struct State {
     until: Option<Instant>,
 }
 
-/// A call that was allowed.
-pub(crate) struct Attempt<'c>(&'c Circuit);
+/// A call that was allowed. One that is dropped before it has ended has had no answer in time.
+pub(crate) struct Attempt<'c>(Option<&'c Circuit>);
 
 impl Circuit {
     /// Allows a call, or says why the server is not called. After each pause one call is allowed, which
@@ -46,7 +46,7 @@ impl Circuit {
             }
             state.until = Some(Instant::now() + pause(state.failures));
         }
-        Ok(Attempt(self))
+        Ok(Attempt(Some(self)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,19 +56,30 @@ impl Circuit {
 }
 
 impl Attempt<'_> {
-    /// How the call ended. A refusal of the call is an answer: the server is up. A call that is dropped
-    /// counts as neither.
-    pub(crate) fn ended<T>(&self, answered: &Result<T, CallError>) {
-        let mut state = self.0.state();
+    /// How the call ended. A refusal of the call is an answer: the server is up.
+    pub(crate) fn ended<T>(mut self, answered: &Result<T, CallError>) {
+        let Some(circuit) = self.0.take() else { return };
         match answered {
-            Ok(_) | Err(CallError::Refused(_)) => *state = State::default(),
-            Err(CallError::Down(what)) => {
-                state.failures = state.failures.saturating_add(1);
-                state.last.clone_from(what);
-                if state.failures >= FAILURES {
-                    state.until = Some(Instant::now() + pause(state.failures));
-                }
-            }
+            Ok(_) | Err(CallError::Refused(_)) => *circuit.state() = State::default(),
+            Err(CallError::Down(what)) => circuit.state().fail(what),
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(circuit) = self.0 {
+            circuit.state().fail("it did not answer in time");
+        }
+    }
+}
+
+impl State {
+    fn fail(&mut self, what: &str) {
+        self.failures = self.failures.saturating_add(1);
+        what.clone_into(&mut self.last);
+        if self.failures >= FAILURES {
+            self.until = Some(Instant::now() + pause(self.failures));
         }
     }
 }
@@ -102,6 +113,11 @@ mod tests {
             assert!(circuit.attempt().is_err(), "one call finds out");
             probe.ended(&down());
         }
+        for _ in 0..FAILURES {
+            tokio::time::advance(LONGEST_PAUSE).await;
+            drop(circuit.attempt());
+        }
+        assert!(circuit.attempt().err().unwrap().contains("it did not answer in time"));
         tokio::time::advance(LONGEST_PAUSE).await;
         circuit.attempt().ok().unwrap().ended(&Ok(()));
         circuit.attempt().ok().unwrap().ended(&down());

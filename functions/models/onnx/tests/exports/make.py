@@ -1,11 +1,12 @@
 """Trains one model of each common kind, exports it by the ordinary call, and writes what tests/exports.rs reads.
 
 For each model: NAME.onnx; NAME.json, its model card; and NAME.ndjson.zst, the scores that scikit-learn, LightGBM or
-XGBoost itself gives to the rows of numbers.ndjson.zst, gaps.ndjson.zst or people.ndjson.zst. Run it with Python 3.11:
+XGBoost itself gives to the rows of numbers.ndjson.zst, gaps.ndjson.zst or people.ndjson.zst. Run it with Python 3.11. The
+variable makes skl2onnx write the same bytes again; onnxmltools gives each graph a new name:
 
     python3.11 -m venv venv
     venv/bin/pip install --require-hashes --no-deps --requirement requirements.txt
-    venv/bin/python make.py
+    PYTHONHASHSEED=0 venv/bin/python make.py
 """
 
 from __future__ import annotations
@@ -236,6 +237,23 @@ def write_people() -> None:
     write("pipeline-double", to_onnx(model, PEOPLE[:1]), inputs, outputs, scores, "people")
 
 
+def write_strict() -> None:
+    """The encoders' defaults: a category that was not there in training is an error, here the score null."""
+    columns = ColumnTransformer(
+        [("hot", OneHotEncoder(), ["city", "plan"]), ("rest", "passthrough", ["age", "visits"])]
+    )
+    forest = RandomForestClassifier(5, max_depth=4, random_state=SEED)
+    names = ["age", "city", "plan", "visits"]
+    model = Pipeline([("columns", columns), ("model", forest)]).fit(PEOPLE[names], CHURN)
+    text = {"type": "text"}
+    inputs = [{"field": f"/{n}", "input": n} | (text if n in ("city", "plan") else {}) for n in names]
+    onnx = to_onnx(model, PEOPLE[names][:1].astype({"age": np.float32}))
+    outputs, scores = classified(model, PEOPLE[names], "output_label", "output_probability")
+    known = (STRANGE.city == PEOPLE.city) & (STRANGE.plan == PEOPLE.plan)
+    scores = [score if same else None for score, same in zip(scores, known)]
+    write("pipeline-strict", onnx, inputs, outputs, scores, "people")
+
+
 def main() -> None:
     write_lines("numbers", payloads(X))
     write_lines("gaps", payloads(GAPS))
@@ -243,6 +261,7 @@ def main() -> None:
     write_numbers()
     write_gaps()
     write_people()
+    write_strict()
 
 
 if __name__ == "__main__":

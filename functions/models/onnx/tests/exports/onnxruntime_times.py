@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 import zstandard
 from onnx import TensorProto, helper
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph
 
 FOLDER = Path(__file__).parent
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(bool)": bool}
@@ -31,8 +31,9 @@ def lines(name: str) -> list[dict[str, Any]]:
 def session(content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    # LightGBM's exports declare a label of one row, which ONNX Runtime warns of in every call.
-    options.log_severity_level = 3
+    # LightGBM's exports declare a label of one row, which ONNX Runtime warns of in every call; pipeline-strict
+    # refuses rows.
+    options.log_severity_level = 4
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -52,7 +53,11 @@ def microseconds(run: onnxruntime.InferenceSession, arrays: dict[str, np.ndarray
     times = []
     for call in calls * 5:
         start = time.perf_counter()
-        run.run(None, call)
+        try:
+            run.run(None, call)
+        except Fail:
+            # A category that pipeline-strict refuses.
+            continue
         times.append((time.perf_counter() - start) * 1e6 / size)
     return statistics.median(times)
 
