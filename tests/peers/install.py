@@ -20,7 +20,7 @@ MODELS = ("logistic", "timetable", "prior", "gbt")
 def install(environments: list[str]) -> None:
     PLACE.mkdir(parents=True, exist_ok=True)
     for name in environments:
-        _environment(PLACE / name, HERE / f"{name}.txt")
+        environment(PLACE / name, HERE / f"{name}.txt")
     _train()
     _cards()
     command = ["cargo", "build", "--release", "--quiet", "--locked", "--package", "rendezvous-local"]
@@ -36,7 +36,7 @@ def python(environment: str) -> Path:
     return PLACE / environment / "bin/python"
 
 
-def _environment(folder: Path, requirements: Path) -> None:
+def environment(folder: Path, requirements: Path) -> None:
     """A virtual environment with exactly the files that the requirements pin by their hashes."""
     wanted = sys.version + requirements.read_text()
     installed = folder / "installed.txt"
@@ -55,7 +55,7 @@ def _train() -> None:
     trained = PLACE / "trained.txt"
     if trained.exists() and trained.read_text() == wanted:
         return
-    _environment(PLACE / "flights", FLIGHTS / "requirements.txt")
+    environment(PLACE / "flights", FLIGHTS / "requirements.txt")
     print("training the models of the peers", file=sys.stderr, flush=True)
     command = [python("flights"), HERE / "prepare.py", PLACE, TARGET / "flights-data"]
     subprocess.run(command, cwd=ROOT, check=True)
