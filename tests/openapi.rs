@@ -148,6 +148,17 @@ fn body(path: &str) -> String {
     body.to_string()
 }
 
+/// Every documented reply of ingress, as `METHOD path status`.
+fn documented_of_ingress(document: &Value) -> BTreeSet<String> {
+    let documented = operations(document).flat_map(|(method, path, operation)| {
+        let statuses = operation["responses"].as_object().unwrap().keys();
+        let statuses = statuses.filter(|status| !BEFORE_INGRESS.contains(&status.as_str()));
+        statuses.map(move |status| format!("{method} {path} {status}"))
+    });
+    let here = |what: &String| !what.starts_with("GET /ready ") && what != BODY_BEFORE_INGRESS;
+    documented.filter(here).collect()
+}
+
 /// Calls every operation with these parameters, headers and, unless there is one given, its usual body.
 async fn all(
     world: &World,
@@ -220,13 +231,7 @@ async fn every_reply_is_documented_and_every_documented_reply_is_met() {
         all(&world, met, "e", &[], None).await;
     }
 
-    let documented = operations(&document).flat_map(|(method, path, operation)| {
-        let statuses = operation["responses"].as_object().unwrap().keys();
-        let statuses = statuses.filter(|status| !BEFORE_INGRESS.contains(&status.as_str()));
-        statuses.map(move |status| format!("{method} {path} {status}"))
-    });
-    let here = |what: &String| !what.starts_with("GET /ready ") && what != BODY_BEFORE_INGRESS;
-    let documented: BTreeSet<String> = documented.filter(here).collect();
+    let documented = documented_of_ingress(&document);
     let never: Vec<&String> = documented.difference(&met.seen).collect();
     assert!(never.is_empty(), "documented, but never met: {never:#?}");
 }
