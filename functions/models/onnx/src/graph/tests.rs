@@ -172,6 +172,20 @@ fn texts_are_compared_and_moved_as_codes() {
 }
 
 #[test]
+fn an_output_without_a_name_is_left_out() {
+    let classifier = |x: &str, y: &str| {
+        let labels =
+            vec![ints("classlabels_ints", &[0, 1]), floats("coefficients", &[1.0, 0.0, 0.0, 2.0])];
+        let node = node("LinearClassifier", &[x], y, labels);
+        Node { output: vec![String::new(), y.to_owned()], ..node }
+    };
+    let nodes = vec![classifier("x", "a"), classifier("a", "y")];
+    let table = Table { columns: 2, data: Data::Floats(vec![3.0, 5.0]) };
+    let y = run(file(nodes, [element::FLOAT, element::FLOAT], Vec::new()), table).unwrap();
+    assert_eq!(y.data, Data::Floats(vec![3.0, 20.0]));
+}
+
+#[test]
 fn what_is_not_supported_is_named_with_what_to_do() {
     let number = [element::FLOAT, element::FLOAT];
     let from_text = [element::STRING, element::FLOAT];
