@@ -52,7 +52,7 @@ impl Rows {
                 let number = input.sample_number();
                 match &mut batch.tables[*table].data {
                     Data::Floats(data) => data.push(number),
-                    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+                    #[expect(clippy::cast_possible_truncation, reason = "its value has no meaning")]
                     Data::Whole(data) => data.push(number as i32),
                 }
             }

@@ -117,8 +117,9 @@ impl Plan {
                 return Err(format!("takes {input}, which no node before it makes"));
             }
         }
+        // An output without a name is not used.
         let made = |output: &String| {
-            self.values.contains_key(output)
+            (self.values.contains_key(output) && !output.is_empty())
                 || self.constants.contains_key(output)
                 || self.aliases.contains_key(output)
         };

@@ -8,8 +8,8 @@ use rten::ThreadPool;
 use super::{
     Batch, Data, File, Table,
     proto::{
-        Attribute, GraphProto, Model, Node, OperatorSet, Tensor, TensorType, Type, ValueInfo,
-        element,
+        Attribute, Dimension, GraphProto, Model, Node, OperatorSet, Shape, Tensor, TensorType,
+        Type, ValueInfo, element,
     },
 };
 
@@ -169,6 +169,47 @@ fn texts_are_compared_and_moved_as_codes() {
     let codes = ["Rome", "Oslo", "Paris"].map(|text| graph.texts().code(text));
     let y = run(file, Table { columns: 1, data: Data::Whole(codes.to_vec()) }).unwrap();
     assert_eq!(y.data, Data::Whole(vec![2, 1, -1]));
+}
+
+#[test]
+fn an_input_and_an_output_may_be_vectors() {
+    let nodes = vec![node("Binarizer", &["x"], "y", Vec::new())];
+    let mut model = Model::decode(&file(nodes, [element::FLOAT; 2], Vec::new())[..]).unwrap();
+    let input = &mut model.graph.as_mut().unwrap().input[0];
+    let tensor = input.of_type.as_mut().unwrap().tensor.as_mut().unwrap();
+    tensor.shape = Some(Shape { dim: vec![Dimension { value: None }] });
+    let table = Table { columns: 1, data: Data::Floats(vec![3.0, -5.0, 7.0]) };
+    let y = run(model.encode_to_vec(), table).unwrap();
+    assert_eq!(y, Table { columns: 1, data: Data::Floats(vec![1.0, 0.0, 1.0]) });
+}
+
+#[test]
+fn an_output_of_texts_must_be_declared_as_such() {
+    let encoder = vec![ints("keys_int64s", &[1]), texts("values_strings", &["a"])];
+    let nodes = vec![node("LabelEncoder", &["x"], "y", encoder)];
+    let labelled = file(nodes.clone(), [element::INT64, element::STRING], Vec::new());
+    let graph = File::read(labelled.clone()).unwrap().graph(&[0]).unwrap();
+    let y = run(labelled, Table { columns: 1, data: Data::Whole(vec![1, 2]) }).unwrap();
+    let Data::Whole(codes) = y.data else { panic!("not of codes") };
+    let labels: Vec<_> = codes.iter().map(|code| graph.texts().text(*code).unwrap()).collect();
+    assert_eq!(labels, ["a", "_Unused"]);
+    let wrong = file(nodes, [element::INT64; 2], Vec::new());
+    let error = File::read(wrong).unwrap().graph(&[0]).err().unwrap();
+    assert_eq!(error, "the output y is declared as whole numbers, and is not");
+}
+
+#[test]
+fn an_output_without_a_name_is_left_out() {
+    let classifier = |x: &str, y: &str| {
+        let labels =
+            vec![ints("classlabels_ints", &[0, 1]), floats("coefficients", &[1.0, 0.0, 0.0, 2.0])];
+        let node = node("LinearClassifier", &[x], y, labels);
+        Node { output: vec![String::new(), y.to_owned()], ..node }
+    };
+    let nodes = vec![classifier("x", "a"), classifier("a", "y")];
+    let table = Table { columns: 2, data: Data::Floats(vec![3.0, 5.0]) };
+    let y = run(file(nodes, [element::FLOAT, element::FLOAT], Vec::new()), table).unwrap();
+    assert_eq!(y.data, Data::Floats(vec![3.0, 20.0]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Decision trees, as they are evaluated.
 //!
-//! Whoever wrote the file has no influence on what is read here: every node is reached on one path, so
-//! that the walk from a root ends, and every index is within its list.
+//! The lists of a file are checked when they are read: every node is reached on one path, so that the walk
+//! from a root ends, and every index is within its list.
 
 use std::collections::{HashMap, HashSet};
 
