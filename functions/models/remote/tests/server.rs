@@ -138,8 +138,9 @@ async fn no_more_calls_run_at_a_time_than_the_card_allows() {
     let server = Server::start().await;
     let model = server.model();
     let hanging = format!("{{\"x\":{HANGING}}}");
+    let hanging = [&*hanging];
     // The card allows four calls; a fifth waits.
-    let calls = (0..5).map(|_| score(&model, &[&*hanging]));
+    let calls = (0..5).map(|_| score(&model, &hanging));
     let calls = futures_util::future::join_all(calls);
     assert!(timeout(Duration::from_millis(300), calls).await.is_err());
     assert_eq!(server.calls.load(Ordering::Relaxed), 4);
