@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use rendezvous_core::memory::Trouble;
+use rendezvous_core::{Json, memory::Trouble};
 use rendezvous_sim::Size;
 use rendezvous_tests::{
     Does::{Echo, Fail, Hang},
@@ -29,7 +29,7 @@ async fn each_row_is_a_request_and_its_elements_keep_their_bytes() {
     let reply = world.call(Method::POST, "/v2/models/e/infer", &[], &body).await;
     assert_eq!((reply.status, &reply.body["id"]), (200, &json!("mine")), "{}", reply.text);
     let asked = a.asked();
-    let mut asked: Vec<&str> = asked.iter().map(|payload| payload.as_str()).collect();
+    let mut asked: Vec<&str> = asked.iter().map(Json::as_str).collect();
     asked.sort_unstable();
     let first = r#"{"n":-9007199254740993,"words":{"first/last":"\u00e4\""},"m":[[1,2],[3,4.50]],"x":{"a":0.10,"b":1e2}}"#;
     let second = r#"{"n":7,"words":{"first/last":"b"},"m":[[5,6],[7,8]],"x":{"a":-0.0,"b":12345678901234567890}}"#;

@@ -2,7 +2,7 @@
 
 use rendezvous_core::{
     Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, ModelId, Observer, Role, Schedule,
-    Share,
+    Share, Tensor, Tensors,
 };
 use serde_json::{Value, json};
 
@@ -24,8 +24,9 @@ impl Difference {
         words.pins(before, after);
         words.pointer("value", before.value(), after.value());
         words.pointer("outcome", before.outcome(), after.outcome());
+        words.tensors(before.tensors(), after.tensors());
         if words.0.is_empty() && before != after {
-            words.0.push("only the order of arms, pins or observers changes".to_owned());
+            words.0.push("only the order of arms, pins, observers or tensors changes".to_owned());
         }
         let moves = before.movements(after);
         for (from, to, share) in &moves {
@@ -264,6 +265,45 @@ impl Words {
             self.0.push(format!("{field} becomes {after}"));
         }
     }
+
+    fn tensors(&mut self, before: Option<&Tensors>, after: Option<&Tensors>) {
+        match (before, after) {
+            (None, Some(Tensors { inputs, outputs })) => {
+                let (inputs, outputs) = (names(inputs), names(outputs));
+                self.0.push(format!("tensors are new: inputs {inputs}; outputs {outputs}"));
+            }
+            (Some(_), None) => self.0.push("there are no tensors any more".to_owned()),
+            (Some(before), Some(after)) => {
+                self.tensors_of("input", &before.inputs, &after.inputs);
+                self.tensors_of("output", &before.outputs, &after.outputs);
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn tensors_of(&mut self, which: &str, old: &[Tensor], new: &[Tensor]) {
+        for tensor in new {
+            let Tensor { name, datatype, shape, .. } = tensor;
+            match old.iter().find(|former| former.name == *name) {
+                Some(former) if former == tensor => {}
+                former => {
+                    let verb = if former.is_some() { "becomes" } else { "is new:" };
+                    let (datatype, pointers) = (datatype.as_str(), tensor.pointers());
+                    let what = format!("{datatype}, shape {shape:?}, of {pointers:?}");
+                    self.0.push(format!("{which} {name:?} {verb} {what}"));
+                }
+            }
+        }
+        for Tensor { name, .. } in
+            old.iter().filter(|former| new.iter().all(|t| t.name != former.name))
+        {
+            self.0.push(format!("{which} {name:?} is not there any more"));
+        }
+    }
+}
+
+fn names(tensors: &[Tensor]) -> String {
+    tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 pub fn role_name(role: Role) -> &'static str {
@@ -281,4 +321,41 @@ pub fn guarded(guard: &Guard) -> String {
     parts.extend(p99_ms.map(|ms| format!("p99 at most {ms} ms")));
     parts.extend(disagreement.map(|rate| format!("at most {rate} disagreement")));
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_tensors_is_said() {
+        let text = include_str!("../../contract/examples/endpoint-tensors.json");
+        let parsed = |text: &str| Configuration::parse(text).unwrap();
+        let changes = |before: &Configuration, after: &Configuration| {
+            Difference::between(before, after).changes
+        };
+        let with = parsed(text);
+        let mut draft = with.clone().into_draft();
+        draft.tensors = None;
+        let without = Configuration::new(draft).unwrap();
+        let new = "tensors are new: inputs distance, carrier, weather, last_delays; outputs \
+                   delay_probability";
+        assert_eq!(changes(&without, &with), [new]);
+        assert_eq!(changes(&with, &without), ["there are no tensors any more"]);
+        let renamed = text.replace("\"carrier\"", "\"airline\"").replace("INT16", "INT32");
+        assert_eq!(
+            changes(&with, &parsed(&renamed)),
+            [
+                "input \"airline\" is new: BYTES, shape [-1, 1], of [\"/carrier\"]",
+                "input \"last_delays\" becomes INT32, shape [-1, 4], of [\"/last_delays\"]",
+                "input \"carrier\" is not there any more",
+            ]
+        );
+        let mut draft = with.clone().into_draft();
+        draft.tensors.as_mut().unwrap().inputs.reverse();
+        let turned = Configuration::new(draft).unwrap();
+        let order = "only the order of arms, pins, observers or tensors changes";
+        assert_eq!(changes(&with, &turned), [order]);
+        assert!(changes(&with, &with).is_empty());
+    }
 }

@@ -110,4 +110,12 @@ mod tests {
         assert_eq!(failure(&"ä".repeat(500)), "ä".repeat(500));
         assert_eq!(failure(&"ä".repeat(501)), "ä".repeat(500));
     }
+
+    #[test]
+    fn a_kind_of_failure_is_one_word_everywhere() {
+        use FailureKind::{Expired, Failed, Invalid, TimedOut};
+        for kind in [Failed, TimedOut, Expired, Invalid] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
 }
