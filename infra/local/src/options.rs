@@ -166,7 +166,7 @@ impl SystemOptions {
             }
             Loaded::Remote(model) => {
                 let mapping = self.mapping(&model.profile().id);
-                system.add_model_with(*model, &mapping);
+                system.add_waiting_model(*model, &mapping);
             }
             Loaded::Function(card, folder) => match functions {
                 Some(functions) => {

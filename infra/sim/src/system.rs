@@ -231,6 +231,21 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     /// The same, with a mapping of its own. A mapping without a filter gets one for the endpoints of
     /// the model's profile. The function's time-out is [`DEFAULT_FUNCTION_TIMEOUT`] in any case.
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
+        self.add_model_on(model, mapping, || lock(&self.compute).next())
+    }
+
+    /// The same for a model that waits for a network: its batches are handled on the runtime of the caller.
+    pub fn add_waiting_model<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
+        self.add_model_on(model, mapping, || None)
+    }
+
+    /// The same on a runtime for each lane; without one, on that of the caller.
+    fn add_model_on<M: Model>(
+        &self,
+        model: M,
+        mapping: &Mapping,
+        runtime: impl Fn() -> Option<Handle>,
+    ) -> Arc<Faults> {
         let Profile { id, endpoints, .. } = model.profile();
         let (id, endpoints) = (id.clone(), endpoints.iter().cloned().collect());
         let filter = mapping.filter_by_endpoint.clone().unwrap_or(endpoints);
@@ -253,9 +268,9 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             faults: faults.clone(),
             conditions: self.host.conditions.clone(),
         };
-        let (tasks, compute) = (&mut *lock(&self.tasks), &mut *lock(&self.compute));
+        let tasks = &mut *lock(&self.tasks);
         for lane in mapping::lanes(&self.input, &mapping, &Arc::new(handler), &self.host) {
-            match compute.next() {
+            match runtime() {
                 Some(runtime) => tasks.spawn_on(lane, &runtime),
                 None => tasks.spawn(lane),
             };

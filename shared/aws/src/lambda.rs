@@ -83,7 +83,7 @@ async fn join_metrics() {
             let events = async { drop(extension.run().await) };
             tokio::spawn(until_end(events, terminate));
         }
-        (Err(error), _) => tracing::info!(%error, "each line of metrics is printed at once"),
+        (Err(error), _) => tracing::debug!(%error, "each line of metrics is printed at once"),
         (_, Err(error)) => tracing::warn!(%error, "each line of metrics is printed at once"),
     }
 }

@@ -153,6 +153,8 @@ fn spawn(program: &Program, log: &Log, runtime_api: &str) -> io::Result<Child> {
         .current_dir(&program.folder)
         .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
+        // Ctrl-C in a terminal is for the server, which ends its functions when their work is done.
+        .process_group(0)
         .stdin(std::process::Stdio::null())
         .stdout(output)
         .stderr(errors)
