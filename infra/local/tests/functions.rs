@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// Ends the server; what it has printed to standard error.
-    fn end(mut self) -> String {
+    fn end(&mut self) -> String {
         let child = self.child.take().unwrap();
         let ended = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         assert!(ended.unwrap().success());
@@ -120,7 +120,7 @@ fn is(answer: (String, String), expected: (&str, &str)) {
 
 #[test]
 fn a_function_scores_every_request_and_is_archived_like_any_model() {
-    let server = serve(json!({}));
+    let mut server = serve(json!({}));
     for _ in 0..3 {
         is(server.ask(""), CHAMPION);
     }
@@ -129,8 +129,7 @@ fn a_function_scores_every_request_and_is_archived_like_any_model() {
     let models = fs::read_to_string(data.join("models.json")).unwrap();
     assert!(models.contains("f@1"), "{models}");
     assert_eq!(server.end(), "");
-    let scores: Vec<_> = walk(&data.join("archive/scores"));
-    assert!(!scores.is_empty());
+    assert!(!walk(&data.join("archive/scores")).is_empty());
 }
 
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -144,13 +143,13 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_function_that_exits_or_raises_an_error_is_tried_again_and_the_next_request_is_scored() {
-    let server = serve(json!({}));
+    let mut server = serve(json!({}));
     is(server.ask(""), CHAMPION);
     // Each batch is tried until it is too old; the stand-in has answered by then.
     is(server.ask("exit"), STAND_IN);
     let error = server.end();
     assert!(error.contains("f@1") && error.contains("it ended: exit status: 3"), "{error}");
-    let server = serve(json!({}));
+    let mut server = serve(json!({}));
     is(server.ask("raise"), STAND_IN);
     let error = server.end();
     assert!(error.contains("it failed with KeyError"), "{error}");
@@ -159,7 +158,7 @@ fn a_function_that_exits_or_raises_an_error_is_tried_again_and_the_next_request_
 
 #[test]
 fn a_function_that_hangs_is_ended_at_its_time_out_and_one_that_prints_much_goes_on() {
-    let server = serve(json!({ "timeout_seconds": 1 }));
+    let mut server = serve(json!({ "timeout_seconds": 1 }));
     is(server.ask("print"), CHAMPION);
     // The first look at a log that is too long empties it; the former one is kept.
     is(server.ask("hang"), STAND_IN);
@@ -170,7 +169,7 @@ fn a_function_that_hangs_is_ended_at_its_time_out_and_one_that_prints_much_goes_
 
 #[test]
 fn a_function_that_uses_too_much_memory_is_ended() {
-    let server = serve(json!({ "memory_mb": 200 }));
+    let mut server = serve(json!({ "memory_mb": 200 }));
     is(server.ask("eat"), STAND_IN);
     let error = server.end();
     assert!(error.contains("of 200 MB of memory"), "{error}");
@@ -178,7 +177,7 @@ fn a_function_that_uses_too_much_memory_is_ended() {
 
 #[test]
 fn a_command_that_cannot_be_started_is_said_at_once() {
-    let server = serve(json!({ "command": ["./no-such-program"] }));
+    let mut server = serve(json!({ "command": ["./no-such-program"] }));
     is(server.ask(""), STAND_IN);
     let error = server.end();
     assert!(error.contains("warning: f@1: ./no-such-program cannot be started"), "{error}");
