@@ -241,6 +241,13 @@ fn a_retired_model_is_listed_nowhere_and_its_successor_need_not_wait() {
     for name in [Arm::main(), arm("a")] {
         assert_eq!(models(&retired, &name), [choice("logistic@1", 0), choice("prior@1", 400)]);
     }
+    let mut waits = configuration().into_draft();
+    let mut choices = waits.schedule.choices().to_vec();
+    choices[0].after = std::time::Duration::from_millis(50);
+    waits.schedule = waits.schedule.with_choices(choices).unwrap();
+    let waits = retire(&Configuration::new(waits).unwrap(), "prior@1").unwrap();
+    let expected = [choice("gbt@1", 50), choice("logistic@1", 250)];
+    assert_eq!(models(&waits, &Arm::main()), expected, "the champion is the same");
     let retired = retire(&retired, "prior@1").unwrap();
     let refused = retire(&retired, "logistic@1").unwrap_err().to_string();
     assert_eq!(refused, "logistic@1 is the only choice of arm main");
@@ -272,6 +279,24 @@ fn an_arm_that_is_removed_leaves_the_other_arms_as_they_are() {
     assert_eq!(removed.draft().pins, before.draft().pins[1..], "the pins of the arm end with it");
     let observers: Vec<_> = removed.observers().iter().map(|each| each.model.as_str()).collect();
     assert_eq!(observers, ["mlp@1", "big@1", "x@1"]);
+    let finished = promotion::finish(&before, &arm("b")).unwrap();
+    assert_eq!(models(&finished, &Arm::main()), [choice("y@1", 0)]);
+    assert_eq!(models(&finished, &arm("a")), [choice("x@1", 0)]);
+}
+
+#[test]
+fn a_promotion_beside_an_arm_of_another_model_leaves_the_arm_as_it_is() {
+    let (before, big) = (with_arms(&[("a", &[0.2], 0)]), "big@1".parse().unwrap());
+    let promoted = promotion::promote(&before, &big).unwrap();
+    assert_eq!(models(&promoted, &Arm::main())[0], choice("big@1", 0));
+    assert_eq!(promoted.draft().arms, before.draft().arms);
+    let started =
+        promotion::promote_in_arm(&before, &big, arm("big"), vec![share(0.1)], None).unwrap();
+    let arms: Vec<_> = started.arms().map(|(arm, _)| arm.as_str()).collect();
+    assert_eq!(arms, ["main", "a", "big"]);
+    let champion = "gbt@1".parse().unwrap();
+    let refused = promotion::promote_in_arm(&before, &champion, arm("b"), vec![share(0.1)], None);
+    assert_eq!(refused.unwrap_err().to_string(), "gbt@1 is the champion of main already");
 }
 
 /// What is wrong with a configuration that is changed like this.

@@ -111,6 +111,8 @@ async fn both_halves_of_a_split_shard_take_records_until_there_is_one_hash_left(
     for lane in &lanes {
         for record in lane.next(100, 1_000, Duration::ZERO).await {
             assert_eq!(record.shard, lane.shard());
+            let name = format!("{}:{}", lane.shard_name(), record.sequence_number());
+            assert_eq!(record.event_id(), name);
             shards.push(lane.shard());
         }
     }
