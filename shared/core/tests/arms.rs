@@ -282,6 +282,8 @@ fn an_arm_that_is_removed_leaves_the_other_arms_as_they_are() {
     let finished = promotion::finish(&before, &arm("b")).unwrap();
     assert_eq!(models(&finished, &Arm::main()), [choice("y@1", 0)]);
     assert_eq!(models(&finished, &arm("a")), [choice("x@1", 0)]);
+    let observers: Vec<_> = finished.observers().iter().map(|each| each.model.as_str()).collect();
+    assert_eq!(observers, ["mlp@1", "big@1", "gbt@1", "logistic@1", "prior@1"]);
 }
 
 #[test]

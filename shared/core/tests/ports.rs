@@ -322,7 +322,9 @@ async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_mis
 
     publish(&*table, &name, &configuration).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(999)).await;
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
+    tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
 
     table.outage.set(Trouble::Down);
@@ -331,6 +333,13 @@ async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_mis
     let unknown = "unknown".parse().unwrap();
     let down = endpoints.current(&unknown).await.unwrap_err();
     assert_eq!((down.dependency, down.kind), ("endpoints table", UnavailableKind::Down));
+
+    table.outage.set(Trouble::Hanging);
+    let begin = tokio::time::Instant::now();
+    assert!(endpoints.current(&unknown).await.is_err());
+    assert!(endpoints.version(&unknown, 1).await.is_err());
+    assert!(endpoints.list().await.is_err());
+    assert_eq!(begin.elapsed().as_secs(), 6, "two seconds each");
 }
 
 #[tokio::test]
