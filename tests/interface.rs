@@ -117,7 +117,8 @@ async fn binary_bodies_are_read_as_what_they_are() {
 #[tokio::test(start_paused = true)]
 async fn other_content_types_are_refused() {
     let world = world().await;
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""]
+    for content_type in
+        ["text/plain", "text/ld+json", "application/x-www-form-urlencoded", "application/jsonx", ""]
     {
         let reply = world.ask_with("{}", &[("content-type", content_type)]).await;
         refused(&world, &reply, 415, "application/json").await;
@@ -158,6 +159,8 @@ async fn the_deadline_that_was_applied_is_answered() {
         (&[(prefer, "wait=60")], Some("5000"), Some("wait=60")),
         (&[(prefer, "wait=2"), (own, "300")], Some("300"), Some("wait=2")),
         (&[(prefer, "wait=2"), (own, "3000")], Some("2000"), Some("wait=2")),
+        (&[(own, "1")], Some("1"), None),
+        (&[("Prefer", "respond-async, wait=2")], Some("2000"), Some("respond-async")),
         (&[], None, None),
     ] {
         let reply = world.ask_with("{}", headers).await;
@@ -193,6 +196,8 @@ async fn bad_headers_are_refused_and_malformed_preferences_ignored() {
         let reply = world.ask_with("{}", &[(name, value)]).await;
         refused(&world, &reply, 400, words).await;
     }
+    let longest = [("Idempotency-Key", &long[..255])];
+    world.ask_with("{}", &longest).await.is("a@1 preferred", 10.0..=15.0);
     let mut event = binary(b"{}");
     let latin = http::HeaderValue::from_bytes(b"caf\xe9").unwrap();
     event.headers.insert("rendezvous-key", latin);
@@ -342,7 +347,14 @@ async fn an_endpoint_is_described_and_health_is_ok() {
     assert_eq!((reply.status, &reply.body["config"]), (200, &json!(1)));
     assert_eq!(reply.body["schedule"]["choices"][1], json!({"model": "b@1", "after_ms": 100}));
     assert_eq!(reply.body["observers"][0], json!({"model": "d@1", "role": "challenger"}));
-    assert_eq!(world.get("/health").await.body, json!({"status": "ok"}));
+    let health = world.get("/health").await;
+    assert_eq!(health.body, json!({"status": "ok"}));
+    assert_eq!(health.headers["server-timing"], "total;dur=0");
+    let mut event = binary(b"");
+    event.request_context.http.method = Method::GET;
+    event.request_context.http.path = Some("/health".to_owned());
+    event.request_context.stage = Some("he".to_owned());
+    assert_eq!(world.send(event).await.status, 200, "a path that begins like the stage");
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,6 +368,10 @@ async fn the_last_outcome_of_a_request_counts() {
     }
     let kept = world.system.outcomes.get(&endpoint(), id).unwrap();
     assert_eq!(kept.outcome, Json::parse("{\"late\":  true}").unwrap());
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    assert_eq!(world.call(Method::PUT, &path, &[], &text(16_384)).await.status, 204);
+    let reply = world.call(Method::PUT, &path, &[], &text(16_385)).await;
+    refused(&world, &reply, 413, "16385 bytes; at most 16384").await;
     let reply = world.call(Method::PUT, &path, &[], "late").await;
     refused(&world, &reply, 400, "not JSON").await;
 }

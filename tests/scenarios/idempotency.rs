@@ -74,6 +74,10 @@ async fn the_same_idempotency_key_with_another_payload_is_refused() {
     let (world, models) = world(Score(10), Score(10), Score(10), Score(10)).await;
     let key = [("Idempotency-Key", "order-7")];
     let first = world.ask_with("{\"n\": 1}", &key).await;
+    let (reads, writes) = world.system.ledger.calls();
+    assert_eq!(world.ask_with("{\"n\": 1}", &key).await.text, first.text);
+    assert_eq!(world.system.ledger.calls(), (reads, writes + 1), "a repeat costs one write");
+    assert_eq!(world.system.counters.totals().ingress.repeats, 1);
     let other = world.ask_with("{\"n\":1}", &key).await;
     assert_eq!(other.status, 409, "{other:?}");
     assert_eq!(other.id(), first.id());

@@ -9,6 +9,7 @@ mod asynchronous;
 mod configuration;
 mod delivery;
 mod dependencies;
+mod envelope;
 mod failures;
 mod idempotency;
 mod owners;

@@ -1,6 +1,6 @@
 //! Callers do not trust each other: whose request with an idempotency key it is.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use rendezvous_core::{
@@ -91,19 +91,7 @@ async fn updated_before(age: Duration) -> World {
     let secret = |start| MemorySecrets::new(&[7; 32], start - age).unwrap();
     let world = World::with_secret(secret).await;
     world.model("a@1", Score(10));
-    let (id, received) = (computable(), now());
-    let envelope = Envelope {
-        id,
-        endpoint: endpoint(),
-        config: 1,
-        arm: Arm::main(),
-        key: id.to_key(),
-        received,
-        deadline: received + Duration::from_secs(1),
-        traceparent: None,
-        skip: Vec::new(),
-    };
-    let envelope = envelope.into();
+    let envelope = envelope_of_before();
     // SHA-256 of "{}".
     let payload = *b"\x44\x13\x6f\xa3\x55\xb3\x67\x8a\x11\x46\xad\x16\xf7\xe8\x64\x9e\
         \x94\xfb\x4f\xc2\x1f\xe7\x7e\x83\x10\xc0\x60\xf6\x1c\xaa\xff\x8a";
@@ -115,6 +103,41 @@ async fn updated_before(age: Duration) -> World {
     let state = settle(ledger, &version, &envelope, None, &[], &[], late).await.unwrap();
     assert!(matches!(state, RequestState::Settled(_)));
     world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_stack_gives_no_id_that_can_be_computed() {
+    let secret = |start| MemorySecrets::new(&[7; 32], start).unwrap();
+    let world = World::with_secret(secret).await;
+    world.model("a@1", Score(10));
+    let id = world.ask_as("ann", "{}", &KEY).await.id();
+    assert_ne!(id, computable());
+
+    // Nor where somebody else has had a model score a request of the id that can be computed.
+    let world = World::with_secret(secret).await;
+    world.model("a@1", Score(10));
+    let (id, envelope) = (computable(), envelope_of_before());
+    let filed = Write::file(&envelope, &[]);
+    world.system.ledger.write(&filed).await.unwrap();
+    let asked = world.ask_as("ann", "{}", &KEY).await;
+    asked.is("a@1 preferred", 10.0..=15.0);
+    assert_ne!(asked.id(), id);
+}
+
+/// The envelope of ann's request as a version before 0.2 wrote it.
+fn envelope_of_before() -> Arc<Envelope> {
+    let (id, received) = (computable(), now());
+    Arc::new(Envelope {
+        id,
+        endpoint: endpoint(),
+        config: 1,
+        arm: Arm::main(),
+        key: id.to_key(),
+        received,
+        deadline: received + Duration::from_secs(1),
+        traceparent: None,
+        skip: Vec::new(),
+    })
 }
 
 #[tokio::test(start_paused = true)]

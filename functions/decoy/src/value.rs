@@ -20,8 +20,7 @@ pub(crate) fn truth(json: &str, pointer: &str) -> Option<f64> {
 
 /// The nearest double: `serde_json` without its feature `float_roundtrip` may miss it by one.
 fn parse(text: &str) -> Option<f64> {
-    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    text.parse().ok().filter(|number: &f64| is_number && number.is_finite())
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// The text at `pointer`. All other values are skipped without being converted, so that one that no
@@ -63,6 +62,7 @@ mod tests {
             (r#"{"p":1,"p":2}"#, "/p", Some(2.0)),
             ("123456789012345678901234567890", "", Some(123_456_789_012_345_678_901_234_567_890.0)),
             ("-0", "", Some(-0.0)),
+            ("[0,1,2,3,4,5,6,7,8,9,0.5]", "/10", Some(0.5)),
         ] {
             assert_eq!(number(json, pointer), expected, "{json} {pointer}");
             assert_eq!(truth(json, pointer), expected, "{json} {pointer}");
@@ -81,6 +81,7 @@ mod tests {
             (r#"{"p":1}"#, ""),
             ("[1]", "/1"),
             ("[1]", "/00"),
+            ("[1,2]", "/01"),
             ("[1]", "/+0"),
             ("[1]", "/-"),
             ("\"p\"", "/p"),

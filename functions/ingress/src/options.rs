@@ -82,3 +82,51 @@ impl RequestOptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rendezvous_core::{Arm, ArmPlan, Configuration, Draft};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_deadline_is_at_most_29_seconds_or_15_minutes_when_nobody_waits() {
+        let check = |seconds: u32, respond_async| {
+            let deadline = Some(SECOND * seconds);
+            RequestOptions { deadline, respond_async, ..RequestOptions::default() }.check()
+        };
+        assert_eq!(check(29, false), Ok(()));
+        assert!(matches!(check(30, false), Err(Refusal::Malformed(_))));
+        assert_eq!(check(15 * 60, true), Ok(()));
+        assert!(matches!(check(15 * 60 + 1, true), Err(Refusal::Malformed(_))));
+    }
+
+    #[test]
+    fn a_request_is_due_at_the_earliest_by_the_schedule_that_ends_first() {
+        let schedule = |deadline_ms: u32| {
+            let text = format!(r#"{{"choices":[{{"model":"a@1"}}],"deadline_ms":{deadline_ms}}}"#);
+            serde_json::from_str::<Schedule>(&text).unwrap()
+        };
+        let mut draft = Draft::new(schedule(3_000));
+        draft.arms.push(ArmPlan {
+            name: "quick".parse().unwrap(),
+            schedule: schedule(1_000),
+            steps: vec![rendezvous_core::Share::ALL],
+            step: 0,
+            guard: None,
+        });
+        let configuration = Configuration::new(draft).unwrap();
+        assert_eq!(configuration.schedule(&Arm::main()).deadline(), SECOND * 3);
+        let endpoint = Endpoint { name: "e".parse().unwrap(), version: 1, configuration };
+        let received = Timestamp::from_micros(5);
+        let earliest = |deadline| {
+            let options = RequestOptions { deadline, ..RequestOptions::default() };
+            options.earliest(&endpoint, received)
+        };
+        assert_eq!(earliest(None), received + SECOND);
+        assert_eq!(earliest(Some(SECOND / 2)), received + SECOND / 2);
+        assert_eq!(earliest(Some(SECOND * 2)), received + SECOND);
+    }
+}

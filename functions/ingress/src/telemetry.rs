@@ -43,3 +43,37 @@ impl Answered {
         self.took > self.allowed + LATE_AFTER
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(took_us: u64, allowed_ms: u64) -> Answered {
+        Answered {
+            endpoint: "e".parse().unwrap(),
+            arm: Arm::main(),
+            kind: Kind::Champion,
+            reason: Reason::Preferred,
+            settled: true,
+            repeat: false,
+            took: Duration::from_micros(took_us),
+            allowed: Duration::from_millis(allowed_ms),
+            margin: Duration::from_millis(20),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_late_that_leaves_more_than_5_ms_after_its_deadline() {
+        assert!(!answered(105_000, 100).late());
+        assert!(answered(105_001, 100).late());
+        assert!(!answered(50_000, 100).late());
+    }
+
+    #[test]
+    fn all_of_its_time_ends_a_margin_before_the_deadline() {
+        let shares = [answered(40_000, 100).share(), answered(80_000, 100).share()];
+        assert_eq!(shares.map(|share| share.to_string()), ["0.5", "1"]);
+        let shorter_than_the_margin = answered(2_000, 10).share();
+        assert_eq!(shorter_than_the_margin.to_string(), "2");
+    }
+}

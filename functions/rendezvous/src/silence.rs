@@ -163,6 +163,24 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_a_model_ends_its_count_and_old_requests_do_not_begin_another() {
+        let mut world = world("");
+        for _ in 0..20 {
+            world.request(&["b@1"]);
+        }
+        world.wait(3_000);
+        world.request(&["a@1"]);
+        world.wait(3_000);
+        assert!(world.presumed().is_empty(), "all of them were before its last message");
+        world.now = world.now - Duration::from_millis(4_000);
+        for _ in 0..20 {
+            world.request(&["b@1"]);
+        }
+        world.wait(8_000);
+        assert!(world.presumed().is_empty(), "they were received before its last message");
+    }
+
+    #[test]
     fn a_model_that_was_never_heard_is_presumed_silent_too() {
         let mut world = world("");
         for _ in 0..20 {

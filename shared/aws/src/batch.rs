@@ -236,6 +236,19 @@ mod tests {
         assert_eq!(batch.place(2).shard, "shardId-000000000003");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_as_far_behind_as_its_oldest_record() {
+        rendezvous_core::clock::simulate(now());
+        let batch = batch(&["1", "2", "3"]);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(batch.lag(), Duration::from_secs(12), "the third arrives after eight seconds");
+        let sent = serde_json::to_string(&batch).unwrap();
+        let event: Event = serde_json::from_str(&sent).unwrap();
+        let read = event.batch::<Data<'_>>().unwrap();
+        assert_eq!(read.lag().as_secs(), 12);
+        assert_eq!(Batch::<Data<'_>>::new("arn", Vec::new()).lag(), Duration::ZERO);
+    }
+
     #[test]
     fn the_lowest_failed_record_is_named_and_success_names_none() {
         let batch = batch(&["1", "2", "3"]);

@@ -4,7 +4,6 @@ pub(crate) mod endpoints;
 pub(crate) mod ledger;
 pub(crate) mod outcomes;
 mod pace;
-mod render;
 
 use std::collections::HashMap;
 

@@ -7,6 +7,7 @@
 pub mod endpoint;
 pub mod ledger;
 pub mod outcome;
+pub mod update;
 
 use std::{collections::HashMap, fmt::Display, marker::PhantomData, str::FromStr};
 

@@ -180,7 +180,7 @@ pub(crate) fn movements(before: &[ArmPlan], after: &[ArmPlan]) -> Vec<(Arm, Arm,
     bounds.extend(ranges(before).chain(ranges(after)).flat_map(|(_, from, to)| [from, to]));
     bounds.sort_unstable();
     let mut moved: Vec<(Arm, Arm, Share)> = Vec::new();
-    for (from, to) in bounds.iter().zip(&bounds[1..]).filter(|(from, to)| from < to) {
+    for (from, to) in bounds.iter().zip(&bounds[1..]) {
         // Between two bounds all keys are in the same arm.
         let (old, new) = (arm_at(before, *from), arm_at(after, *from));
         if old == new {

@@ -339,10 +339,7 @@ mod tests {
     use super::*;
 
     fn rejects<T: FromStr<Err = Invalid>>(text: &str) -> String {
-        match text.parse::<T>() {
-            Ok(_) => panic!("{text:?} was accepted"),
-            Err(error) => error.to_string(),
-        }
+        text.parse::<T>().err().unwrap_or_else(|| panic!("{text:?} was accepted")).to_string()
     }
 
     #[test]
@@ -354,15 +351,17 @@ mod tests {
             assert!(rejects::<EndpointName>(bad).contains("a-z, 0-9 and '-'"), "{bad}");
         }
         assert!(rejects::<Arm>("Main").starts_with("arm"));
-        for good in ["gbt@2", "a.b_c-d@2024-01.rc_1", "x@A1", "0@0"] {
+        let longest = format!("{}@{}", "n".repeat(64), "V".repeat(32));
+        for good in ["gbt@2", "a.b_c-d@2024-01.rc_1", "x@A1", "0@0", &longest] {
             assert_eq!(good.parse::<ModelId>().unwrap().as_str(), good);
         }
-        for bad in ["", "gbt", "gbt@", "@2", "gbt@2@3", "GBT@2", ".a@1", "a@-1", "a b@1"] {
+        let longer = ["n".repeat(65) + "@1", "n@".to_owned() + &"v".repeat(33)];
+        let bad = ["", "gbt", "gbt@", "@2", "gbt@2@3", "GBT@2", ".a@1", "a@-1", "a b@1"];
+        for bad in bad.into_iter().chain(longer.iter().map(String::as_str)) {
             assert!(rejects::<ModelId>(bad).contains("name@version"), "{bad}");
         }
-        for bad in ["", "a\nb", &"k".repeat(257)] {
-            assert!(rejects::<Key>(bad).contains("256"), "{bad}");
-        }
+        let bad = ["", "a\nb", &"k".repeat(257)];
+        assert!(bad.iter().all(|bad| rejects::<Key>(bad).contains("256")));
         for good in ["ключ 7", &"к".repeat(256)] {
             assert_eq!(good.parse::<Key>().unwrap().as_str(), good);
         }
@@ -372,7 +371,8 @@ mod tests {
     fn a_rejected_name_is_shown_short_and_escaped() {
         let message = rejects::<EndpointName>(&format!("\n{}", "z".repeat(5_000)));
         assert!(message.len() < 300, "{message}");
-        assert!(message.contains("\\n"), "{message}");
+        assert!(message.contains("\\n") && message.contains('…'), "{message}");
+        assert!(!rejects::<EndpointName>("A").contains('…'), "nothing is left out");
     }
 
     #[test]

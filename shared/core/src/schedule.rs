@@ -227,8 +227,8 @@ impl Schedule {
                 None => {}
             }
             all_failed = false;
-            // A score that only waits for its time is preferred to those after it.
-            all_out &= mailbox.result_of(model).is_none() && presumed.contains(model);
+            // Where a score waits for its time, some choice before it is not out.
+            all_out &= presumed.contains(model);
         }
         if all_failed {
             Verdict::Settle(self.give_up(Reason::Exhausted))

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use rendezvous_core::{
-    Arm, ArmPlan, Configuration, Draft, EndpointName, Key, Observer, Pin, Role, Share, promotion,
+    Arm, ArmPlan, Configuration, Draft, EndpointName, Guard, Key, Observer, Pin, Role, Share,
+    promotion,
 };
 
 const KEYS: u32 = 100_000;
@@ -102,6 +103,16 @@ fn movements_between_any_two_arms_are_said() {
         let moved = old.iter().zip(&new).filter(|(old, new)| **old == from && **new == to);
         assert!(is_expected(moved.count(), part.as_fraction()));
     }
+}
+
+#[test]
+fn what_moves_between_two_arms_in_several_places_is_one_movement() {
+    let before = with_arms(&[("x", &[0.5], 0)]);
+    // `a` has the first tenth of the keys and may grow to two, `b` has the third.
+    let after = with_arms(&[("a", &[0.1, 0.2], 0), ("b", &[0.1], 0)]);
+    let moved = |to: Arm, part: f64| (arm("x"), to, share(part));
+    let expected = [moved(Arm::main(), 0.3), moved(arm("a"), 0.1), moved(arm("b"), 0.1)];
+    assert_eq!(before.movements(&after), expected);
 }
 
 #[test]
@@ -230,6 +241,13 @@ fn a_retired_model_is_listed_nowhere_and_its_successor_need_not_wait() {
     for name in [Arm::main(), arm("a")] {
         assert_eq!(models(&retired, &name), [choice("logistic@1", 0), choice("prior@1", 400)]);
     }
+    let mut waits = configuration().into_draft();
+    let mut choices = waits.schedule.choices().to_vec();
+    choices[0].after = std::time::Duration::from_millis(50);
+    waits.schedule = waits.schedule.with_choices(choices).unwrap();
+    let waits = retire(&Configuration::new(waits).unwrap(), "prior@1").unwrap();
+    let expected = [choice("gbt@1", 50), choice("logistic@1", 250)];
+    assert_eq!(models(&waits, &Arm::main()), expected, "the champion is the same");
     let retired = retire(&retired, "prior@1").unwrap();
     let refused = retire(&retired, "logistic@1").unwrap_err().to_string();
     assert_eq!(refused, "logistic@1 is the only choice of arm main");
@@ -245,4 +263,99 @@ fn the_last_steps_of_all_arms_sum_to_at_most_all_requests() {
     draft.arms[1].steps[1] = share(0.500_001);
     let error = Configuration::new(draft).unwrap_err().to_string();
     assert_eq!(error, "/arms: the last steps sum to 1.000001; the sum must be at most 1");
+}
+
+#[test]
+fn an_arm_that_is_removed_leaves_the_other_arms_as_they_are() {
+    let mut draft = with_arms(&[("a", &[0.2], 0), ("b", &[0.3], 0)]).into_draft();
+    for (at, model) in [(0, "x@1"), (1, "y@1")] {
+        let only = format!(r#"{{"model":"{model}"}}"#);
+        draft.arms[at].schedule = serde_json::from_str(&schedule(&only)).unwrap();
+    }
+    draft.pins = vec![Pin { key: key(1), arm: arm("a") }, Pin { key: key(2), arm: arm("b") }];
+    let before = Configuration::new(draft).unwrap();
+    let removed = promotion::remove(&before, &arm("a")).unwrap();
+    assert_eq!(models(&removed, &arm("b")), [choice("y@1", 0)]);
+    assert_eq!(removed.draft().pins, before.draft().pins[1..], "the pins of the arm end with it");
+    let observers: Vec<_> = removed.observers().iter().map(|each| each.model.as_str()).collect();
+    assert_eq!(observers, ["mlp@1", "big@1", "x@1"]);
+    let finished = promotion::finish(&before, &arm("b")).unwrap();
+    assert_eq!(models(&finished, &Arm::main()), [choice("y@1", 0)]);
+    assert_eq!(models(&finished, &arm("a")), [choice("x@1", 0)]);
+    let observers: Vec<_> = finished.observers().iter().map(|each| each.model.as_str()).collect();
+    assert_eq!(observers, ["mlp@1", "big@1", "gbt@1", "logistic@1", "prior@1"]);
+}
+
+#[test]
+fn a_promotion_beside_an_arm_of_another_model_leaves_the_arm_as_it_is() {
+    let (before, big) = (with_arms(&[("a", &[0.2], 0)]), "big@1".parse().unwrap());
+    let promoted = promotion::promote(&before, &big).unwrap();
+    assert_eq!(models(&promoted, &Arm::main())[0], choice("big@1", 0));
+    assert_eq!(promoted.draft().arms, before.draft().arms);
+    let started =
+        promotion::promote_in_arm(&before, &big, arm("big"), vec![share(0.1)], None).unwrap();
+    let arms: Vec<_> = started.arms().map(|(arm, _)| arm.as_str()).collect();
+    assert_eq!(arms, ["main", "a", "big"]);
+    let champion = "gbt@1".parse().unwrap();
+    let refused = promotion::promote_in_arm(&before, &champion, arm("b"), vec![share(0.1)], None);
+    assert_eq!(refused.unwrap_err().to_string(), "gbt@1 is the champion of main already");
+}
+
+/// What is wrong with a configuration that is changed like this.
+fn wrong(change: impl FnOnce(&mut Draft)) -> String {
+    let mut draft = with_arms(&[("a", &[0.1], 0), ("b", &[0.1], 0)]).into_draft();
+    change(&mut draft);
+    Configuration::new(draft).map_or_else(|error| error.to_string(), |_| String::new())
+}
+
+/// So many steps of one millionth each.
+fn steps(count: u32) -> Vec<Share> {
+    (1..=count).map(|step| share(f64::from(step) / 1e6)).collect()
+}
+
+#[test]
+fn the_bounds_of_arms_are_checked_each() {
+    let with_steps = |count| wrong(|draft| draft.arms[1].steps = steps(count));
+    assert_eq!(with_steps(20), "");
+    for count in [0, 21] {
+        let expected = format!("/arms/1/steps: lists {count} shares; it must list 1 to 20");
+        assert_eq!(with_steps(count), expected);
+    }
+    let with_arms = |count: usize| {
+        wrong(|draft| {
+            let arms = (0..count).map(|i| ArmPlan {
+                name: arm(&format!("arm-{i}")),
+                steps: steps(1),
+                ..draft.arms[0].clone()
+            });
+            draft.arms = arms.collect();
+        })
+    };
+    assert_eq!(with_arms(8), "");
+    assert_eq!(with_arms(9), "/arms: lists 9 arms; at most 8 are allowed");
+    let repeated = wrong(|draft| draft.arms[1].name = arm("a"));
+    assert_eq!(repeated, "/arms/1/name: a is the name of an arm before it");
+    let main = wrong(|draft| draft.arms[1].name = Arm::main());
+    assert!(main.starts_with("/arms/1/name: main is the arm of the endpoint's schedule"), "{main}");
+    let held = |hold_minutes: u32| {
+        let guard = r#"{"hold_minutes":0}"#;
+        let guard = Guard { hold_minutes, ..serde_json::from_str(guard).unwrap() };
+        wrong(|draft| draft.arms[1].guard = Some(guard))
+    };
+    assert_eq!((held(1), held(10_080)), (String::new(), String::new()));
+    for minutes in [0, 10_081] {
+        let expected = format!("/arms/1/guard/hold_minutes: is {minutes}; it must be 1 to 10080");
+        assert_eq!(held(minutes), expected);
+    }
+}
+
+#[test]
+fn the_bounds_of_pins_are_checked_each() {
+    let pinned = |keys: &mut dyn Iterator<Item = u32>| {
+        let pins: Vec<Pin> = keys.map(|number| Pin { key: key(number), arm: arm("a") }).collect();
+        wrong(|draft| draft.pins = pins)
+    };
+    assert_eq!(pinned(&mut (0..100)), "");
+    assert_eq!(pinned(&mut (0..101)), "/pins: lists 101 keys; at most 100 are allowed");
+    assert_eq!(pinned(&mut [1, 2, 1].into_iter()), "/pins/2/key: is pinned before");
 }

@@ -21,7 +21,7 @@ use rendezvous_core::{
         Trouble,
     },
     now,
-    ports::{Consistency, EndpointTable, Ledger, PublishError},
+    ports::{Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, PublishError},
     settle::{RequestState, Settled, give_up, settle},
 };
 
@@ -67,6 +67,11 @@ async fn the_memory_archive_conforms() {
     let archive = MemoryArchive::default();
     conformance::archive(&archive, look).await;
     conformance::archive_files(&archive).await;
+    archive.put("file", Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(archive.read("file", 1..1).await.unwrap(), "");
+    #[expect(clippy::reversed_empty_ranges, reason = "it is the mistake")]
+    let reversed = archive.read("file", 2..1).await;
+    assert!(reversed.is_err());
 }
 
 /// A ledger and one request, received now.
@@ -140,6 +145,18 @@ async fn a_survivor_is_found_when_the_failures_came_first() {
     case.settle(&[samples::failure("a@1")], 1).await;
     let decision = case.decision(&[samples::score("b@1", "2")], 2).await;
     assert_eq!(who(&decision), ("b@1", Reason::Survivor));
+}
+
+#[tokio::test]
+async fn a_choice_whose_result_is_at_hand_is_not_presumed_silent_in_the_decision() {
+    let case = Case::new();
+    let (at_hand, at) = ([samples::failure("a@1"), samples::score("b@1", "2")], case.at(1));
+    let presumed = ["a@1".parse().unwrap(), "c@1".parse().unwrap()];
+    let settled =
+        settle(&case.ledger, &case.endpoint, &case.envelope, None, &at_hand, &presumed, at);
+    let RequestState::Settled(settled) = settled.await.unwrap() else { panic!("not settled") };
+    assert_eq!(who(&settled.decision), ("b@1", Reason::Survivor));
+    assert_eq!(settled.decision.presumed, presumed[1..]);
 }
 
 #[tokio::test]
@@ -238,7 +255,7 @@ async fn a_version_that_cannot_be_read_yet_leaves_the_old_one_in_use() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let before = tokio::time::Instant::now();
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
-    assert!(before.elapsed() <= Duration::from_millis(100), "a request is waiting");
+    assert_eq!(before.elapsed().as_millis(), 250, "a request waits for a quarter of its deadline");
     table.halted.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
@@ -305,7 +322,9 @@ async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_mis
 
     publish(&*table, &name, &configuration).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(999)).await;
+    assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 1);
+    tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(endpoints.current(&name).await.unwrap().unwrap().version, 2);
 
     table.outage.set(Trouble::Down);
@@ -314,4 +333,34 @@ async fn a_promotion_is_seen_within_a_second_and_a_table_that_is_down_is_not_mis
     let unknown = "unknown".parse().unwrap();
     let down = endpoints.current(&unknown).await.unwrap_err();
     assert_eq!((down.dependency, down.kind), ("endpoints table", UnavailableKind::Down));
+
+    table.outage.set(Trouble::Hanging);
+    let begin = tokio::time::Instant::now();
+    assert!(endpoints.current(&unknown).await.is_err());
+    assert!(endpoints.version(&unknown, 1).await.is_err());
+    assert!(endpoints.list().await.is_err());
+    assert_eq!(begin.elapsed().as_secs(), 6, "two seconds each");
+}
+
+#[tokio::test]
+async fn a_thousand_versions_are_kept_and_then_read_again() {
+    let table = Arc::new(MemoryEndpoints::default());
+    let (name, configuration) = ("sample".parse().unwrap(), samples::endpoint().configuration);
+    let endpoints = EndpointCache::new(table.clone());
+    for version in 1..=1_001 {
+        publish(&*table, &name, &configuration).await;
+        if version <= 1_000 {
+            assert!(endpoints.version(&name, version).await.unwrap().is_some());
+        }
+    }
+    table.outage.set(Trouble::Down);
+    for version in [1, 1_000] {
+        let kept = endpoints.version(&name, version).await.unwrap();
+        assert_eq!(kept.unwrap().version, version);
+    }
+    table.outage.set(Trouble::None);
+    endpoints.version(&name, 1_001).await.unwrap();
+    table.outage.set(Trouble::Down);
+    assert!(endpoints.version(&name, 1_001).await.is_ok());
+    assert!(endpoints.version(&name, 1).await.is_err(), "no more than a thousand are kept");
 }

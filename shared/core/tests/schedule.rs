@@ -208,6 +208,10 @@ fn a_schedule_that_cannot_work_is_refused_with_its_reason() {
     assert!(with(&[a; 2].join(","), "100").contains("a@1 is listed twice"));
     assert!(with(a, "0").contains("1 to 29000"));
     assert!(with(a, "29001").contains("1 to 29000"));
+    for deadline in ["1", "29000"] {
+        let longest_and_shortest = format!(r#"{{"choices":[{a}],"deadline_ms":{deadline}}}"#);
+        assert!(serde_json::from_str::<Schedule>(&longest_and_shortest).is_ok());
+    }
     assert!(with(a, "-5").contains("invalid value"));
     assert!(with(r#"{"model":"a@1","after_ms":100}"#, "100").contains("could never answer"));
     assert!(with(r#"{"model":"a"}"#, "100").contains("name@version"));

@@ -14,12 +14,14 @@ use std::{
 
 use common::{Bench, profile};
 use rendezvous_core::{
-    Failure, Json, Timestamp, Unavailable, clock,
+    Envelope, Failure, Json, RequestMessage, Timestamp, Unavailable, clock,
+    conformance::samples,
     memory::{MemoryTelemetry, Trouble},
     now,
     ports::{Record, Rejected, Stream},
 };
 use rendezvous_model::{Model, ModelFunction, ModelReport, Profile};
+use tokio::time::Instant;
 
 /// Scores whole batches. Payloads say what goes wrong.
 struct Batches(Profile);
@@ -47,6 +49,83 @@ impl Model for Batches {
         }
         results
     }
+}
+
+/// Counts its calls. Panics, or hangs, on every one.
+struct Counted {
+    profile: Profile,
+    largest_batch: usize,
+    hangs: bool,
+    calls: AtomicUsize,
+}
+
+impl Model for Counted {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn largest_batch(&self) -> usize {
+        self.largest_batch
+    }
+
+    async fn score(&self, _: &[Json]) -> Vec<Result<Json, Failure>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_repeated_only_where_one_payload_may_have_failed_it_for_others() {
+    for (largest_batch, hangs, expected) in [(1, false, 2), (2, false, 3), (2, true, 1)] {
+        let profile = profile(Duration::from_secs(1));
+        let model = Counted { profile, largest_batch, hangs, calls: AtomicUsize::new(0) };
+        let bench = Bench::new(model);
+        assert_eq!(bench.handle(&["1", "2"]).await, None);
+        let calls = bench.model.calls.load(Ordering::Relaxed);
+        assert_eq!(calls, expected, "{largest_batch} payloads, hangs: {hangs}");
+        let report = bench.report();
+        assert_eq!((report.failed + report.timed_out, report.times.len()), (2, 0));
+    }
+}
+
+#[tokio::test]
+async fn requests_of_other_endpoints_or_that_skip_the_model_are_not_scored_and_all_is_reported() {
+    let bench = Batches::bench();
+    let endpoint = samples::endpoint();
+    let mine = Arc::unwrap_or_clone(samples::envelope(&endpoint));
+    let other = Envelope { endpoint: "other".parse().unwrap(), ..mine.clone() };
+    let skips = Envelope { skip: vec!["m@1".parse().unwrap()], ..mine.clone() };
+    let json = Json::parse("1").unwrap();
+    let write = |envelope: &Envelope| RequestMessage::write(envelope, &json).unwrap();
+    let records = [write(&mine), write(&other), write(&skips), "{}".into()];
+    bench.function.handle(common::records(records)).await;
+    let report = bench.report();
+    assert_eq!((report.requests, report.skipped, report.unreadable), (1, 1, 1));
+    assert_eq!((report.scored, report.times.len(), report.unsent), (1, 1, 0));
+    assert_eq!(bench.sent().await, ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scores_are_sent_again_for_five_seconds() {
+    clock::simulate(now());
+    let bench = Batches::bench();
+    bench.scores.outage.set(Trouble::Throttled);
+    let begin = Instant::now();
+    let relief = async {
+        tokio::time::sleep(Duration::from_millis(4_900)).await;
+        bench.scores.outage.set(Trouble::None);
+    };
+    let (again, ()) = tokio::join!(bench.handle(&["1"]), relief);
+    assert_eq!(again, None);
+    bench.scores.outage.set(Trouble::Throttled);
+    let (sent, begun) = (begin.elapsed(), Instant::now());
+    assert!((4_900..5_000).contains(&sent.as_millis()), "{sent:?}");
+    assert!(bench.handle(&["1"]).await.is_some());
+    let given_up = begun.elapsed();
+    assert!((4_980..=5_000).contains(&given_up.as_millis()), "{given_up:?}");
 }
 
 /// The scores and failure messages for these payloads, sorted.
@@ -159,7 +238,7 @@ async fn a_model_may_end_its_calls_at_the_deadline() {
     clock::simulate(now());
     let bench = Bench::new(Hanging(profile(Duration::from_secs(20))));
     let batch = common::batch(&["1"]);
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     bench.function.handle(batch).await;
     // The deadline of the sample.
     assert_eq!(start.elapsed().as_millis(), 800);
@@ -173,7 +252,8 @@ async fn a_request_whose_deadline_has_passed_is_expired_unless_the_model_wants_i
         let bench =
             Bench::new(Batches(Profile { scores_expired, ..profile(Duration::from_secs(1)) }));
         let batch = common::batch(&["1"]);
-        tokio::time::sleep(Duration::from_mins(1)).await;
+        // Exactly as long as the sample's deadline.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         bench.function.handle(batch).await;
         let report = bench.report();
         assert_eq!(report.expired, usize::from(!scores_expired));

@@ -27,11 +27,10 @@ use rendezvous_core::{
 use super::{
     SdkItem, from_sdk,
     pace::{Bounds, Pace},
-    render::Update,
     to_sdk,
 };
 use crate::{
-    items::{Attributes, ledger as item},
+    items::{Attributes, ledger as item, update::Update},
     unavailable,
 };
 

@@ -33,7 +33,7 @@ const FORGOTTEN_FACTOR: usize = 8;
 /// a watch for a read that hangs.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Mailboxes in memory, bounded by count; the oldest are deleted first.
+/// Mailboxes in memory, bounded by count; the oldest are deleted first. Every read is strong.
 ///
 /// A request that a client may still wait for is never deleted: when the table is full of such,
 /// writes that need a new mailbox are throttled. The ids of deleted mailboxes are kept for a while,
@@ -46,7 +46,6 @@ pub struct MemoryLedger {
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
     retention: Duration,
-    staleness: Duration,
     reads: AtomicU64,
     writes: AtomicU64,
 }
@@ -70,8 +69,6 @@ struct Entry {
     mailbox: Mailbox,
     /// How often it has been written.
     version: u64,
-    /// When it was last written, and the mailbox before. Kept for stale reads only.
-    before: Option<(Timestamp, Option<Mailbox>)>,
 }
 
 impl Default for Part {
@@ -148,7 +145,6 @@ impl MemoryLedger {
             parts: std::array::from_fn(|_| Mutex::default()),
             capacity_of_part: mailboxes.div_ceil(PARTS),
             retention: Self::RETENTION,
-            staleness: Duration::ZERO,
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
@@ -158,12 +154,6 @@ impl MemoryLedger {
     #[must_use]
     pub fn with_retention(self, retention: Duration) -> Self {
         Self { retention, ..self }
-    }
-
-    /// Eventual reads miss the last write of a mailbox for so long after it.
-    #[must_use]
-    pub fn with_staleness(self, staleness: Duration) -> Self {
-        Self { staleness, ..self }
     }
 
     /// Reads and writes since the start.
@@ -181,19 +171,11 @@ impl MemoryLedger {
     }
 
     /// The mailbox of `id` and how often it has been written.
-    fn look(&self, id: RequestId, consistency: Consistency) -> Option<(Mailbox, u64)> {
+    fn look(&self, id: RequestId) -> Option<(Mailbox, u64)> {
         let part = lock(self.part(id));
-        let Entry { mailbox, version, before } = part.entries.get(&id)?;
-        if self.is_past_retention(&mailbox.envelope) {
-            return None;
-        }
-        if let Some((written, before)) = before
-            && consistency == Consistency::Eventual
-            && now().since(*written) < self.staleness
-        {
-            return before.clone().map(|before| (before, version - 1));
-        }
-        Some((mailbox.clone(), *version))
+        let Entry { mailbox, version } = part.entries.get(&id)?;
+        let retained = !self.is_past_retention(&mailbox.envelope);
+        retained.then(|| (mailbox.clone(), *version))
     }
 
     fn apply(&self, write: &Write) -> Result<Written, Unavailable> {
@@ -221,8 +203,7 @@ impl MemoryLedger {
             self.changes.tell(change);
         }
         let version = part.entries.get(&id).map_or(0, |entry| entry.version) + 1;
-        let before = (!self.staleness.is_zero()).then(|| (now(), former));
-        part.entries.insert(id, Entry { mailbox: mailbox.clone(), version, before });
+        part.entries.insert(id, Entry { mailbox: mailbox.clone(), version });
         if let Some((notify, _)) = part.watched.get(&id) {
             notify.notify_waiters();
         }
@@ -231,14 +212,10 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    async fn read(
-        &self,
-        id: RequestId,
-        consistency: Consistency,
-    ) -> Result<Option<Mailbox>, Unavailable> {
+    async fn read(&self, id: RequestId, _: Consistency) -> Result<Option<Mailbox>, Unavailable> {
         self.outage.check(LEDGER).await?;
         self.reads.fetch_add(1, Ordering::Relaxed);
-        Ok(self.look(id, consistency).map(|(mailbox, _)| mailbox))
+        Ok(self.look(id).map(|(mailbox, _)| mailbox))
     }
 
     async fn write(&self, write: &Write) -> Result<Written, Unavailable> {
@@ -273,7 +250,7 @@ impl MemoryWatch<'_> {
             let notified = self.notify.notified();
             self.ledger.outage.check(LEDGER).await?;
             self.ledger.reads.fetch_add(1, Ordering::Relaxed);
-            let found = self.ledger.look(self.id, Consistency::Eventual);
+            let found = self.ledger.look(self.id);
             match found {
                 Some((mailbox, version)) if version > self.seen => {
                     self.seen = version;
@@ -282,11 +259,8 @@ impl MemoryWatch<'_> {
                 found if now() >= until => return Ok(found.map(|(mailbox, _)| mailbox)),
                 _ => {}
             }
-            // A stale read hides the write that woke this watch: look again when it is visible.
-            let again = now() + self.ledger.staleness;
-            let wake = if self.ledger.staleness.is_zero() { until } else { again.min(until) };
             // Whether it is notified or the time has come, it looks again.
-            let _ = timeout(wake.since(now()), notified).await;
+            let _ = timeout(until.since(now()), notified).await;
         }
     }
 }

@@ -314,11 +314,8 @@ impl<T> MemoryStream<T> {
                 lane.push(&stored);
             }
         }
-        let retained = self.retained.load(Ordering::Relaxed);
-        if retained > 0 || state.subscriptions.is_empty() {
-            state.log.push_back(stored);
-            state.trim(retained);
-        }
+        state.log.push_back(stored);
+        state.trim(self.retained.load(Ordering::Relaxed));
     }
 
     async fn admit(&self) -> Result<(), Unavailable> {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
     Json, RequestMessage, ScoreMessage,
@@ -30,13 +31,19 @@ pub(crate) fn profile(timeout: Duration) -> Profile {
 /// A batch of requests with these payloads; sequence numbers are their positions.
 pub(crate) fn batch(payloads: &[&str]) -> StreamBatch<'static> {
     let endpoint = samples::endpoint();
-    let record = |(i, payload): (usize, &&str)| {
+    records(payloads.iter().map(|payload| {
         let payload = Json::parse(payload).unwrap();
-        let bytes = RequestMessage::write(&samples::envelope(&endpoint), &payload).unwrap();
+        RequestMessage::write(&samples::envelope(&endpoint), &payload).unwrap()
+    }))
+}
+
+/// A batch of records of this data.
+pub(crate) fn records(data: impl IntoIterator<Item = Bytes>) -> StreamBatch<'static> {
+    let record = |(i, bytes): (usize, Bytes)| {
         let data = Data { partition_key: "k".into(), bytes };
         Record::new("shardId-000000000000", i.to_string(), now(), data)
     };
-    Batch::new("input", payloads.iter().enumerate().map(record).collect())
+    Batch::new("input", data.into_iter().enumerate().map(record).collect())
 }
 
 /// Keeps every report.
@@ -52,6 +59,8 @@ impl Telemetry<ModelReport> for Reports {
 /// A model's function, its stream and its reports.
 pub(crate) struct Bench<M> {
     pub(crate) function: ModelFunction<M, MemoryStream, Reports>,
+    #[allow(dead_code, reason = "not every test looks at it")]
+    pub(crate) model: Arc<M>,
     pub(crate) scores: Arc<MemoryStream>,
     lane: Subscription,
     reports: Arc<Reports>,
@@ -66,9 +75,10 @@ impl<M: Model> Bench<M> {
         let scores = Arc::new(MemoryStream::new("scores", 1));
         let lane = scores.subscribe(Position::Latest, 1).remove(0);
         let reports = Arc::new(Reports::default());
-        let models = models.into_iter().map(Arc::new).collect();
+        let models: Vec<Arc<M>> = models.into_iter().map(Arc::new).collect();
+        let model = models[0].clone();
         let function = ModelFunction::panel(models, scores.clone(), reports.clone());
-        Self { function, scores, lane, reports }
+        Self { function, model, scores, lane, reports }
     }
 
     /// Scores a batch; returns the first record that is to be handed over again.

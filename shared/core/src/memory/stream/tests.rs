@@ -81,8 +81,52 @@ async fn a_full_stream_throttles_until_a_subscriber_lets_go() {
     let rejected = stream.put(vec![record("k", "x")], now()).await.unwrap_err();
     assert_eq!(rejected.indexes, [0]);
     drop(lane.next(1, 100, Duration::ZERO).await);
+    put(&stream, vec![record("k", "1234567890")]).await;
     put(&stream, vec![record("k", "x")]).await;
-    assert_eq!(stream.held(), 1);
+    assert_eq!(stream.held(), 11, "puts are throttled while more than the limit is held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_put_pauses_only_where_its_time_allows_another_try() {
+    crate::clock::simulate(now());
+    let stream = MemoryStream::new("test", 1);
+    stream.outage.set(crate::memory::Trouble::Throttled);
+    for (millis, expected) in [(10, 0), (11, 10), (20, 10), (21, 20)] {
+        let begin = Instant::now();
+        let until = now() + Duration::from_millis(millis);
+        stream.put(vec![record("k", "x")], until).await.unwrap_err();
+        assert_eq!(begin.elapsed(), Duration::from_millis(expected), "until {millis} ms");
+    }
+}
+
+#[tokio::test]
+async fn both_halves_of_a_split_shard_take_records_until_there_is_one_hash_left() {
+    let stream = MemoryStream::new("test", 2);
+    assert!(stream.split(1));
+    let lanes = stream.subscribe(Position::Latest, 1);
+    for key in 0..40 {
+        put(&stream, vec![record(&format!("k{key}"), "x")]).await;
+    }
+    let mut shards = Vec::new();
+    for lane in &lanes {
+        for record in lane.next(100, 1_000, Duration::ZERO).await {
+            assert_eq!(record.shard, lane.shard());
+            let name = format!("{}:{}", lane.shard_name(), record.sequence_number());
+            assert_eq!(record.event_id(), name);
+            shards.push(lane.shard());
+        }
+    }
+    let of_shard = |number| shards.iter().filter(|shard| **shard == number).count();
+    assert!((10..30).contains(&of_shard(0)), "{shards:?}");
+    assert!((4..16).contains(&of_shard(2)) && (4..16).contains(&of_shard(3)), "{shards:?}");
+
+    // Each first half, again and again.
+    let (mut splits, mut number) = (1, 2);
+    while splits < 100 && stream.split(number) {
+        splits += 1;
+        number = 2 * splits;
+    }
+    assert_eq!(splits, 63, "half of the 2^64 hashes can be halved 63 times");
 }
 
 /// Reads a subscription and all that follow it, in turns, until nothing is left.
@@ -149,6 +193,7 @@ async fn a_merged_shard_waits_for_both_before_it() {
 #[tokio::test(start_paused = true)]
 async fn a_subscription_that_starts_over_reads_what_is_retained() {
     let stream = MemoryStream::new("test", 1).retaining(10);
+    let whole = stream.subscribe(Position::Latest, 1);
     let lanes = stream.subscribe(Position::Latest, 2);
     for key in ["a", "b", "c", "d"] {
         put(&stream, vec![record(key, key)]).await;
@@ -160,6 +205,6 @@ async fn a_subscription_that_starts_over_reads_what_is_retained() {
     assert_eq!(texts(&lane.next(10, 1_000, Duration::ZERO).await), texts(&first));
     drop(first);
     stream.retain(0);
-    drop(lanes);
+    drop((lanes, whole));
     assert_eq!(stream.held(), 0);
 }

@@ -9,20 +9,20 @@ use rendezvous_core::{
 };
 use serde_dynamo::AttributeValue;
 
-use crate::items::{Attributes, ledger as item};
+use super::{Attributes, ledger as item};
 
-/// The expressions of one `UpdateItem`.
+/// The expressions of one `UpdateItem`, with the names and values that they refer to.
 #[derive(Debug, Default)]
-pub(super) struct Update {
-    pub(super) set: String,
-    pub(super) condition: String,
-    pub(super) names: HashMap<String, String>,
-    pub(super) values: Attributes,
+pub struct Update {
+    pub set: String,
+    pub condition: String,
+    pub names: HashMap<String, String>,
+    pub values: Attributes,
 }
 
 impl Update {
     /// The update of `write`, which is not an opening, to an item that may expire at `expires_at`.
-    pub(super) fn of(write: &Write, expires_at: i64) -> Self {
+    pub fn of(write: &Write, expires_at: i64) -> Self {
         let mut update = Self::default();
         for (i, requirement) in write.require.iter().enumerate() {
             update.require(write, requirement, i);
