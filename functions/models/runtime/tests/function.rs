@@ -241,7 +241,7 @@ async fn a_model_may_end_its_calls_at_the_deadline() {
     let start = Instant::now();
     bench.function.handle(batch).await;
     // The deadline of the sample.
-    assert_eq!(start.elapsed().as_millis(), 800);
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
     assert_eq!(bench.report().timed_out, 1);
 }
 

@@ -46,7 +46,7 @@ def priced(stack: Stack, _proxy: Proxy) -> str:
     names = [ingress, rendezvous, *(stack.function(model) for model in MODELS)]
     stack.configure(*FOUR[:3])
     stack.switch(stack.mapping("mlp@1"), False)
-    stack.ask()
+    stack.end_all()
     since, before = time.time(), _processor_ms(stack)
     replies = [stack.ask() for _ in range(REQUESTS)]
     rate = REQUESTS / sum(reply.seconds for reply in replies)
@@ -102,7 +102,7 @@ def _dollars(
 
 
 # The template's memory of each function.
-MEMORY_MB = {"ingress": 512, "rendezvous": 1024, "model": 1769}
+MEMORY_MB = {"ingress": 256, "rendezvous": 1024, "model": 512}
 
 
 def _gb_seconds(kind: str, use: Use, batch: int, memory: int = 0) -> float:

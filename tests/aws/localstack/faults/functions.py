@@ -69,6 +69,7 @@ def gathered(stack: Stack, _proxy: Proxy) -> str:
 def frozen(stack: Stack, proxy: Proxy) -> str:
     """Functions that are frozen between invocations lose no metrics line, no connection, no timer."""
     stack.configure("logistic@1", "timetable@1", "prior@1")
+    stack.end_all()
     since, count = time.time(), 20
     replies = [stack.ask() for _ in range(count)]
     _answered(replies)
