@@ -84,9 +84,13 @@ async fn later_scores_of_a_settled_request_and_those_of_unlisted_models_cost_no_
     world.handle(vec![message(&envelope, &samples::score("a@1", "1"))]).await;
     let calls = world.ledger.calls();
     let later = message(&envelope, &samples::score("b@1", "2"));
-    let unlisted = message(&world.envelope(), &samples::score("x@1", "3"));
-    let (again, report) = world.handle(vec![later, unlisted]).await;
+    let open = world.envelope();
+    let unlisted = || message(&open, &samples::score("x@1", "3"));
+    let (again, report) = world.handle(vec![later, unlisted()]).await;
     assert_eq!((again, report.requests, report.settled), (None, 2, 0));
+    assert_eq!(world.ledger.calls(), calls);
+    sleep_until(open.deadline).await;
+    assert_eq!(world.handle(vec![unlisted()]).await.1.settled, 0, "such a score decides nothing");
     assert_eq!(world.ledger.calls(), calls);
 }
 

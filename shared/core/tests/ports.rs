@@ -12,16 +12,18 @@ use std::{
 
 use bytes::Bytes;
 use rendezvous_core::{
-    Configuration, Decision, Endpoint, EndpointCache, EndpointName, Envelope, Kind, Mailbox,
-    Provenance, Publication, Reason, Score, Timestamp, Unavailable, UnavailableKind, Write, clock,
-    conformance,
+    Configuration, Decision, Endpoint, EndpointCache, EndpointName, Envelope, Json, Kind, Mailbox,
+    Provenance, Publication, Reason, RequestId, Score, Timestamp, Unavailable, UnavailableKind,
+    Write, clock, conformance,
     conformance::samples,
     memory::{
         MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position,
         Trouble,
     },
     now,
-    ports::{Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, PublishError},
+    ports::{
+        Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, OutcomeTable, PublishError,
+    },
     settle::{RequestState, Settled, give_up, settle},
 };
 
@@ -41,6 +43,21 @@ async fn the_memory_outcomes_conform() {
         table.get(endpoint, id).map(|outcome| outcome.outcome)
     };
     conformance::outcomes(&MemoryOutcomes::default(), look).await;
+}
+
+#[tokio::test]
+async fn a_full_table_of_outcomes_throttles_and_takes_what_replaces_another() {
+    let (table, endpoint) = (MemoryOutcomes::default(), samples::endpoint().name);
+    let put = async |id, outcome: &Json| table.put(&endpoint, id, outcome.clone(), now()).await;
+    // An entry takes 200 bytes beside its JSON: four of these fill the 64 MiB.
+    let quarter = 16 * 1024 * 1024 - 200;
+    let quarter = Json::parse(&format!("\"{}\"", "x".repeat(quarter - 2))).unwrap();
+    let ids = [0; 4].map(|_| RequestId::random());
+    for id in ids.into_iter().chain([ids[0], ids[1]]) {
+        put(id, &quarter).await.unwrap();
+    }
+    let one_more = put(RequestId::random(), &Json::parse("1").unwrap()).await;
+    assert!(one_more.unwrap_err().is_throttled());
 }
 
 #[tokio::test]

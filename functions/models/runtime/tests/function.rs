@@ -113,7 +113,7 @@ async fn scores_are_sent_again_for_five_seconds() {
     clock::simulate(now());
     let bench = Batches::bench();
     bench.scores.outage.set(Trouble::Throttled);
-    let begin = Instant::now();
+    let first = Instant::now();
     let relief = async {
         tokio::time::sleep(Duration::from_millis(4_900)).await;
         bench.scores.outage.set(Trouble::None);
@@ -121,10 +121,11 @@ async fn scores_are_sent_again_for_five_seconds() {
     let (again, ()) = tokio::join!(bench.handle(&["1"]), relief);
     assert_eq!(again, None);
     bench.scores.outage.set(Trouble::Throttled);
-    let (sent, begun) = (begin.elapsed(), Instant::now());
+    let sent = first.elapsed();
     assert!((4_900..5_000).contains(&sent.as_millis()), "{sent:?}");
+    let second = Instant::now();
     assert!(bench.handle(&["1"]).await.is_some());
-    let given_up = begun.elapsed();
+    let given_up = second.elapsed();
     assert!((4_980..=5_000).contains(&given_up.as_millis()), "{given_up:?}");
 }
 

@@ -47,6 +47,12 @@ async fn a_batch_closes_when_full_by_count_or_bytes_or_when_its_window_has_passe
     assert_eq!(begin.elapsed(), Duration::ZERO);
     assert_eq!(lane.next(10, 1_000, window).await.len(), 1);
     assert_eq!(begin.elapsed(), window);
+    put(&stream, vec![record("k", "12345"); 2]).await;
+    assert_eq!(lane.next(10, 10, window).await.len(), 2, "full to the byte");
+    assert_eq!(begin.elapsed(), window);
+    put(&stream, vec![record("k", "12345")]).await;
+    assert_eq!(lane.next(10, 10, window).await.len(), 1);
+    assert_eq!(begin.elapsed(), 2 * window, "what was taken no longer counts");
 }
 
 #[tokio::test]
