@@ -98,7 +98,7 @@ async fn later_scores_of_a_settled_request_and_those_of_unlisted_models_cost_no_
 async fn scores_are_filed_until_a_minute_after_the_deadline() {
     let world = world().await;
     let envelope = world.envelope();
-    let late = || vec![message(&envelope, &samples::score("d@1", "1"))];
+    let late = || vec![message(&envelope, &samples::score("b@1", "1"))];
     sleep_until(envelope.deadline + Duration::from_mins(1)).await;
     let (_, report) = world.handle(late()).await;
     assert_eq!((report.expired, report.requests, report.settled), (0, 1, 1));
