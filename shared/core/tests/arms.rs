@@ -113,6 +113,9 @@ fn what_moves_between_two_arms_in_several_places_is_one_movement() {
     let moved = |to: Arm, part: f64| (arm("x"), to, share(part));
     let expected = [moved(Arm::main(), 0.3), moved(arm("a"), 0.1), moved(arm("b"), 0.1)];
     assert_eq!(before.movements(&after), expected);
+    let both = with_arms(&[("x", &[0.2], 0), ("y", &[0.3], 0)]);
+    let ended = [(arm("y"), Arm::main(), share(0.3)), (arm("x"), Arm::main(), share(0.2))];
+    assert_eq!(both.movements(&configuration()), ended);
 }
 
 #[test]
