@@ -46,6 +46,12 @@ ENVIRONMENT = {
     "CARD": "flights/gbt.json",
     "MODEL": "gbt@1",
 }
+# The answer to a function that registers its extension.
+BODY = b'{"functionName":"measured","functionVersion":"1","handler":"bootstrap"}'
+REGISTERED = (
+    b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: measured\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+)
 
 
 def start(binary):
@@ -55,19 +61,28 @@ def start(binary):
         environment = ENVIRONMENT | {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:%d" % server.getsockname()[1]}
         begin = time.perf_counter()
         process = subprocess.Popen([binary], env=environment, stdout=subprocess.DEVNULL)
+        connections = []
         try:
-            connection, _ = server.accept()
-            with connection:
-                call = connection.recv(1024)
+            while True:
+                connection, _ = server.accept()
+                connections.append(connection)
+                call = connection.recv(1024).split(b"\r\n")[0]
                 took = time.perf_counter() - begin
-                if b"/invocation/next" not in call.split(b"\r\n")[0]:
+                if b"/invocation/next" in call:
+                    break
+                if b"/extension/register" in call:
+                    connection.sendall(REGISTERED)
+                # The extension waits for its next event, of which there is none.
+                elif b"/extension/event/next" not in call:
                     sys.exit(f"{binary} first calls {call!r}")
-                status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
         except TimeoutError:
             sys.exit(f"{binary} does not call the runtime API")
         finally:
             process.kill()
             process.wait()
+            for connection in connections:
+                connection.close()
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return took * 1000, int(resident.split()[1]) / 1000
 

@@ -172,7 +172,7 @@ mod tests {
         world.request(&["a@1"]);
         world.wait(3_000);
         assert!(world.presumed().is_empty(), "all of them were before its last message");
-        world.now = world.now - Duration::from_millis(4_000);
+        world.now = world.now - Duration::from_secs(4);
         for _ in 0..20 {
             world.request(&["b@1"]);
         }

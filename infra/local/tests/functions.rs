@@ -22,7 +22,7 @@ struct Server {
 }
 
 /// Starts it with more members of the function's card.
-fn serve(card: Value) -> Server {
+fn serve(card: &Value) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let (models, endpoints) = (folder.path().join("models"), folder.path().join("endpoints"));
     fs::create_dir(&models).unwrap();
@@ -114,13 +114,13 @@ impl Drop for Server {
 const CHAMPION: (&str, &str) = ("f@1", "preferred");
 const STAND_IN: (&str, &str) = ("prior@1", "opened");
 
-fn is(answer: (String, String), expected: (&str, &str)) {
-    assert_eq!((&*answer.0, &*answer.1), expected);
+fn is((model, reason): (String, String), expected: (&str, &str)) {
+    assert_eq!((model, reason), (expected.0.to_owned(), expected.1.to_owned()));
 }
 
 #[test]
 fn a_function_scores_every_request_and_is_archived_like_any_model() {
-    let mut server = serve(json!({}));
+    let mut server = serve(&json!({}));
     for _ in 0..3 {
         is(server.ask(""), CHAMPION);
     }
@@ -143,13 +143,13 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_function_that_exits_or_raises_an_error_is_tried_again_and_the_next_request_is_scored() {
-    let mut server = serve(json!({}));
+    let mut server = serve(&json!({}));
     is(server.ask(""), CHAMPION);
     // Each batch is tried until it is too old; the stand-in has answered by then.
     is(server.ask("exit"), STAND_IN);
     let error = server.end();
     assert!(error.contains("f@1") && error.contains("it ended: exit status: 3"), "{error}");
-    let mut server = serve(json!({}));
+    let mut server = serve(&json!({}));
     is(server.ask("raise"), STAND_IN);
     let error = server.end();
     assert!(error.contains("it failed with KeyError"), "{error}");
@@ -158,7 +158,7 @@ fn a_function_that_exits_or_raises_an_error_is_tried_again_and_the_next_request_
 
 #[test]
 fn a_function_that_hangs_is_ended_at_its_time_out_and_one_that_prints_much_goes_on() {
-    let mut server = serve(json!({ "timeout_seconds": 1 }));
+    let mut server = serve(&json!({ "timeout_seconds": 1 }));
     is(server.ask("print"), CHAMPION);
     // The first look at a log that is too long empties it; the former one is kept.
     is(server.ask("hang"), STAND_IN);
@@ -169,7 +169,7 @@ fn a_function_that_hangs_is_ended_at_its_time_out_and_one_that_prints_much_goes_
 
 #[test]
 fn a_function_that_uses_too_much_memory_is_ended() {
-    let mut server = serve(json!({ "memory_mb": 200 }));
+    let mut server = serve(&json!({ "memory_mb": 200 }));
     is(server.ask("eat"), STAND_IN);
     let error = server.end();
     assert!(error.contains("of 200 MB of memory"), "{error}");
@@ -177,7 +177,7 @@ fn a_function_that_uses_too_much_memory_is_ended() {
 
 #[test]
 fn a_command_that_cannot_be_started_is_said_at_once() {
-    let mut server = serve(json!({ "command": ["./no-such-program"] }));
+    let mut server = serve(&json!({ "command": ["./no-such-program"] }));
     is(server.ask(""), STAND_IN);
     let error = server.end();
     assert!(error.contains("warning: f@1: ./no-such-program cannot be started"), "{error}");

@@ -57,7 +57,7 @@ pub fn printed(binary: &str, environment: &[(&str, &str)], events: &[&str]) -> V
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let asked = asked.clone();
-            thread::spawn(move || answer(stream, &asked));
+            thread::spawn(move || answer(&stream, &asked));
         }
     });
     for event in events {
@@ -76,12 +76,12 @@ pub fn printed(binary: &str, environment: &[(&str, &str)], events: &[&str]) -> V
 }
 
 /// How long a function may take to ask.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Answers the calls on one connection. The call for the next event is handed to `asked`, with a channel
 /// for the event.
-fn answer(stream: TcpStream, asked: &Sender<Sender<String>>) {
-    let mut reader = BufReader::new(&stream);
+fn answer(mut stream: &TcpStream, asked: &Sender<Sender<String>>) {
+    let mut reader = BufReader::new(stream);
     loop {
         let (mut path, mut length) = (String::new(), 0);
         loop {
@@ -91,7 +91,7 @@ fn answer(stream: TcpStream, asked: &Sender<Sender<String>>) {
             }
             let line = line.trim_end();
             if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                line.split(' ').nth(1).unwrap_or_default().clone_into(&mut path);
             } else if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap_or(0);
             }
@@ -110,14 +110,14 @@ fn answer(stream: TcpStream, asked: &Sender<Sender<String>>) {
                 event
             }
             "/2020-01-01/extension/event/next" => loop {
-                thread::park()
+                thread::park();
             },
             _ => r#"{"functionName":"f","functionVersion":"1","handler":"h"}"#.to_owned(),
         };
         let head = "HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: e\r\nLambda-Runtime-Aws-Request-Id: r\r\n\
                     Lambda-Runtime-Deadline-Ms: 9999999999999\r\nContent-Type: application/json\r\n";
         let reply = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        if (&stream).write_all(reply.as_bytes()).is_err() {
+        if stream.write_all(reply.as_bytes()).is_err() {
             return;
         }
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::collections::HashSet;
+use std::slice::from_ref;
 
 use rendezvous_aws::items::{Attributes, ledger, update::Update};
 use rendezvous_core::{
@@ -114,13 +115,13 @@ fn writes() -> Vec<Write> {
         Write::accept(&first),
         Write::accept(&repeat),
         Write::file(&first, &[]),
-        Write::file(&first, &[a.clone()]),
+        Write::file(&first, from_ref(&a)),
         Write::file(&first, &[a_fails.clone(), b.clone(), a_again]),
-        Write::file(&repeat, &[b.clone()]),
-        settlement(&endpoint, &first, &[a.clone()], &[]),
-        settlement(&endpoint, &repeat, &[a.clone()], &[]),
-        settlement(&endpoint, &first, &[b.clone()], &[a.model.clone()]),
-        settlement(&endpoint, &first, &[a_fails, b], &[a.model.clone()]),
+        Write::file(&repeat, from_ref(&b)),
+        settlement(&endpoint, &first, from_ref(&a), &[]),
+        settlement(&endpoint, &repeat, from_ref(&a), &[]),
+        settlement(&endpoint, &first, from_ref(&b), from_ref(&a.model)),
+        settlement(&endpoint, &first, &[a_fails, b], from_ref(&a.model)),
         Write::settle(&first, &[], given_up, [a.model]),
         fallback(&endpoint, &repeat),
     ]

@@ -106,7 +106,7 @@ mod tests {
         let refusal = circuit.attempt().err().unwrap();
         assert!(refusal.contains("connection refused"), "{refusal}");
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            tokio::time::advance(Duration::from_secs(pause) - Duration::from_millis(1)).await;
+            tokio::time::advance(Duration::from_millis(pause * 1_000 - 1)).await;
             assert!(circuit.attempt().is_err(), "before {pause} s");
             tokio::time::advance(Duration::from_millis(1)).await;
             let probe = circuit.attempt().ok().unwrap();

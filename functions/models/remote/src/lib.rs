@@ -1,4 +1,4 @@
-//! A model that another server serves by the Open Inference Protocol (KServe, Triton, MLServer), over
+//! A model that another server serves by the Open Inference Protocol (`KServe`, Triton, `MLServer`), over
 //! HTTP or HTTPS.
 //!
 //! A batch of requests becomes one call, whose rows they are. Connections are kept and used again, the

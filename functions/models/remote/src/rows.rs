@@ -54,9 +54,10 @@ fn row(input: &Tensor, payload: &Value) -> Result<Vec<Value>, String> {
     if elements.len() != expected {
         return Err(format!("{shown} has {} elements, not {expected}", elements.len()));
     }
-    match elements.iter().all(|element| fits(input.datatype, element)) {
-        true => Ok(elements),
-        false => Err(format!("{shown} is not of the datatype {}", input.datatype.as_str())),
+    if elements.iter().all(|element| fits(input.datatype, element)) {
+        Ok(elements)
+    } else {
+        Err(format!("{shown} is not of the datatype {}", input.datatype.as_str()))
     }
 }
 
@@ -142,18 +143,15 @@ fn score(
                 format_args!("the output {name} has an element that is {kind}"),
             ));
         }
+        let place = output.field.as_deref().unwrap_or_default();
         match (&output.fields, row) {
             (Some(fields), row) => {
                 for (field, element) in fields.iter().zip(row) {
                     set(&mut score, field, element.clone());
                 }
             }
-            (None, [element]) => {
-                set(&mut score, output.field.as_deref().unwrap_or_default(), element.clone())
-            }
-            (None, row) => {
-                set(&mut score, output.field.as_deref().unwrap_or_default(), row.to_vec().into())
-            }
+            (None, [element]) => set(&mut score, place, element.clone()),
+            (None, row) => set(&mut score, place, row.to_vec().into()),
         }
     }
     Json::parse(&score.to_string()).map_err(|invalid| Failure::new(FailureKind::Invalid, invalid))

@@ -72,7 +72,7 @@ async fn serve(listener: TcpListener, calls: Arc<Calls>) {
             let calls = calls.clone();
             async move {
                 let answered = calls.answer(request).await;
-                Ok::<_, Infallible>(answered.unwrap_or_else(|refused| refused.response()))
+                Ok::<_, Infallible>(answered.unwrap_or_else(Refused::response))
             }
         });
         let mut server = hyper::server::conn::http1::Builder::new();

@@ -116,12 +116,11 @@ impl Joined {
             meta.insert("Timestamp".to_owned(), self.time);
         }
         for (name, values) in self.values {
-            let value = match values[..] {
-                [(value, 1)] => json!(value),
-                _ => {
-                    let (values, counts): (Vec<f64>, Vec<u64>) = values.into_iter().unzip();
-                    json!({ "Values": values, "Counts": counts })
-                }
+            let value = if let [(value, 1)] = values[..] {
+                json!(value)
+            } else {
+                let (values, counts): (Vec<f64>, Vec<u64>) = values.into_iter().unzip();
+                json!({ "Values": values, "Counts": counts })
             };
             self.head.insert(name, value);
         }
@@ -151,7 +150,7 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
-    fn line(model: &str, ms: u64, scored: Value) -> Vec<u8> {
+    fn line(model: &str, ms: u64, scored: impl Into<Value>) -> Vec<u8> {
         let line = json!({
             "_aws": {
                 "Timestamp": ms,
@@ -160,7 +159,7 @@ mod tests {
                 }]
             },
             "Model": model,
-            "Scored": scored,
+            "Scored": scored.into(),
         });
         format!("{line}\n").into_bytes()
     }
@@ -222,7 +221,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_holds_no_line_and_what_is_no_line_of_metrics_is_printed() {
         let mut bursts = Bursts::new();
-        bursts.add(&line("a@1", 0, json!(1)), START + Duration::from_secs(3_600));
+        bursts.add(&line("a@1", 0, json!(1)), START + Duration::from_hours(1));
         assert_eq!(lines(&bursts.add(&line("a@1", 0, json!(1)), START)).len(), 1);
         assert_eq!(bursts.add(b"no line\n", START), b"no line\n");
     }
