@@ -8,7 +8,7 @@ from statistics import median
 from urllib.parse import urlsplit
 
 from faults.proxy import Proxy
-from faults.stack import MODELS, WINDOW_SECONDS, Reply, Stack, eventually, must
+from faults.stack import MODELS, WINDOW_SECONDS, Failed, Reply, Stack, eventually, must
 
 CHAMPION = "logistic@1 preferred"
 CLIENTS = 4
@@ -74,11 +74,12 @@ def frozen(stack: Stack, proxy: Proxy) -> str:
     replies = [stack.ask() for _ in range(count)]
     _answered(replies)
     states = eventually("all functions are frozen", lambda: _all_stopped(stack))
-    _metrics(stack, since, count)
     dropped = proxy.drop_connections()
     must(dropped > 0, "rendezvous has no open connection")
-    since = time.time()
-    _answered([stack.ask() for _ in range(5)])
+    more = 5
+    _answered([stack.ask() for _ in range(more)])
+    count += more
+    _metrics(stack, since, count)
     retried = sum(stack.counted(stack.outputs["RendezvousFunction"], "ScoresRetried", since))
     must(retried == 0, f"{retried} scores came again after their connections had been closed")
     _timers(stack)
@@ -97,7 +98,10 @@ def _metrics(stack: Stack, since: float, count: int) -> None:
         return [sum(stack.counted(ingress, "Answers", since)), read, *scored]
 
     wanted = [count, count * len(MODELS), *[count] * len(MODELS)]
-    eventually(f"metrics count {wanted}", lambda: counts() == wanted, seconds=20)
+    try:
+        eventually(f"metrics count {wanted}", lambda: counts() == wanted, seconds=20)
+    except Failed as failed:
+        raise Failed(f"{failed}, but {counts()}") from failed
 
 
 def _timers(stack: Stack) -> None:

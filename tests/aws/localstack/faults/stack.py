@@ -209,10 +209,9 @@ class Stack:
         self.settle(function)
 
     def end_all(self) -> None:
-        """Ends the processes of all functions, so that none holds metrics of requests before, and starts them."""
+        """Ends the processes of all functions, so that none holds metrics of requests before."""
         for function in self.functions():
             self.end(function)
-        self.ask()
         time.sleep(1)
 
     # What is left behind.
