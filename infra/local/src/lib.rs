@@ -16,6 +16,7 @@ mod workspace;
 mod year;
 
 pub mod bench;
+pub mod check;
 pub mod demo;
 pub mod http;
 pub mod options;

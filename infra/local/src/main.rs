@@ -4,7 +4,7 @@ use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use rendezvous_local::{
-    bench, demo,
+    bench, check, demo,
     say::{Error, warn},
     serve,
 };
@@ -31,6 +31,8 @@ enum Command {
     Demo(demo::DemoOptions),
     /// Serve the HTTP interface until Ctrl-C
     Serve(serve::ServeOptions),
+    /// Check model cards and endpoint configurations together, and score a request by each ONNX model
+    Check(check::CheckOptions),
     /// Put load on the running system over HTTP and print what it took, as JSON
     Bench(bench::BenchOptions),
 }
@@ -73,6 +75,7 @@ async fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Demo(options) => demo::demo(options).await,
         Command::Serve(options) => serve::serve(options).await,
+        Command::Check(options) => check::check(options).await,
         Command::Bench(options) => bench::bench(options).await,
     }
 }

@@ -88,6 +88,16 @@ impl Server {
         stream
     }
 
+    /// Asks whether the server runs, on a connection of its own.
+    fn health(&self) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     /// Waits for its end: the exit code, and what else it printed.
     fn end(mut self) -> (Option<i32>, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
@@ -149,12 +159,41 @@ fn a_value_that_is_in_no_score_is_warned_of_once() {
 }
 
 #[test]
+fn check_scores_a_request_by_each_model_and_fails_where_something_cannot_work() {
+    let checked = |arguments: &[&str]| {
+        let output = program().arg("check").args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, err) = checked(&[]);
+    assert_eq!((code, &*err), (Some(0), ""));
+    assert!(out.contains("flight-delay, a request: {"), "{out}");
+    assert_eq!(out.matches("@1: {\"delay_probability\":").count(), 5, "{out}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flight-delay.json");
+    fs::write(file, r#"{"schedule":{"choices":[{"model":"nobody@1"}],"deadline_ms":100}}"#)
+        .unwrap();
+    let (code, _, err) = checked(&["--endpoints", folder.path().to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("warning: nobody@1 of flight-delay is not up"), "{err}");
+    let payload = folder.path().join("payload.json.txt");
+    fs::write(&payload, "{}").unwrap();
+    let (code, _, err) = checked(&["--payload", payload.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("logistic@1 fails: /weekday is missing"), "{err}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = serve(&["--slow", "logistic@1=25000"]);
     // The answer is due after 25 s at the latest: without the second signal the end would wait for it.
     server.save("200", "25000");
     server.line();
     let _open = server.ask("{}");
+    // Later requests are answered, so that the server has the one before.
+    for _ in 0..3 {
+        server.health();
+    }
     server.signal("-INT");
     assert!(server.line().contains("A second Ctrl-C ends at once."));
     server.signal("-INT");
