@@ -49,11 +49,12 @@ pub async fn check(options: CheckOptions) -> Result<(), Error> {
             }
         }
     }
+    let loaded = loaded.into_inner();
     for endpoint in current(&table).await? {
         let sample = given.clone().unwrap_or_else(|| workspace.sample(&endpoint));
         let payload = Json::parse(&sample).map_err(|error| format!("the payload is {error}"))?;
         say(format_args!("{}, a request: {}", endpoint.name, payload.as_str()))?;
-        for model in loaded.borrow().iter() {
+        for model in &loaded {
             let Loaded::Onnx(model) = model else { continue };
             if !model.profile().endpoints.contains(&endpoint.name) {
                 continue;
