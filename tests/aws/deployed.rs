@@ -353,6 +353,8 @@ async fn what_was_told_is_what_the_ledger_holds(system: &System, asked: &[Asked]
 fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked: &[Asked]) {
     let (mut answers, mut reads, mut writes) = (0.0, 0.0, 0.0);
     for function in ["IngressFunction", "RendezvousFunction", "DecoyFunction"] {
+        // It prints the metrics that it holds.
+        system.stack.end(function);
         for line in system.stack.logs(function) {
             assert!(!line.contains("\"weather\""), "a payload is in the log: {line}");
             // Lines that Lambda writes.
@@ -365,7 +367,7 @@ fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked:
             if line.get("level").is_some() {
                 assert!(line["span"]["requestId"].is_string(), "no id: {line}");
             }
-            let sum = |name: &str| line[name].as_f64().unwrap_or(0.0);
+            let sum = |name: &str| sum(&line[name]);
             answers += sum("Answers");
             reads += sum("LedgerReads") + sum("RendezvousLedgerReads");
             writes += sum("LedgerWrites") + sum("RendezvousLedgerWrites");
@@ -377,6 +379,13 @@ fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked:
         reads / answers,
         writes / answers
     );
+}
+
+/// The sum of a metric in a line: one value, or values with how often each occurred.
+fn sum(metric: &Value) -> f64 {
+    let list = |name: &str| metric[name].as_array().into_iter().flatten().filter_map(Value::as_f64);
+    let sum: f64 = list("Values").zip(list("Counts")).map(|(value, count)| value * count).sum();
+    metric.as_f64().unwrap_or(sum)
 }
 
 async fn mailbox(system: &System, reply: &Reply) -> Mailbox {

@@ -43,6 +43,14 @@ def logs(function):
     return [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
 
 
+def end(function):
+    client = boto3.client("lambda")
+    client.update_function_configuration(FunctionName=function, Description="ended")
+    client.get_waiter("function_updated_v2").wait(FunctionName=function, WaiterConfig={"Delay": 1})
+    # What an ended process has printed is stored a moment later.
+    time.sleep(2)
+
+
 def invocations(*functions):
     return [sum(line.startswith("START ") for line in logs(function)) for function in functions]
 
@@ -68,5 +76,5 @@ def delete(stack):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    commands = (outputs, mapping, keys, logs, invocations, secret, delete)
+    commands = (outputs, mapping, keys, logs, end, invocations, secret, delete)
     print(json.dumps({c.__name__: c for c in commands}[command](*arguments)))

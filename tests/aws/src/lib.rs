@@ -200,6 +200,11 @@ impl Stack {
         serde_json::from_value(self.aws(&["keys", self.output("ArchiveBucket"), prefix])).unwrap()
     }
 
+    /// Ends the processes of a function, by an update that changes nothing.
+    pub fn end(&self, function: &str) {
+        self.aws(&["end", self.output(function)]);
+    }
+
     /// The lines that a function has logged.
     pub fn logs(&self, function: &str) -> Vec<String> {
         serde_json::from_value(self.aws(&["logs", self.output(function)])).unwrap()
