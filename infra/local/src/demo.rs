@@ -30,10 +30,11 @@ use crate::{
     client::Client,
     flights::{ENDPOINT, Flight, Flights},
     http,
-    options::{Local, SystemOptions, known},
+    options::{SystemOptions, known},
     ready::readiness,
     report::{Answered, Heard, Report, Round},
     say::{Error, say, shown, warn},
+    system::Local,
     tables, year,
 };
 

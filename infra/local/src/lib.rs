@@ -11,6 +11,7 @@ mod function;
 mod percentiles;
 mod processes;
 mod report;
+mod system;
 mod values;
 mod workspace;
 mod year;

@@ -12,7 +12,7 @@ use rendezvous_core::{ModelId, ports::EndpointTable};
 use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets};
 use rendezvous_model::Model;
 use rendezvous_onnx::Compute;
-use rendezvous_sim::{Size, System, faults::Faults, mapping::Mapping};
+use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
 
 use crate::{
     archiving::Archiving,
@@ -20,6 +20,7 @@ use crate::{
     flights,
     function::Functions,
     say::{Error, warn},
+    system::Local,
     workspace::{Told, Workspace},
 };
 
@@ -71,9 +72,6 @@ impl FromStr for OfModel {
         Ok(Self { model: model.parse().map_err(|error| format!("{error}"))?, number })
     }
 }
-
-/// The system on a data folder.
-pub(crate) type Local = System<FolderArchive, FolderEndpoints, FolderSecrets>;
 
 /// A folder of its own for each start.
 pub(crate) fn new_folder() -> PathBuf {

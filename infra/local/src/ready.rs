@@ -11,7 +11,7 @@ use rendezvous_core::{
 use rendezvous_folder::{DataFolder, FolderArchive};
 use rendezvous_sim::System;
 
-use crate::{options::Local, workspace::current};
+use crate::{system::Local, workspace::current};
 
 /// A function that returns [`not_ready`] of this system on its data folder.
 pub(crate) fn readiness(

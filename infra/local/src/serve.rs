@@ -15,9 +15,10 @@ use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
     http,
-    options::{Local, Started, SystemOptions},
+    options::{Started, SystemOptions},
     ready::readiness,
     say::{Error, say, shown, timed, warn},
+    system::Local,
     values::missing_value,
     workspace::{Told, current},
 };

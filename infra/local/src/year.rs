@@ -31,8 +31,9 @@ use serde::Deserialize;
 use crate::{
     cards::Loaded,
     flights::{ENDPOINT, Flight, Flights},
-    options::{Local, SystemOptions},
+    options::SystemOptions,
     say::{Error, say},
+    system::Local,
     tables,
 };
 

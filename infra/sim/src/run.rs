@@ -52,6 +52,9 @@ pub struct Report {
 /// When every run begins.
 const START: Timestamp = Timestamp::from_micros(1_763_794_344_123_456);
 
+/// The models that the configurations list.
+const IDS: [&str; 4] = ["a@1", "b@1", "c@1", "d@1"];
+
 /// How long the ledger keeps a mailbox. Longer than a record is delivered again.
 const RETENTION: Duration = Duration::from_mins(12);
 
@@ -153,7 +156,7 @@ impl World {
         }
         self.weather.calm_down();
         operator::retain(self, 0);
-        for model in models::IDS {
+        for model in IDS {
             models::kill(self, model, false);
         }
         if !self.system.drain(PATIENCE).await {

@@ -30,8 +30,8 @@ use self::{
     pool::ProcessFunction,
 };
 use crate::{
-    options::Local,
     say::{timed, warn},
+    system::Local,
 };
 
 /// For the start of a process, and for the pause after one has failed, beside a function's own time-out.

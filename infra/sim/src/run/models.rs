@@ -11,15 +11,12 @@ use rendezvous_core::{EndpointName, Failure, FailureKind, Json};
 use rendezvous_model::{Model, Profile};
 use tokio::time::sleep;
 
-use super::{World, operator::endpoint, part};
+use super::{IDS, World, operator::endpoint, part};
 use crate::{
     fault::Fault,
     step::Step,
     weather::{Weather, pick},
 };
-
-/// The models that the configurations list.
-pub(super) const IDS: [&str; 4] = ["a@1", "b@1", "c@1", "d@1"];
 
 /// How long a call of a model may take.
 const TIMEOUT: Duration = Duration::from_millis(700);

@@ -9,7 +9,7 @@ use rendezvous_core::{
 };
 use tokio::time::sleep;
 
-use super::{World, models::IDS, part};
+use super::{IDS, World, part};
 use crate::{System, fault::Fault, step::Dependency, weather::pick};
 
 /// The one endpoint of a run.
