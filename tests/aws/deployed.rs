@@ -19,7 +19,7 @@ use rendezvous_core::{
     ports::{Consistency, Ledger},
 };
 use rendezvous_tests::tools::root;
-use rendezvous_tests_aws::{MARGIN_MS, Reply, Stack, flights};
+use rendezvous_tests_aws::{MARGIN_MS, Reply, Stack, flights, metric};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -367,7 +367,7 @@ fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked:
             if line.get("level").is_some() {
                 assert!(line["span"]["requestId"].is_string(), "no id: {line}");
             }
-            let sum = |name: &str| sum(&line[name]);
+            let sum = |name: &str| metric(&line[name]);
             answers += sum("Answers");
             reads += sum("LedgerReads") + sum("RendezvousLedgerReads");
             writes += sum("LedgerWrites") + sum("RendezvousLedgerWrites");
@@ -379,13 +379,6 @@ fn logs_are_json_that_counts_calls_and_quotes_no_payload(system: &System, asked:
         reads / answers,
         writes / answers
     );
-}
-
-/// The sum of a metric in a line: one value, or values with how often each occurred.
-fn sum(metric: &Value) -> f64 {
-    let list = |name: &str| metric[name].as_array().into_iter().flatten().filter_map(Value::as_f64);
-    let sum: f64 = list("Values").zip(list("Counts")).map(|(value, count)| value * count).sum();
-    metric.as_f64().unwrap_or(sum)
 }
 
 async fn mailbox(system: &System, reply: &Reply) -> Mailbox {

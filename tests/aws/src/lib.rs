@@ -349,3 +349,10 @@ fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join(name)
 }
+
+/// The sum of a metric in a line: one value, or values with how often each occurred.
+pub fn metric(metric: &Value) -> f64 {
+    let list = |name: &str| metric[name].as_array().into_iter().flatten().filter_map(Value::as_f64);
+    let sum: f64 = list("Values").zip(list("Counts")).map(|(value, count)| value * count).sum();
+    metric.as_f64().unwrap_or(sum)
+}

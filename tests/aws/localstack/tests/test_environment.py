@@ -35,7 +35,10 @@ if os.environ.get("START") == "extension":
         own = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
         own.request("GET", "/2020-01-01/extension/event/next", headers=name)
         own.getresponse()
+    # Python handles signals in the main thread, which must be the one that is interrupted.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     threading.Thread(target=events, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 count = 0
 while True:
     got, payload = call("GET", "invocation/next")
