@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashSet,
-    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +14,6 @@ use rendezvous_model::{
     time::{MAX_FUNCTION_TIMEOUT, longest_model_timeout},
 };
 use serde::Deserialize;
-use serde_path_to_error::{Path as JsonPath, Segment};
 
 use crate::{
     LoadError,
@@ -61,17 +59,7 @@ impl Card {
 
     /// Reads and checks a card. Errors begin with the JSON pointer of the mistake.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let card: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let pointer = pointer(error.path());
-            let error = error.into_inner();
-            if pointer.is_empty() {
-                Invalid::new(error.to_string())
-            } else {
-                Invalid::new(format!("{pointer}: {error}"))
-            }
-        })?;
-        json.end().map_err(|error| Invalid::new(error.to_string()))?;
+        let card: Self = rendezvous_model::card::read(text)?;
         card.check()?;
         Ok(card)
     }
@@ -130,21 +118,6 @@ pub fn sample_payload<'a>(cards: impl Iterator<Item = &'a Card>) -> String {
     let mut payload = serde_json::Value::Object(serde_json::Map::new());
     cards.for_each(|card| add_samples(&card.inputs, &mut payload));
     payload.to_string()
-}
-
-/// The JSON pointer (RFC 6901) of a place in a card.
-fn pointer(path: &JsonPath) -> String {
-    path.iter().fold(String::new(), |mut pointer, segment| {
-        // Writing to a string cannot fail.
-        let _ = match segment {
-            Segment::Seq { index } => write!(pointer, "/{index}"),
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"))
-            }
-            Segment::Unknown => Ok(()),
-        };
-        pointer
-    })
 }
 
 /// The files in a folder that may be model cards: those whose name ends in `.json`, in the order of

@@ -64,16 +64,7 @@ impl RemoteCard {
 
     /// Reads and checks a card. Errors begin with the JSON pointer of the mistake.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let card: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string().replace(['.', '['], "/").replace(']', "");
-            let error = error.into_inner();
-            Invalid::new(if place == "?" {
-                error.to_string()
-            } else {
-                format!("/{place}: {error}")
-            })
-        })?;
+        let card: Self = rendezvous_model::card::read(text)?;
         card.check()?;
         Ok(card)
     }

@@ -9,6 +9,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 mod call;
+pub mod card;
 mod function;
 mod report;
 pub mod time;

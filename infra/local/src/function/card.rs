@@ -63,16 +63,7 @@ const MAX_BATCH: usize = 10_000;
 impl FunctionCard {
     /// Reads and checks a card. Errors begin with the JSON pointer of the mistake.
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let card: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string().replace('.', "/");
-            let error = error.into_inner();
-            Invalid::new(if place == "?" {
-                error.to_string()
-            } else {
-                format!("/{place}: {error}")
-            })
-        })?;
+        let card: Self = rendezvous_model::card::read(text)?;
         let wrong = |what: String| Err(Invalid::new(what));
         if card.endpoints.is_empty() {
             return wrong("/endpoints: must name at least one endpoint".to_owned());
@@ -156,7 +147,8 @@ mod tests {
         for (from, to, message) in [
             ("rule@1", "rule", "/model: "),
             ("[\"e\"]", "[]", "/endpoints: must name at least one endpoint"),
-            ("[\"e\"]", "[\"E E\"]", "/endpoints"),
+            ("[\"e\"]", "[\"E E\"]", "/endpoints/0: "),
+            ("256\n    }", "256 } {}", "trailing characters"),
             ("256", "64", "/memory_mb: must be 128 to 10240"),
             ("256", "256, \"timeout_seconds\": 0", "/timeout_seconds: must be 1 to 900"),
             ("256", "256, \"batch_size\": 0", "/batch_size: must be 1 to 10000"),
