@@ -31,11 +31,11 @@ fn valid(schema: &Validator, text: &str) {
 
 #[test]
 fn the_golden_request_is_read_and_written_to_the_byte() {
-    for example in ["request", "request-skip"] {
+    for example in ["request", "request-skip", "request-ref"] {
         let golden = read(&format!("contract/examples/{example}.json"));
         valid(&schema("request"), &golden);
         let message = RequestMessage::parse(golden.as_bytes()).unwrap();
-        let written = RequestMessage::write(&message.envelope, &message.payload.into()).unwrap();
+        let written = RequestMessage::write_payload(&message.envelope, &message.payload).unwrap();
         assert_eq!(written, golden.trim());
     }
 }
@@ -79,6 +79,23 @@ fn what_the_schemas_refuse_the_types_refuse() {
         let text = refused(&schema_of_request, &message);
         assert!(RequestMessage::parse(&text).is_err(), "the type accepts {message}");
     }
+    let reference: Value =
+        serde_json::from_str(&read("contract/examples/request-ref.json")).unwrap();
+    for (pointer, wrong) in [
+        ("/payload_ref/url", json!(7)),
+        ("/payload_ref/sha256", json!("AB")),
+        ("/payload_ref/bytes", json!(0)),
+        ("/payload_ref/bytes", json!(5_000_001)),
+        ("/payload_ref", json!(null)),
+    ] {
+        let mut message = reference.clone();
+        *message.pointer_mut(pointer).unwrap() = wrong;
+        let text = refused(&schema_of_request, &message);
+        assert!(RequestMessage::parse(&text).is_err(), "the type accepts {message}");
+    }
+    let mut both = reference.clone();
+    both["payload"] = json!(1);
+    assert!(RequestMessage::parse(&refused(&schema_of_request, &both)).is_err());
     let score: Value = serde_json::from_str(&read("contract/examples/score.json")).unwrap();
     let schema_of_score = schema("score");
     for (field, wrong) in [

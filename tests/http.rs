@@ -86,8 +86,8 @@ async fn bad_bytes_get_a_status_and_good_ones_still_an_answer() {
         (post(&long_header(10_300), b"{}"), "431", "larger than 10240 bytes"),
         (get(&"x".repeat(10_300)), "414", "longer than 10240 bytes"),
         (post("Bad Header\r\n", b"{}"), "400", ""),
-        (post("", &vec![b'1'; 10_000_000]), "413", "larger than 1000000 bytes"),
-        (post("", &vec![b'1'; 2_000_000]), "413", "larger than 1000000 bytes"),
+        (post("", &vec![b'1'; 10_000_000]), "413", "larger than 5000000 bytes"),
+        (post("", &vec![b'1'; 5_000_001]), "413", "larger than 5000000 bytes"),
         (post("", b"{\"a\": \"\xff\xfe\"}"), "400", "not UTF-8"),
         (post("", b"\x00"), "400", "not JSON"),
         (post("Rendezvous-Deadline-Ms: 0\r\n", b"{}"), "400", "whole number"),
@@ -150,7 +150,7 @@ async fn a_call_of_the_inference_protocol_need_not_declare_json_unless_a_page_ma
 #[tokio::test]
 async fn what_is_refused_before_ingress_has_the_form_of_its_protocol() {
     let server = server().await;
-    let large = post("", &vec![b'1'; 2_000_000]);
+    let large = post("", &vec![b'1'; 5_000_001]);
     let head = b"POST /v1/endpoints/e/requests".len();
     let infer = [b"POST /v2/models/e/infer", &large[head..]].concat();
     let answer = server.send(&infer).await;

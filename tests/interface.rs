@@ -75,9 +75,10 @@ async fn deep_nesting_is_refused() {
 async fn a_large_body_is_refused_by_its_size() {
     let world = world().await;
     let body = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
-    refused(&world, &world.ask(&body(262_145)).await, 413, "262145 bytes; at most 262144").await;
-    refused(&world, &world.ask(&body(10_000_000)).await, 413, "at most 262144").await;
-    assert_eq!(world.ask(&body(262_144)).await.status, 200);
+    refused(&world, &world.ask(&body(5_000_001)).await, 413, "5000001 bytes; at most 5000000")
+        .await;
+    refused(&world, &world.ask(&body(10_000_000)).await, 413, "at most 6000000").await;
+    assert_eq!(world.ask(&body(5_000_000)).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -167,7 +167,8 @@ impl World {
     pub async fn with_secret(secret: impl FnOnce(Timestamp) -> MemorySecrets) -> Self {
         clock::simulate(START);
         let secret = Arc::new(secret(START));
-        let system = System::start_on(Arc::default(), Arc::default(), secret, &Size::default());
+        let (size, archive) = (Size::default(), Arc::default());
+        let system = System::start_on(archive, Arc::default(), secret, Arc::default(), &size);
         Self::of(system, CONFIGURATION).await
     }
 }

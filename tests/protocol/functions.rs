@@ -10,7 +10,7 @@ use rendezvous_aws::batch::{Batch, Data, Record, Response, StreamBatch};
 use rendezvous_core::{
     Decision, Endpoint, Envelope, Failure, FailureKind, Json, Kind, Provenance, Reason, Score,
     ScoreMessage, Timestamp, clock,
-    memory::{MemoryEndpoints, MemoryOutcomes, MemorySecrets},
+    memory::{MemoryEndpoints, MemoryOutcomes, MemoryPayloads, MemorySecrets},
     now,
     ports::{EndpointTable, NoTelemetry},
 };
@@ -87,6 +87,7 @@ impl Ports for Scripted {
     type Input = ScriptedStream;
     type Ledger = ScriptedLedger;
     type Outcomes = MemoryOutcomes;
+    type Payloads = MemoryPayloads;
     type Secrets = MemorySecrets;
     type Telemetry = NoTelemetry;
 }
@@ -177,6 +178,7 @@ async fn call(setup: &Setup, role: Role, at: usize, slot: &Arc<Slot>) -> Running
         input: Arc::new(ScriptedStream(slot.clone())),
         ledger: Arc::new(ScriptedLedger(slot.clone())),
         outcomes: Arc::default(),
+        payloads: Arc::default(),
         // Older than the ledger's retention, so that no id of a former kind is looked up.
         secrets: Arc::new(
             MemorySecrets::new(&SECRET, Timestamp::from_micros(0)).expect("a secret"),
@@ -186,6 +188,7 @@ async fn call(setup: &Setup, role: Role, at: usize, slot: &Arc<Slot>) -> Running
     let settings = Settings {
         margin: MARGIN,
         max_payload_bytes: 1_000,
+        inline_payload_bytes: 1_000,
         ledger_retention: Duration::from_hours(72),
     };
     let ingress = Ingress::new(dependencies, settings);

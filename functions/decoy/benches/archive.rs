@@ -12,10 +12,10 @@ use fastrand::Rng;
 use rendezvous_archive::write;
 use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
-    Arm, Configuration, Envelope, Json, Provenance, RequestId, RequestMessage, Score, ScoreMessage,
-    Timestamp, Unavailable,
+    Arm, Configuration, Envelope, Json, Payload, Provenance, RequestId, RequestMessage, Score,
+    ScoreMessage, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
-    memory::MemoryEndpoints,
+    memory::{MemoryEndpoints, MemoryPayloads},
     ports::{Archive, EndpointTable, NoTelemetry, Stored},
 };
 use rendezvous_decoy::{Decoy, Stream, rows};
@@ -40,7 +40,12 @@ fn main() {
     let configuration = Configuration::parse(CONFIGURATION).unwrap();
     let (name, provenance) = ("e".parse().unwrap(), Provenance::new("bench", "").unwrap());
     runtime.block_on(endpoints.publish(&name, configuration, provenance, None)).unwrap();
-    let decoy = Decoy::new(Arc::new(Sink), endpoints, Arc::new(NoTelemetry));
+    let decoy = Decoy::new(
+        Arc::new(Sink),
+        endpoints,
+        Arc::new(MemoryPayloads::default()),
+        Arc::new(NoTelemetry),
+    );
     let batches = [
         ("requests of 230 B", Stream::Input, requests(flight)),
         ("requests of 2 KB", Stream::Input, requests(text)),
@@ -65,7 +70,7 @@ fn main() {
         };
         let file = match stream {
             Stream::Input => {
-                let read = || records.iter().map(|r| rows::request(r).unwrap().unwrap());
+                let read = || records.iter().map(|r| rows::request(r).unwrap().unwrap().0);
                 line("read", time(|| (), |()| read().collect::<Vec<_>>()));
                 let all: Vec<_> = read().collect();
                 let all: Vec<_> = all.iter().collect();
@@ -115,7 +120,10 @@ fn resident(line: &str) -> usize {
 fn payload(stream: Stream, record: &Record<'_, Data<'_>>) -> usize {
     let data = &record.content.bytes;
     match stream {
-        Stream::Input => RequestMessage::parse(data).unwrap().payload.get().len(),
+        Stream::Input => match RequestMessage::parse(data).unwrap().payload {
+            Payload::Inline(json) => json.get().len(),
+            Payload::Stored(_) => 0,
+        },
         Stream::Scores => data.len(),
     }
 }

@@ -8,11 +8,13 @@
 //! | changes of the table `outcomes` | `outcomes` | an outcome that a client has reported |
 //!
 //! A batch becomes one Parquet file for each hour of arrival, nearly always one; see
-//! [`rendezvous_archive::files`] for their names. Records that are permanently unreadable, or
+//! [`rendezvous_archive::files`] for their names. A payload that is stored outside of its message is archived as
+//! if it were in it, in a file of its own or with a few others. Records that are permanently unreadable, or
 //! unwritable as Parquet, are kept whole in quarantine, one file for each batch, and the others are
 //! archived. Only while a dependency is unavailable is a batch not acknowledged: then all of it is
 //! delivered again.
 
+mod payloads;
 mod quarantine;
 pub mod rows;
 mod value;
@@ -32,18 +34,20 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch::{self, Batch, Content, Record, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, EndpointName, Invalid, Unavailable,
+    Endpoint, EndpointCache, EndpointName, Invalid, PayloadRef, Unavailable,
     mutation::{Mutation, mutated},
-    ports::{Archive, EndpointTable, Stored, Telemetry},
+    ports::{Archive, EndpointTable, Payloads, Stored, Telemetry},
 };
 
+use payloads::{complete, portions};
 use quarantine::Keep;
-use rows::{Evaluate, Version};
+use rows::{Evaluate, Version, WithReference};
 
 /// The Lambda function of the decoy.
-pub struct Decoy<A, E, T> {
+pub struct Decoy<A, E, P, T> {
     archive: Arc<A>,
     endpoints: EndpointCache<E>,
+    payloads: Arc<P>,
     telemetry: Arc<T>,
 }
 
@@ -111,14 +115,16 @@ struct Numbered<R> {
     number: usize,
     hour: Hour,
     row: R,
+    /// Where the payload is that the row lacks.
+    reference: Option<PayloadRef>,
 }
 
 /// How many configurations are read at a time.
 const READS_AT_ONCE: usize = 16;
 
-impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
-    pub fn new(archive: Arc<A>, endpoints: Arc<E>, telemetry: Arc<T>) -> Self {
-        Self { archive, endpoints: EndpointCache::new(endpoints), telemetry }
+impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy<A, E, P, T> {
+    pub fn new(archive: Arc<A>, endpoints: Arc<E>, payloads: Arc<P>, telemetry: Arc<T>) -> Self {
+        Self { archive, endpoints: EndpointCache::new(endpoints), payloads, telemetry }
     }
 
     /// Archives a batch of a stream. The batch is acknowledged when every record is in a file that
@@ -127,7 +133,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
         let source = stream.as_str();
         let stored = match stream {
             Stream::Input => self.archive(source, &batch, rows::request, write).await,
-            Stream::Scores => self.archive(source, &batch, rows::score, write).await,
+            Stream::Scores => self.archive(source, &batch, whole(rows::score), write).await,
         };
         batch.response((!stored).then_some(0).into_iter())
     }
@@ -136,8 +142,8 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
     pub async fn handle_changes(&self, table: Table, batch: TableBatch<'_>) -> Response {
         let source = table.as_str();
         let stored = match table {
-            Table::Ledger => self.archive(source, &batch, rows::decision, write).await,
-            Table::Outcomes => self.archive(source, &batch, rows::outcome, write).await,
+            Table::Ledger => self.archive(source, &batch, whole(rows::decision), write).await,
+            Table::Outcomes => self.archive(source, &batch, whole(rows::outcome), write).await,
         };
         batch.response((!stored).then_some(0).into_iter())
     }
@@ -147,15 +153,12 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
         &self,
         source: &'static str,
         batch: &'a Batch<'a, C>,
-        read: impl Fn(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
+        read: impl Fn(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> bool {
         let records = batch.records().len();
         let mut report = DecoyReport { source, lag: batch.lag(), ..DecoyReport::default() };
-        let stored = match self.files(source, batch, read, write).await {
-            Ok(files) => self.store(&files, &mut report).await,
-            Err(unavailable) => Err(unavailable),
-        };
+        let stored = self.store_all(source, batch, read, write, &mut report).await;
         match &stored {
             Ok(()) => tracing::debug!(source, records, ?report, "archived"),
             Err(unavailable) => {
@@ -171,37 +174,27 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
         stored.is_ok()
     }
 
-    /// The files that a batch becomes.
-    async fn files<'a, C: Keep<'a>, R: Evaluate>(
+    /// Stores the files that a batch becomes. Rows whose payload is stored elsewhere get files of their own,
+    /// of limited size: only so many payloads are held at a time.
+    async fn store_all<'a, C: Keep<'a>, R: Evaluate>(
         &self,
         source: &str,
         batch: &'a Batch<'a, C>,
-        read: impl Fn(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
+        read: impl Fn(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
-    ) -> Result<Vec<File>, Unavailable> {
-        let records = batch.records();
-        let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), BTreeMap::new());
-        for (number, record) in records.iter().enumerate() {
-            let row = match record {
-                Ok(record) => {
-                    read(record).map(|row| row.map(|row| (Hour::of(record.arrived), row)))
-                }
-                Err(unreadable) => Err(unreadable.reason.clone()),
-            };
-            match row {
-                Ok(row) => rows.extend(row.map(|(hour, row)| Numbered { number, hour, row })),
-                Err(invalid) => drop(rejected.insert(number, invalid)),
-            }
-        }
+        report: &mut DecoyReport,
+    ) -> Result<(), Unavailable> {
+        let (mut rows, mut rejected) = read_rows(batch, read);
         self.evaluate(&mut rows).await?;
-        let mut hours: BTreeMap<Hour, Vec<&Numbered<R>>> = BTreeMap::new();
-        for row in &rows {
-            hours.entry(row.hour).or_default().push(row);
+        let (inline, stored): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.reference.is_none());
+        for portion in portions(stored) {
+            let complete = complete(&*self.payloads, portion, &mut rejected).await?;
+            let files = table_files_of(batch, &complete, &write, &mut rejected);
+            drop(complete);
+            self.store(&files, report).await?;
         }
-        let mut files = Vec::with_capacity(hours.len() + 1);
-        for (hour, rows) in hours {
-            table_files(hour, batch, &rows, &write, &mut files, &mut rejected);
-        }
+        let mut files = table_files_of(batch, &inline, &write, &mut rejected);
         if !rejected.is_empty() {
             let places = rejected.keys().map(|number| place(batch, *number));
             let name = files::quarantine_file(source, places);
@@ -211,7 +204,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
             let body = quarantine::write(batch, lines);
             files.push(File { name, rows: 0, quarantined: rejected.len(), body });
         }
-        Ok(files)
+        self.store(&files, report).await
     }
 
     /// Sets the value of each row. A row whose configuration does not exist has none; while the
@@ -261,6 +254,56 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
     }
 }
 
+/// Reads records that have their rows whole.
+fn whole<I, R>(
+    read: impl Fn(I) -> Result<Option<R>, Invalid>,
+) -> impl Fn(I) -> Result<Option<WithReference<R>>, Invalid> {
+    move |record| Ok(read(record)?.map(|row| (row, None)))
+}
+
+/// The rows of a batch, and the records that are none.
+fn read_rows<'a, C: Keep<'a>, R>(
+    batch: &'a Batch<'a, C>,
+    read: impl Fn(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid>,
+) -> (Vec<Numbered<R>>, BTreeMap<usize, Invalid>) {
+    let records = batch.records();
+    let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), BTreeMap::new());
+    for (number, record) in records.iter().enumerate() {
+        let row = match record {
+            Ok(record) => read(record).map(|row| Some((Hour::of(record.arrived), row?))),
+            Err(unreadable) => Err(unreadable.reason.clone()),
+        };
+        match row {
+            Ok(row) => rows.extend(row.map(|(hour, (row, reference))| Numbered {
+                number,
+                hour,
+                row,
+                reference,
+            })),
+            Err(invalid) => drop(rejected.insert(number, invalid)),
+        }
+    }
+    (rows, rejected)
+}
+
+/// The files of rows, for each hour of arrival.
+fn table_files_of<'a, T: Content<'a>, R: Evaluate>(
+    batch: &Batch<'a, T>,
+    rows: &[Numbered<R>],
+    write: &impl Fn(&[&R]) -> Result<Bytes, Unwritable>,
+    rejected: &mut BTreeMap<usize, Invalid>,
+) -> Vec<File> {
+    let mut hours: BTreeMap<Hour, Vec<&Numbered<R>>> = BTreeMap::new();
+    for row in rows {
+        hours.entry(row.hour).or_default().push(row);
+    }
+    let mut files = Vec::with_capacity(hours.len() + 1);
+    for (hour, rows) in hours {
+        table_files(hour, batch, &rows, write, &mut files, rejected);
+    }
+    files
+}
+
 /// The files of the rows that arrived within an hour: one, unless some rows cannot be written. Then
 /// each half is written on its own, and so on, until such rows are alone and are `rejected`.
 ///
@@ -299,100 +342,4 @@ fn place<'b, 'a, T: Content<'a>>(batch: &'b Batch<'a, T>, number: usize) -> file
 }
 
 #[cfg(test)]
-mod tests {
-    use rendezvous_archive::{RequestRow, read};
-    use rendezvous_aws::batch::Data;
-    use rendezvous_core::{
-        Timestamp,
-        memory::{MemoryArchive, MemoryEndpoints, MemoryTelemetry},
-    };
-
-    use super::*;
-
-    fn record(number: i64, arrived: i64) -> Record<'static, Data<'static>> {
-        let id = format!("0199aaaa-0000-7000-8000-{number:012}");
-        let bytes = format!(
-            "{{\"v\":1,\"envelope\":{{\"id\":\"{id}\",\"endpoint\":\"e\",\"config\":1,\"arm\":\"main\",\
-             \"key\":\"k\",\"received_us\":1,\"deadline_us\":2}},\"payload\":{number}}}"
-        )
-        .into();
-        let data = Data { partition_key: "k".into(), bytes };
-        let arrived = Timestamp::from_micros(arrived);
-        Record::new("shardId-000000000000", format!("{number:020}"), arrived, data)
-    }
-
-    type TestDecoy = Decoy<MemoryArchive, MemoryEndpoints, MemoryTelemetry<DecoyReport>>;
-
-    fn decoy(archive: &Arc<MemoryArchive>) -> TestDecoy {
-        Decoy::new(archive.clone(), Arc::default(), Arc::default())
-    }
-
-    fn last(decoy: &TestDecoy) -> DecoyReport {
-        decoy.telemetry.last().unwrap()
-    }
-
-    /// Fails like the Parquet writer, of which no row is known that it refuses.
-    fn refuse(bad: &[&str], rows: &[&RequestRow<'_>]) -> Result<Bytes, Unwritable> {
-        if rows.iter().any(|row| bad.contains(&&*row.payload)) {
-            let error = parquet::errors::ParquetError::General("too odd".to_owned());
-            return Err(error.into());
-        }
-        write(rows)
-    }
-
-    #[tokio::test]
-    async fn rows_that_cannot_be_written_are_kept_in_quarantine_and_all_others_are_archived() {
-        let archive = Arc::new(MemoryArchive::default());
-        let decoy = decoy(&archive);
-        // Number 40 and later arrive in the next hour.
-        let batch = Batch::new("", (0..50).map(|n| record(n, n / 40 * 3_600_000_000)).collect());
-        let bad = ["0", "17", "18", "49"];
-        let attempt = async || {
-            let write = |rows: &[&RequestRow<'_>]| refuse(&bad, rows);
-            decoy.archive("input", &batch, rows::request, write).await
-        };
-        let (stored, archived) = (attempt().await, last(&decoy));
-        assert!(stored, "the batch would be delivered again for ever");
-        assert_eq!((archived.rows, archived.quarantined), (46, 4));
-
-        let files = archive.files();
-        let (tables, quarantine): (Vec<_>, Vec<_>) =
-            files.iter().partition(|(name, _)| name.starts_with("requests/"));
-        let mut numbers: Vec<i64> = Vec::new();
-        for (_, body) in &tables {
-            let rows: Vec<RequestRow<'_>> = read(body.clone()).unwrap();
-            numbers.extend(rows.iter().map(|row| row.payload.parse::<i64>().unwrap()));
-        }
-        numbers.sort_unstable();
-        let expected: Vec<i64> = (0..50).filter(|n| !bad.contains(&&*n.to_string())).collect();
-        assert_eq!(numbers, expected);
-        let [(name, lines)] = &quarantine[..] else { panic!("{quarantine:?}") };
-        let start =
-            "quarantine/input/shardId-000000000000-00000000000000000000-00000000000000000049-";
-        assert!(name.starts_with(start), "{name}");
-        let lines: Vec<serde_json::Value> = std::str::from_utf8(lines)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        assert_eq!(lines.len(), 4);
-        assert_eq!(lines[1]["sequence_number"], format!("{:020}", 17));
-        assert!(lines[1]["reason"].as_str().unwrap().ends_with("too odd"), "{lines:?}");
-
-        // Delivered again, the batch becomes the same files.
-        let (stored, archived) = (attempt().await, last(&decoy));
-        assert!(stored && archived.files == 0, "{archived:?}");
-    }
-
-    #[tokio::test]
-    async fn a_batch_of_nothing_but_unwritable_rows_is_acknowledged() {
-        let archive = Arc::new(MemoryArchive::default());
-        let decoy = decoy(&archive);
-        let batch = Batch::new("", vec![record(1, 0), record(2, 0)]);
-        let write = |rows: &[&RequestRow<'_>]| refuse(&["1", "2"], rows);
-        let stored = decoy.archive("input", &batch, rows::request, write).await;
-        let archived = last(&decoy);
-        assert!(stored);
-        assert_eq!((archived.rows, archived.quarantined, archived.files), (0, 2, 1));
-    }
-}
+mod tests;

@@ -16,7 +16,8 @@ async fn main() -> ExitCode {
         let stack = aws.environment().required("STACK")?;
         let sources = sources(aws.environment())?;
         let metrics = Metrics::new(stack);
-        let decoy = Decoy::new(aws.archive()?.into(), aws.endpoints()?.into(), metrics.into());
+        let (archive, endpoints) = (aws.archive()?.into(), aws.endpoints()?.into());
+        let decoy = Decoy::new(archive, endpoints, aws.payloads()?.into(), metrics.into());
         lambda::run(async |event: Event| {
             let records = event.records()?;
             Ok(match source(&sources, records.source())? {

@@ -1,12 +1,14 @@
 //! The rows of the four tables, as they are read off records, and their values.
 
+use std::borrow::Cow;
+
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, Row, ScoreRow};
 use rendezvous_aws::{
     batch::{Data, ItemChange, Record},
     items::{ledger, outcome},
 };
 use rendezvous_core::{
-    Configuration, Invalid, Json, RequestMessage, ScoreMessage,
+    Configuration, Invalid, Json, Payload, PayloadRef, RequestMessage, ScoreMessage,
     mutation::{Mutation, mutated},
 };
 use serde_dynamo::Item;
@@ -22,6 +24,9 @@ pub(crate) trait Evaluate: Row {
 
     /// Sets the value.
     fn evaluate(&mut self, _: &Configuration) {}
+
+    /// Sets the payload, which is not in the record.
+    fn complete(&mut self, _: &Json) {}
 }
 
 /// A version of an endpoint's configuration.
@@ -33,15 +38,22 @@ pub(crate) enum Version {
     Current,
 }
 
+/// A row, and where its payload is when the record has a reference in its place.
+pub type WithReference<R> = (R, Option<PayloadRef>);
+
 /// The request in a record of the stream `input`.
-pub fn request<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<RequestRow<'r>>, Invalid> {
+pub fn request<'r>(
+    record: &'r Record<'r, Data<'r>>,
+) -> Result<Option<WithReference<RequestRow<'r>>>, Invalid> {
     let RequestMessage { envelope, payload, .. } = RequestMessage::parse(&record.content.bytes)?;
-    let payload = if mutated(Mutation::RewritePayload) {
-        payload.get().replace(' ', "").into()
-    } else {
-        payload.get().into()
+    let (payload, reference) = match payload {
+        Payload::Inline(json) if mutated(Mutation::RewritePayload) => {
+            (json.get().replace(' ', "").into(), None)
+        }
+        Payload::Inline(json) => (json.get().into(), None),
+        Payload::Stored(reference) => (Cow::default(), Some(reference)),
     };
-    Ok(Some(RequestRow {
+    let row = RequestRow {
         request_id: envelope.id,
         endpoint: envelope.endpoint,
         config: envelope.config,
@@ -55,10 +67,15 @@ pub fn request<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<RequestRow
         shard: record.shard().into(),
         sequence_number: (&*record.sequence).into(),
         arrived_us: record.arrived,
-    }))
+    };
+    Ok(Some((row, reference)))
 }
 
-impl Evaluate for RequestRow<'_> {}
+impl Evaluate for RequestRow<'_> {
+    fn complete(&mut self, payload: &Json) {
+        self.payload = payload.as_str().to_owned().into();
+    }
+}
 
 /// The score, or the failure, in a record of the stream `scores`.
 pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>>, Invalid> {

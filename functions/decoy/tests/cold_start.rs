@@ -12,6 +12,7 @@ fn each_missing_variable_names_itself() {
         "OUTCOMES_TABLE",
         "ARCHIVE_BUCKET",
         "ENDPOINTS_TABLE",
+        "PAYLOAD_BUCKET",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_decoy")), needed);
 }

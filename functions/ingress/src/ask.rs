@@ -4,16 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use rendezvous_core::{
-    Decision, Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, RequestId,
-    RequestMessage, Timestamp, Unavailable, Write, Written,
+    Decision, Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, Payload, RequestId,
+    RequestMessage, Sha256Digest, Timestamp, Unavailable, Write, Written,
     limits::MAX_DEADLINE,
     mutation::{Mutation, mutated},
     now,
+    payloads::{PAYLOAD_STORE, store},
     ports::{Consistency, Ledger, Record, Secrets, Stream},
     settle::{RequestState, Settled, give_up, unavailable},
     within,
 };
-use sha2::{Digest, Sha256};
 
 use crate::{
     Answered, Ingress, Ports, Refusal, RequestOptions, TABLE_LIMIT,
@@ -69,6 +69,8 @@ pub struct Answer {
 struct Call {
     options: RequestOptions,
     payload: Json,
+    /// Of the payload, where it is needed: for an opening, and for a payload that is stored.
+    digest: Option<Sha256Digest>,
     endpoint: Arc<Endpoint>,
     envelope: Arc<Envelope>,
     /// When this call came in. A repeat's envelope is that of the first call.
@@ -125,7 +127,15 @@ impl<P: Ports> Ingress<P> {
             let what = "the configuration was read after the deadline";
             return Err(Unavailable::timed_out("endpoints table", what).into());
         }
-        Ok(Call { options, payload, endpoint, envelope, received, begun, owner, repeat: false })
+        let must_hash = options.opens() || self.must_store(&payload);
+        let digest = must_hash.then(|| Sha256Digest::of(payload.as_str()));
+        let repeat = false;
+        Ok(Call { options, payload, digest, endpoint, envelope, received, begun, owner, repeat })
+    }
+
+    /// Whether a payload is too large for a message.
+    fn must_store(&self, payload: &Json) -> bool {
+        payload.as_str().len() > self.settings.inline_payload_bytes
     }
 
     /// When a call must be answered at the latest.
@@ -164,10 +174,10 @@ impl<P: Ports> Ingress<P> {
     }
 
     async fn answer(&self, mut call: Call) -> Result<Asked, Refusal> {
-        let opens = call.options.idempotency_key.is_some() || call.options.respond_async;
+        let opening = call.digest.filter(|_| call.options.opens());
         let mut must_send = true;
-        if opens {
-            match self.open(&call).await {
+        if let Some(digest) = opening {
+            match self.open(&call, *digest.as_bytes()).await {
                 Ok(Opened::Now(endpoint, envelope)) => call = Call { endpoint, envelope, ..call },
                 Ok(Opened::Before(endpoint, mailbox, opening)) => {
                     if !mutated(Mutation::KeepOwnEnvelope) {
@@ -195,7 +205,7 @@ impl<P: Ports> Ingress<P> {
             if let Err(cause) = self.send(&call).await {
                 return self.cannot_send(&call, cause).await;
             }
-            if opens && !mutated(Mutation::ForgetAccepted) {
+            if opening.is_some() && !mutated(Mutation::ForgetAccepted) {
                 self.mark_accepted(&call).await;
             }
         }
@@ -218,9 +228,8 @@ impl<P: Ports> Ingress<P> {
     /// A mailbox that was opened before, but whose request was neither accepted by the stream nor
     /// decided, is opened again with the times of this call once its deadline has passed: so a
     /// retry that a 503 asked for can succeed.
-    async fn open(&self, call: &Call) -> Result<Opened, Refusal> {
+    async fn open(&self, call: &Call, payload_sha256: [u8; 32]) -> Result<Opened, Refusal> {
         let Call { endpoint, envelope, .. } = call;
-        let payload_sha256 = Sha256::digest(call.payload.as_str()).into();
         let mut write = Write::open(envelope, payload_sha256, call.owner);
         loop {
             let limit = self.time_to_send(call);
@@ -269,9 +278,19 @@ impl<P: Ports> Ingress<P> {
         (self.due_of(call) - self.settings.margin).since(now())
     }
 
+    /// Sends the request. A payload that is too large for a message is stored first, so that whoever reads
+    /// the message finds it.
     async fn send(&self, call: &Call) -> Result<(), Unavailable> {
         let Call { envelope, payload, .. } = call;
-        let data = RequestMessage::write(envelope, payload).map_err(|invalid| {
+        let written = match call.digest.filter(|_| self.must_store(payload)) {
+            Some(digest) => {
+                let stored = store(&*self.payloads, envelope, payload, digest);
+                let reference = within(PAYLOAD_STORE, self.time_to_send(call), stored).await?;
+                RequestMessage::write_payload(envelope, &Payload::Stored(reference))
+            }
+            None => RequestMessage::write(envelope, payload),
+        };
+        let data = written.map_err(|invalid| {
             // Everything in it was read as JSON before.
             tracing::error!(request = %envelope.id, %invalid, "a request cannot be written as JSON");
             Unavailable::down("stream input", "the message cannot be written")

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
     EndpointCache,
-    ports::{EndpointTable, Ledger, OutcomeTable, Secrets, Stream, Telemetry},
+    ports::{EndpointTable, Ledger, OutcomeTable, Payloads, Secrets, Stream, Telemetry},
 };
 
 pub use crate::{
@@ -41,6 +41,7 @@ pub trait Ports: Send + Sync + 'static {
     type Input: Stream;
     type Ledger: Ledger;
     type Outcomes: OutcomeTable;
+    type Payloads: Payloads;
     type Secrets: Secrets;
     type Telemetry: Telemetry<IngressReport>;
 }
@@ -51,6 +52,7 @@ pub struct Dependencies<P: Ports> {
     pub input: Arc<P::Input>,
     pub ledger: Arc<P::Ledger>,
     pub outcomes: Arc<P::Outcomes>,
+    pub payloads: Arc<P::Payloads>,
     pub secrets: Arc<P::Secrets>,
     pub telemetry: Arc<P::Telemetry>,
 }
@@ -63,6 +65,9 @@ pub struct Settings {
     pub margin: Duration,
     /// The largest payload, in bytes; at most `rendezvous_core::limits::MAX_PAYLOAD_BYTES`.
     pub max_payload_bytes: usize,
+    /// The largest payload that is sent in a message, in bytes; a larger one is stored and the message
+    /// refers to it. At most `rendezvous_core::limits::MAX_INLINE_PAYLOAD_BYTES`.
+    pub inline_payload_bytes: usize,
     /// How long the ledger keeps a mailbox.
     pub ledger_retention: Duration,
 }
@@ -73,6 +78,7 @@ pub struct Ingress<P: Ports> {
     input: Arc<P::Input>,
     ledger: Arc<P::Ledger>,
     outcomes: Arc<P::Outcomes>,
+    payloads: Arc<P::Payloads>,
     secrets: Arc<P::Secrets>,
     telemetry: Arc<P::Telemetry>,
     settings: Settings,
@@ -80,9 +86,10 @@ pub struct Ingress<P: Ports> {
 
 impl<P: Ports> Ingress<P> {
     pub fn new(dependencies: Dependencies<P>, settings: Settings) -> Self {
-        let Dependencies { endpoints, input, ledger, outcomes, secrets, telemetry } = dependencies;
+        let Dependencies { endpoints, input, ledger, outcomes, payloads, secrets, telemetry } =
+            dependencies;
         let endpoints = EndpointCache::new(endpoints);
-        Self { endpoints, input, ledger, outcomes, secrets, telemetry, settings }
+        Self { endpoints, input, ledger, outcomes, payloads, secrets, telemetry, settings }
     }
 
     /// The largest payload that is taken, in bytes.

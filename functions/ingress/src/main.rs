@@ -5,7 +5,7 @@ mod metrics;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use rendezvous_aws::{
-    DynamoEndpoints, DynamoLedger, DynamoOutcomes, KinesisStream, StackSecrets, lambda,
+    DynamoEndpoints, DynamoLedger, DynamoOutcomes, KinesisStream, S3Payloads, StackSecrets, lambda,
 };
 use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::Http};
 
@@ -18,6 +18,7 @@ impl Ports for Aws {
     type Input = KinesisStream;
     type Ledger = DynamoLedger;
     type Outcomes = DynamoOutcomes;
+    type Payloads = S3Payloads;
     type Secrets = StackSecrets;
     type Telemetry = Metrics;
 }
@@ -34,12 +35,14 @@ async fn main() -> ExitCode {
         let settings = Settings {
             margin: Duration::from_millis(environment.number("ANSWER_MARGIN_MS")?.into()),
             max_payload_bytes: environment.number("MAX_PAYLOAD_BYTES")?.try_into()?,
+            inline_payload_bytes: environment.number("INLINE_PAYLOAD_BYTES")?.try_into()?,
             ledger_retention: ledger.retention(),
         };
+        let payloads = aws.payloads()?.into();
         let secrets = aws.secrets()?.into();
         let telemetry = Metrics::new(stack, ledger.clone()).into();
         let dependencies: Dependencies<Aws> =
-            Dependencies { endpoints, input, ledger, outcomes, secrets, telemetry };
+            Dependencies { endpoints, input, ledger, outcomes, payloads, secrets, telemetry };
         let adapter = Http::new(Ingress::new(dependencies, settings).into());
         lambda::run(async |event| Ok(Box::pin(adapter.handle(event)).await)).await
     })

@@ -39,6 +39,11 @@ impl RequestOptions {
         }
     }
 
+    /// Whether the mailbox is opened before the request is sent.
+    pub(crate) fn opens(&self) -> bool {
+        self.idempotency_key.is_some() || self.respond_async
+    }
+
     /// How long after its receipt a request of a schedule is due.
     fn allowed(&self, schedule: &Schedule) -> Duration {
         let allowed = match self.deadline {

@@ -13,6 +13,8 @@ fn each_missing_variable_names_itself() {
         "OUTCOMES_TABLE",
         "ANSWER_MARGIN_MS",
         "MAX_PAYLOAD_BYTES",
+        "INLINE_PAYLOAD_BYTES",
+        "PAYLOAD_BUCKET",
         "IDEMPOTENCY_SECRET",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_ingress")), needed);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN},
     server::conn::http1,
     service::service_fn,
@@ -25,7 +25,7 @@ use rendezvous_core::{
     RequestId,
     limits::MAX_PAYLOAD_BYTES,
     now,
-    ports::{Archive, EndpointTable, Secrets},
+    ports::{Archive, EndpointTable, Payloads, Secrets},
 };
 use rendezvous_sim::System;
 use serde_json::json;
@@ -38,6 +38,11 @@ use tokio::{
 /// The most bytes of a body that are read.
 const MAX_BODY: usize = MAX_PAYLOAD_BYTES;
 const MAX_CONNECTIONS: usize = 2_000;
+/// How many requests with a large body are in work at a time, each with some copies of it. Others wait,
+/// and their deadlines have not begun.
+const LARGE_AT_ONCE: usize = 16;
+/// From how many bytes on a body is large.
+const LARGE: u64 = 256 * 1024;
 /// The most bytes of the request line and the headers: as with API Gateway.
 const MAX_HEAD: usize = 10_240;
 /// How long a body may take to arrive.
@@ -47,8 +52,8 @@ const ENDING: Duration = Duration::from_secs(4);
 
 /// Serves until `stop` becomes true, then answers what is in flight. `ready` says what of the system
 /// does not work, for `GET /ready`.
-pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
-    system: Arc<System<A, E, K>>,
+pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, L: Payloads, R>(
+    system: Arc<System<A, E, K, L>>,
     ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
@@ -61,6 +66,7 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
     server.timer(TokioTimer::new());
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
@@ -75,10 +81,14 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
                 continue;
             }
         };
-        let (system, ready) = (system.clone(), ready.clone());
+        let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
-            let (system, ready) = (system.clone(), ready.clone());
+            let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
             async move {
+                // Without a length it may be large.
+                let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > LARGE);
+                // The semaphore is never closed.
+                let _place = if is_large { large.acquire().await.ok() } else { None };
                 Ok::<_, Infallible>(match request.uri().path() {
                     "/ready" | "/v2/health/ready" if refused(&request).is_none() => {
                         readiness(&request, &ready().await)
@@ -112,8 +122,8 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
-    system: Arc<System<A, E, K>>,
+async fn answer<A: Archive, E: EndpointTable, K: Secrets, L: Payloads>(
+    system: Arc<System<A, E, K, L>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
@@ -125,7 +135,7 @@ async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
     let body = match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = "The body is larger than 1000000 bytes.";
+            let detail = "The body is larger than 5000000 bytes.";
             return form.refusal(StatusCode::PAYLOAD_TOO_LARGE, detail);
         }
         Ok(Err(_)) => return form.refusal(StatusCode::BAD_REQUEST, "The body broke off."),

@@ -77,6 +77,8 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let archived = system.drain(ARCHIVING).await;
     if archived {
         system.stop().await;
+        // No message refers to them any more.
+        system.payloads.clear().await?;
         ended?;
         say(format_args!(
             "{}All requests in flight are answered and archived.",

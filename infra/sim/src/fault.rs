@@ -75,6 +75,8 @@ faults! {
     Repeat = ("repeat", 0.4),
     /// The ledger forgets mailboxes; their idempotency keys are used again.
     Expiry = ("expiry", 0.2),
+    /// A stored payload is replaced by another before it is read.
+    LostPayload = ("lost-payload", 0.01),
     /// A model takes up to half a second longer.
     SlowModel = ("slow-model", 0.05),
     /// A model hangs, or its function crashes at each invocation for seconds.
@@ -109,6 +111,7 @@ impl Fault {
             ),
             Self::Repeat => matches!(step, Step::Ask),
             Self::Expiry => matches!(step, Step::Ask | Step::Read),
+            Self::LostPayload => matches!(step, Step::ModelPayload | Step::DecoyPayload),
             Self::SlowModel => matches!(step, Step::Score),
             Self::SilentModel => matches!(step, Step::Score | Step::ModelBatch),
             Self::LyingModel => matches!(step, Step::Score | Step::SendScores),

@@ -9,7 +9,7 @@ use rendezvous::Rendezvous;
 use rendezvous_aws::batch::{Batch, Content, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
     memory::{Change, MemoryLedger, MemoryStream},
-    ports::{Archive, EndpointTable},
+    ports::{Archive, EndpointTable, Payloads},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_model::{Model, ModelFunction};
@@ -23,9 +23,9 @@ use crate::{
     step::Step,
 };
 
-pub(crate) type ModelOf<M> = ModelFunction<Faulty<M>, Link<MemoryStream>, Counters>;
+pub(crate) type ModelOf<M, L> = ModelFunction<Faulty<M>, Link<MemoryStream>, Link<L>, Counters>;
 pub(crate) type RendezvousOf<E> = Rendezvous<Link<E>, Link<MemoryLedger>, Counters>;
-pub(crate) type DecoyOf<A, E> = Decoy<Link<A>, Link<E>, Counters>;
+pub(crate) type DecoyOf<A, E, L> = Decoy<Link<A>, Link<E>, Link<L>, Counters>;
 
 /// What the draws about an invocation are keyed by: its first record.
 fn subject<'a, C: Content<'a>>(function: &str, event: &Batch<'a, C>) -> u64 {
@@ -37,13 +37,13 @@ fn subject<'a, C: Content<'a>>(function: &str, event: &Batch<'a, C>) -> u64 {
     hasher.finish()
 }
 
-pub(crate) struct ModelHandler<M> {
-    pub(crate) fleet: Fleet<ModelOf<M>>,
+pub(crate) struct ModelHandler<M, L> {
+    pub(crate) fleet: Fleet<ModelOf<M, L>>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) conditions: Conditions,
 }
 
-impl<M: Model> Function for ModelHandler<M> {
+impl<M: Model, L: Payloads> Function for ModelHandler<M, L> {
     fn actor(&self) -> &Actor {
         &self.fleet.actor
     }
@@ -56,7 +56,7 @@ impl<M: Model> Function for ModelHandler<M> {
             return Err("killed".to_owned());
         }
         let subject = subject(self.actor().name(), &event);
-        let handle = |instance: Arc<Instance<ModelOf<M>>>| async move {
+        let handle = |instance: Arc<Instance<ModelOf<M, L>>>| async move {
             instance.function.handle(event).await
         };
         Ok(self.fleet.invoke(Step::ModelBatch, subject, handle).await?)
@@ -91,12 +91,12 @@ impl<E: EndpointTable> Function for RendezvousHandler<E> {
 }
 
 /// The decoy as the function of a stream's mapping.
-pub(crate) struct DecoyOfStream<A, E> {
-    pub(crate) fleet: Arc<Fleet<DecoyOf<A, E>>>,
+pub(crate) struct DecoyOfStream<A, E, L> {
+    pub(crate) fleet: Arc<Fleet<DecoyOf<A, E, L>>>,
     pub(crate) source: Stream,
 }
 
-impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
+impl<A: Archive, E: EndpointTable, L: Payloads> Function for DecoyOfStream<A, E, L> {
     fn actor(&self) -> &Actor {
         &self.fleet.actor
     }
@@ -104,7 +104,7 @@ impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
     async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
         let source = self.source;
         let subject = subject(source.as_str(), &event);
-        let handle = |instance: Arc<Instance<DecoyOf<A, E>>>| async move {
+        let handle = |instance: Arc<Instance<DecoyOf<A, E, L>>>| async move {
             instance.function.handle_stream(source, event).await
         };
         Ok(self.fleet.invoke(Step::DecoyBatch, subject, handle).await?)
@@ -112,12 +112,12 @@ impl<A: Archive, E: EndpointTable> Function for DecoyOfStream<A, E> {
 }
 
 /// The decoy as the function of the mapping of a table's changes.
-pub(crate) struct DecoyOfTable<A, E> {
-    pub(crate) fleet: Arc<Fleet<DecoyOf<A, E>>>,
+pub(crate) struct DecoyOfTable<A, E, L> {
+    pub(crate) fleet: Arc<Fleet<DecoyOf<A, E, L>>>,
     pub(crate) source: Table,
 }
 
-impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
+impl<A: Archive, E: EndpointTable, L: Payloads> Function<Change> for DecoyOfTable<A, E, L> {
     fn actor(&self) -> &Actor {
         &self.fleet.actor
     }
@@ -125,7 +125,7 @@ impl<A: Archive, E: EndpointTable> Function<Change> for DecoyOfTable<A, E> {
     async fn invoke<'a>(&'a self, event: TableBatch<'a>) -> Result<Response, String> {
         let source = self.source;
         let subject = subject(source.as_str(), &event);
-        let handle = |instance: Arc<Instance<DecoyOf<A, E>>>| async move {
+        let handle = |instance: Arc<Instance<DecoyOf<A, E, L>>>| async move {
             instance.function.handle_changes(source, event).await
         };
         Ok(self.fleet.invoke(Step::DecoyBatch, subject, handle).await?)

@@ -3,6 +3,7 @@
 
 mod ledger;
 mod past;
+mod payloads;
 mod stream;
 mod tables;
 

@@ -121,6 +121,8 @@ impl World {
             settings: Settings {
                 margin: MARGIN,
                 max_payload_bytes: 64 * 1024,
+                // Some payloads of the clients are larger.
+                inline_payload_bytes: 64,
                 ledger_retention: RETENTION,
             },
             decoy: Mapping {
@@ -133,7 +135,8 @@ impl World {
             ..Size::default()
         };
         let (endpoints, secrets) = (Arc::<MemoryEndpoints>::default(), MemorySecrets::random());
-        let system = System::start_on(Arc::default(), endpoints, Arc::new(secrets), &size);
+        let system =
+            System::start_on(Arc::default(), endpoints, Arc::new(secrets), Arc::default(), &size);
         Self { plan, system, weather, witness }
     }
 

@@ -33,6 +33,8 @@ steps! {
     Secret = "ingress: secret",
     /// Ingress opens a mailbox, or opens it again.
     Open = "ingress: open",
+    /// Ingress stores a payload that is too large for a message.
+    StorePayload = "ingress: payload",
     /// Ingress puts a request on the stream `input`.
     Send = "ingress: send",
     /// Ingress marks a request as accepted.
@@ -47,6 +49,8 @@ steps! {
     Outcome = "ingress: outcome",
     /// A model receives requests.
     ModelBatch = "model: batch",
+    /// A model reads a stored payload.
+    ModelPayload = "model: payload",
     /// A model scores requests.
     Score = "model: score",
     /// A model puts scores on the stream `scores`.
@@ -63,6 +67,8 @@ steps! {
     DecoyBatch = "decoy: batch",
     /// The decoy reads an endpoint's configuration.
     DecoyEndpoint = "decoy: endpoint",
+    /// The decoy reads a stored payload.
+    DecoyPayload = "decoy: payload",
     /// The decoy stores a file.
     Store = "decoy: store",
 }
@@ -75,6 +81,7 @@ pub enum Dependency {
     Ledger,
     Endpoints,
     Outcomes,
+    Payloads,
     Secrets,
     Archive,
 }
@@ -86,6 +93,7 @@ impl Dependency {
         Self::Ledger,
         Self::Endpoints,
         Self::Outcomes,
+        Self::Payloads,
         Self::Secrets,
         Self::Archive,
     ];
@@ -98,6 +106,7 @@ impl Dependency {
             Self::Ledger => "ledger",
             Self::Endpoints => "endpoints table",
             Self::Outcomes => "outcomes table",
+            Self::Payloads => "payload store",
             Self::Secrets => "secrets",
             Self::Archive => "archive",
         }
@@ -125,6 +134,15 @@ impl Step {
         }
     }
 
+    /// The read of a stored payload by a function.
+    pub const fn payload(role: Role) -> Option<Self> {
+        match role {
+            Role::Model => Some(Self::ModelPayload),
+            Role::Decoy => Some(Self::DecoyPayload),
+            Role::Ingress | Role::Rendezvous | Role::Other => None,
+        }
+    }
+
     /// What is called in this step; none where a function is invoked or a model computes.
     pub const fn dependency(self) -> Option<Dependency> {
         Some(match self {
@@ -135,6 +153,7 @@ impl Step {
             Self::IngressEndpoint | Self::RendezvousEndpoint | Self::DecoyEndpoint => {
                 Dependency::Endpoints
             }
+            Self::StorePayload | Self::ModelPayload | Self::DecoyPayload => Dependency::Payloads,
             Self::Secret => Dependency::Secrets,
             Self::Send => Dependency::Input,
             Self::SendScores => Dependency::Scores,
@@ -167,6 +186,7 @@ impl Step {
             || matches!(
                 self,
                 Self::Open
+                    | Self::StorePayload
                     | Self::Accept
                     | Self::IngressSettle
                     | Self::File

@@ -14,10 +14,12 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use rendezvous::Rendezvous;
 use rendezvous_core::{
     EndpointName, ModelId,
+    limits::MAX_PAYLOAD_BYTES,
     memory::{
-        MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream, Position,
+        MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemorySecrets, MemoryStream,
+        Position,
     },
-    ports::{Archive, EndpointTable, Secrets},
+    ports::{Archive, EndpointTable, Payloads, Secrets},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Settings, http::Http};
@@ -66,7 +68,8 @@ impl Default for Size {
             mailboxes: 4_096,
             settings: Settings {
                 margin: Duration::from_millis(5),
-                max_payload_bytes: 256 * 1024,
+                max_payload_bytes: MAX_PAYLOAD_BYTES,
+                inline_payload_bytes: 256 * 1024,
                 ledger_retention: MemoryLedger::RETENTION,
             },
             // Large batches make few files and take less time for each record. They take most of the
@@ -91,17 +94,23 @@ impl Default for Size {
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
-/// the table of endpoints `E` and the secret `K`.
-pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecrets> {
+/// the table of endpoints `E`, the secret `K` and the store of large payloads `L`.
+pub struct System<
+    A,
+    E: EndpointTable = MemoryEndpoints,
+    K: Secrets = MemorySecrets,
+    L: Payloads = MemoryPayloads,
+> {
     pub endpoints: Arc<E>,
     pub input: Arc<MemoryStream>,
     pub scores: Arc<MemoryStream>,
     pub ledger: Arc<MemoryLedger>,
     pub outcomes: Arc<MemoryOutcomes>,
+    pub payloads: Arc<L>,
     pub secrets: Arc<K>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
-    ingress: Fleet<Http<Local<E, K>>>,
+    ingress: Fleet<Http<Local<E, K, L>>>,
     /// The functions, by name: the instance that each begins with.
     functions: Mutex<BTreeMap<String, Arc<Actor>>>,
     past: Arc<Past>,
@@ -115,13 +124,20 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
 impl<A: Archive> System<A> {
     /// Starts a system without models whose endpoints are in memory.
     pub fn start(archive: Arc<A>, size: &Size) -> Self {
-        Self::start_on(archive, Arc::default(), Arc::new(MemorySecrets::random()), size)
+        let secrets = Arc::new(MemorySecrets::random());
+        Self::start_on(archive, Arc::default(), secrets, Arc::default(), size)
     }
 }
 
-impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
+impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
     /// Starts a system without models on these ports.
-    pub fn start_on(archive: Arc<A>, endpoints: Arc<E>, secrets: Arc<K>, size: &Size) -> Self {
+    pub fn start_on(
+        archive: Arc<A>,
+        endpoints: Arc<E>,
+        secrets: Arc<K>,
+        payloads: Arc<L>,
+        size: &Size,
+    ) -> Self {
         let conditions = size.conditions.clone();
         let (stop, stopped) = watch::channel(false);
         let lambda = Arc::new(Actor::new(Role::Other, "lambda"));
@@ -135,10 +151,12 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             counters: Arc::default(),
             past: Arc::default(),
             endpoints,
+            payloads,
             secrets,
         };
         let ingress = ports.clone().ingress(host.conditions.clone(), size.settings);
-        let Inside { input, ledger, outcomes, counters, past, endpoints, secrets } = ports;
+        let Inside { input, ledger, outcomes, counters, past, endpoints, payloads, secrets } =
+            ports;
         let system = Self {
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
@@ -149,6 +167,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             input,
             ledger,
             outcomes,
+            payloads,
             secrets,
             archive,
             counters,
@@ -181,11 +200,13 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
 
     fn start_decoy(&self, mapping: &Mapping) {
         let (archive, endpoints) = (self.archive.clone(), self.endpoints.clone());
+        let payloads = self.payloads.clone();
         let (counters, conditions) = (self.counters.clone(), self.host.conditions.clone());
         let fleet = Arc::new(self.fleet(Role::Decoy, "decoy", move |actor| {
             Decoy::new(
                 Link::new(archive.clone(), actor, &conditions),
                 Link::new(endpoints.clone(), actor, &conditions),
+                Link::new(payloads.clone(), actor, &conditions),
                 counters.clone(),
             )
         }));
@@ -257,11 +278,13 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         let (model, faults) = (Arc::new(model), Arc::new(Faults::default()));
         let (scores, counters) = (self.scores.clone(), self.counters.clone());
         let (conditions, switch) = (self.host.conditions.clone(), faults.clone());
+        let payloads = self.payloads.clone();
         let fleet = self.fleet(Role::Model, id.as_str(), move |actor| {
             let model = Link::new(model.clone(), actor, &conditions);
             let model = Arc::new(Faulty { model, faults: switch.clone() });
             let scores = Link::new(scores.clone(), actor, &conditions);
-            ModelFunction::new(model, scores, counters.clone())
+            let payloads = Link::new(payloads.clone(), actor, &conditions);
+            ModelFunction::new(model, scores, payloads, counters.clone())
         });
         let handler = ModelHandler {
             fleet,
@@ -320,7 +343,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         request.hash(&mut hasher);
         let Conditions { witness, weather, .. } = &self.host.conditions;
         let witness = witness.clone();
-        let handle = |instance: Arc<Instance<Http<Local<E, K>>>>| async move {
+        let handle = |instance: Arc<Instance<Http<Local<E, K, L>>>>| async move {
             let Some(witness) = witness else { return instance.function.handle(event).await };
             witness.begins(&instance.actor, &event);
             let response = instance.function.handle(event).await;

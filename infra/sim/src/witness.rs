@@ -3,6 +3,7 @@
 mod answers;
 mod batches;
 mod decisions;
+mod payloads;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -53,6 +54,7 @@ struct Seen {
     /// The records of `messages.scores`, by where their bytes are: a record is read once, however
     /// often it is delivered.
     scores: HashMap<usize, (Bytes, Arc<ScoreMessage>)>,
+    payloads: payloads::Stored,
     answers: Answers,
     violations: Vec<Violation>,
 }

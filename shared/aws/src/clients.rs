@@ -13,7 +13,7 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::{
     BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, Environment, KinesisStream,
-    S3Archive, StackSecrets,
+    S3Archive, S3Payloads, StackSecrets,
 };
 
 /// Time-outs of calls that a client waits for. An answer takes single milliseconds; one that has
@@ -25,6 +25,16 @@ fn quick() -> TimeoutConfig {
         .read_timeout(Duration::from_millis(400))
         .operation_attempt_timeout(Duration::from_millis(500))
         .operation_timeout(Duration::from_secs(2))
+        .build()
+}
+
+/// The same for large payloads, for which a client waits: 5 MB take longer than an item of a table.
+fn large() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(250))
+        .read_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(4))
+        .operation_timeout(Duration::from_secs(10))
         .build()
 }
 
@@ -134,14 +144,30 @@ impl Aws {
 
     /// The archive: `ARCHIVE_BUCKET`.
     pub fn archive(&self) -> Result<S3Archive, BadVariable> {
+        let bucket = self.environment.required("ARCHIVE_BUCKET")?;
+        Ok(S3Archive::new(self.s3(patient(), patient_retries()), bucket))
+    }
+
+    /// The payloads that are too large for a message: `PAYLOAD_BUCKET`.
+    pub fn payloads(&self) -> Result<S3Payloads, BadVariable> {
+        let bucket = self.environment.required("PAYLOAD_BUCKET")?;
+        Ok(S3Payloads::new(self.s3(large(), retries()), bucket))
+    }
+
+    /// The same for a function that may be deployed without: then every reference is refused.
+    pub fn payloads_if_any(&self) -> S3Payloads {
+        let bucket = self.environment.optional("PAYLOAD_BUCKET").unwrap_or_default();
+        S3Payloads::new(self.s3(large(), retries()), bucket)
+    }
+
+    fn s3(&self, timeouts: TimeoutConfig, retries: RetryConfig) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
-            .timeout_config(patient())
-            .retry_config(patient_retries())
+            .timeout_config(timeouts)
+            .retry_config(retries)
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())
             .build();
-        let bucket = self.environment.required("ARCHIVE_BUCKET")?;
-        Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), bucket))
+        aws_sdk_s3::Client::from_conf(config)
     }
 
     /// The secret of the stack: `IDEMPOTENCY_SECRET`, its ARN.

@@ -19,6 +19,8 @@ pub mod lambda;
 #[cfg(feature = "sdk")]
 pub mod metrics;
 #[cfg(feature = "sdk")]
+mod payloads;
+#[cfg(feature = "sdk")]
 mod s3;
 #[cfg(feature = "sdk")]
 mod secrets;
@@ -35,6 +37,7 @@ pub use {
     },
     environment::{BadVariable, Environment},
     kinesis::KinesisStream,
+    payloads::S3Payloads,
     s3::S3Archive,
     secrets::StackSecrets,
 };

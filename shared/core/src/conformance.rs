@@ -5,9 +5,11 @@
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "it is there to panic")]
 
 mod files;
+mod payloads;
 pub mod samples;
 
 pub use files::archive_files;
+pub use payloads::payloads;
 
 use std::{collections::HashSet, slice, sync::Arc, time::Duration};
 

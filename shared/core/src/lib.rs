@@ -22,6 +22,8 @@ pub mod share;
 pub mod decision;
 pub mod score;
 
+pub mod payload;
+
 pub mod message;
 
 pub mod mailbox;
@@ -39,6 +41,7 @@ pub mod promotion;
 pub mod ports;
 
 pub mod endpoint_cache;
+pub mod payloads;
 
 pub mod settle;
 
@@ -58,6 +61,7 @@ pub use json::Json;
 pub use mailbox::{Mailbox, Opening};
 pub use message::{Envelope, RequestMessage, ScoreMessage};
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
+pub use payload::{Payload, PayloadRef, Sha256Digest};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
 pub use score::{Failure, FailureKind, Score};
 pub use share::Share;

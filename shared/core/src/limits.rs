@@ -12,8 +12,16 @@ pub const MAX_ASYNC_DEADLINE: Duration = Duration::from_mins(15);
 /// An answer that leaves more than this after its deadline is late.
 pub const LATE_AFTER: Duration = Duration::from_millis(5);
 
-/// The largest payload, in bytes. With its envelope it stays below the 1 MiB of a Kinesis record.
-pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;
+/// The largest payload, in bytes. Its event stays below the 6 MiB that Lambda takes.
+pub const MAX_PAYLOAD_BYTES: usize = 5_000_000;
+
+/// The most bytes that a body takes in the event of Lambda, where quotes and backslashes are escaped, or
+/// where it is base64. Lambda takes an event of 6,291,456 bytes, the headers included.
+pub const MAX_EVENT_BODY_BYTES: usize = 6_000_000;
+
+/// The largest payload in a message, in bytes. With its envelope it stays below the 1 MiB of a Kinesis
+/// record. A larger payload is stored first, and the message refers to it.
+pub const MAX_INLINE_PAYLOAD_BYTES: usize = 1_000_000;
 
 /// The largest score, in bytes; a larger one is a failure of kind `invalid`.
 pub const MAX_SCORE_BYTES: usize = 16 * 1024;

@@ -5,7 +5,7 @@
 //! of its request's.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     json::Json,
     limits::MAX_ASYNC_DEADLINE,
     names::{Arm, EndpointName, Key, ModelId, RequestId},
+    payload::{Payload, PayloadRef},
     score::{Failure, Score, checked_score},
 };
 
@@ -68,7 +69,7 @@ pub struct RequestMessage<'a> {
     pub envelope: Envelope,
     /// The envelope's own bytes, for the score that answers it.
     pub raw_envelope: &'a RawValue,
-    pub payload: &'a RawValue,
+    pub payload: Payload<'a>,
 }
 
 #[derive(Deserialize)]
@@ -76,31 +77,52 @@ struct RequestFields<'a> {
     v: u32,
     #[serde(borrow)]
     envelope: &'a RawValue,
-    #[serde(borrow)]
-    payload: &'a RawValue,
+    #[serde(borrow, default, deserialize_with = "present")]
+    payload: Option<&'a RawValue>,
+    payload_ref: Option<PayloadRef>,
+}
+
+/// A member that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(json).map(Some)
 }
 
 impl<'a> RequestMessage<'a> {
     /// Reads a record of the stream `input`.
     pub fn parse(record: &'a [u8]) -> Result<Self, Invalid> {
-        let RequestFields { envelope: raw_envelope, payload, .. } =
+        let RequestFields { envelope: raw_envelope, payload, payload_ref, .. } =
             parse_message("request", record, |fields: &RequestFields| fields.v)?;
+        let payload = match (payload, payload_ref) {
+            (Some(json), None) => Payload::Inline(json),
+            (None, Some(reference)) => Payload::Stored(reference.checked()?),
+            _ => {
+                let what = "request message: needs either \"payload\" or \"payload_ref\"";
+                return Err(Invalid::new(what));
+            }
+        };
         Ok(Self { envelope: Envelope::parse(raw_envelope)?, raw_envelope, payload })
     }
 
     /// Writes the record of a new request.
     pub fn write(envelope: &Envelope, payload: &Json) -> Result<Bytes, Invalid> {
+        Self::write_payload(envelope, &Payload::Inline(payload.raw()))
+    }
+
+    /// Writes the record of a new request with its payload or a reference to it.
+    pub fn write_payload(envelope: &Envelope, payload: &Payload<'_>) -> Result<Bytes, Invalid> {
         #[derive(Serialize)]
         struct Fields<'a> {
             v: u32,
             envelope: &'a Envelope,
-            payload: &'a RawValue,
+            #[serde(flatten)]
+            payload: &'a Payload<'a>,
         }
+        let size = match payload {
+            Payload::Inline(json) => json.get().len(),
+            Payload::Stored(reference) => reference.url.len() + 120,
+        };
         // The envelope takes some 330 bytes.
-        write_message(
-            &Fields { v: VERSION, envelope, payload: payload.raw() },
-            payload.as_str().len() + 400,
-        )
+        write_message(&Fields { v: VERSION, envelope, payload }, size + 400)
     }
 }
 
@@ -211,6 +233,27 @@ mod tests {
         for bad in [999, 1_000, longest + 1] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains("1 us to 900 s after received_us"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_either_its_payload_or_a_reference_to_it() {
+        const ENVELOPE: &str = r#"{"id":"01998f1e-7b2a-7cc0-8000-3f0a5d9e1c22","endpoint":"e","config":1,"arm":"main","key":"k","received_us":1000,"deadline_us":2000}"#;
+        let parse = |rest: &str| {
+            let text = format!(r#"{{"v":1,"envelope":{ENVELOPE}{rest}}}"#);
+            RequestMessage::parse(text.as_bytes()).map(|message| match message.payload {
+                Payload::Inline(json) => json.get().to_owned(),
+                Payload::Stored(reference) => reference.url,
+            })
+        };
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let reference =
+            format!(r#","payload_ref":{{"url":"s3://b/k","sha256":"{sha256}","bytes":3}}"#);
+        assert_eq!(parse(r#","payload":null"#).unwrap(), "null");
+        assert_eq!(parse(&reference).unwrap(), "s3://b/k");
+        let both = format!(r#"{reference},"payload":1"#);
+        for wrong in ["", &both, &reference.replace('3', "x"), &reference.replace(":3}", ":0}")] {
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 }

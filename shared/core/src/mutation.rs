@@ -96,6 +96,10 @@ mutations! {
     /// A model scores requests that say that it is to skip them.
     ScoreSkipped,
 
+    // Payloads that are stored.
+    /// Readers of a stored payload do not check that it is what was stored.
+    TrustPayloads,
+
     // The decoy.
     /// The decoy acknowledges a batch whose files are not stored.
     AcknowledgeUnstored,

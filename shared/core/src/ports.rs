@@ -16,6 +16,7 @@ use crate::{
     mailbox::Mailbox,
     message::Envelope,
     names::{EndpointName, IdempotencySecret, Key, RequestId},
+    payload::Sha256Digest,
     write::{Write, Written},
 };
 
@@ -204,6 +205,30 @@ pub trait ArchiveFiles: Send + Sync + 'static {
         name: &str,
         range: Range<u64>,
     ) -> impl Future<Output = Result<Bytes, Unavailable>> + Send;
+}
+
+/// Where payloads are that are too large for a message, each for some time only: longer than a record of
+/// the stream `input` can be read, and not longer than the ledger keeps a mailbox.
+///
+/// Callers use it by [`crate::payloads`], which has the rules of keys, URLs and content.
+pub trait Payloads: Send + Sync + 'static {
+    /// What the URLs of its objects begin with, up to the `/` before the key.
+    fn url(&self) -> &str;
+
+    /// Stores `body`, durably, in the place of what may be there. `sha256` is its digest.
+    fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        sha256: Sha256Digest,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// The first bytes of an object, if there is one.
+    fn get(
+        &self,
+        key: &str,
+        at_most: u64,
+    ) -> impl Future<Output = Result<Option<Bytes>, Unavailable>> + Send;
 }
 
 /// The stack's secret for idempotency keys.

@@ -17,12 +17,13 @@ use rendezvous_core::{
     Write, clock, conformance,
     conformance::samples,
     memory::{
-        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position,
-        Trouble,
+        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemoryStream,
+        Position, Trouble,
     },
     now,
     ports::{
-        Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, OutcomeTable, PublishError,
+        Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, OutcomeTable, Payloads,
+        PublishError,
     },
     settle::{RequestState, Settled, give_up, settle},
 };
@@ -89,6 +90,19 @@ async fn the_memory_archive_conforms() {
     #[expect(clippy::reversed_empty_ranges, reason = "it is the mistake")]
     let reversed = archive.read("file", 2..1).await;
     assert!(reversed.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_payloads_conform_and_expire() {
+    clock::simulate(now());
+    let payloads = MemoryPayloads::with_retention(Duration::from_mins(1));
+    conformance::payloads(&payloads).await;
+    assert_eq!(payloads.keys().len(), 2);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(payloads.keys().len(), 0);
+    payloads.outage.set(Trouble::Down);
+    let down = payloads.get("payloads/e/x", 1).await.unwrap_err();
+    assert_eq!(down.dependency, "payload store");
 }
 
 /// A ledger and one request, received now.

@@ -130,6 +130,14 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Deletes a folder with all that is in it, if there is one.
+pub(crate) fn delete_folder(folder: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => at(folder, Err(error)),
+        _ => Ok(()),
+    }
+}
+
 /// The content of a file, if there is one.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match fs::read(path) {

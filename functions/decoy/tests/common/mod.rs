@@ -13,7 +13,7 @@ use rendezvous_aws::batch::{Batch, Content, Data, ItemChange, Record, Response};
 use rendezvous_core::{
     Configuration, Provenance, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
-    memory::{MemoryArchive, MemoryEndpoints, MemoryTelemetry},
+    memory::{MemoryArchive, MemoryEndpoints, MemoryPayloads, MemoryTelemetry},
     ports::{Archive, EndpointTable, Stored},
 };
 use rendezvous_decoy::{Decoy, DecoyReport, Stream, Table};
@@ -57,10 +57,13 @@ impl Archive for FaultyArchive {
 
 /// A decoy, its archive, and its endpoint `e`, of two versions.
 pub(crate) struct Bed {
-    pub(crate) decoy: Decoy<FaultyArchive, MemoryEndpoints, MemoryTelemetry<DecoyReport>>,
+    pub(crate) decoy:
+        Decoy<FaultyArchive, MemoryEndpoints, MemoryPayloads, MemoryTelemetry<DecoyReport>>,
     pub(crate) telemetry: Arc<MemoryTelemetry<DecoyReport>>,
     pub(crate) archive: Arc<FaultyArchive>,
     pub(crate) endpoints: Arc<MemoryEndpoints>,
+    #[allow(dead_code, reason = "not every test stores payloads")]
+    pub(crate) payloads: Arc<MemoryPayloads>,
 }
 
 impl Bed {
@@ -75,8 +78,10 @@ impl Bed {
         }
         let archive = Arc::new(FaultyArchive::default());
         let telemetry = Arc::new(MemoryTelemetry::default());
-        let decoy = Decoy::new(archive.clone(), endpoints.clone(), telemetry.clone());
-        Self { decoy, telemetry, archive, endpoints }
+        let payloads = Arc::new(MemoryPayloads::default());
+        let decoy =
+            Decoy::new(archive.clone(), endpoints.clone(), payloads.clone(), telemetry.clone());
+        Self { decoy, telemetry, archive, endpoints, payloads }
     }
 
     /// Hands a batch over; says whether it was acknowledged.

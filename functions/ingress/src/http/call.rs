@@ -8,7 +8,7 @@ use http::{
 };
 use rendezvous_core::{
     Json, Key, Timestamp,
-    limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE, MAX_IDEMPOTENCY_KEY_BYTES},
+    limits::{MAX_ASYNC_DEADLINE, MAX_DEADLINE, MAX_EVENT_BODY_BYTES, MAX_IDEMPOTENCY_KEY_BYTES},
     names::shown,
 };
 
@@ -103,6 +103,7 @@ impl Call {
             )));
         }
         let body = self.event.body.as_deref().unwrap_or_default();
+        check_event_size(body)?;
         let decoded;
         let text = if self.event.is_base64_encoded {
             let padding = body.bytes().rev().take_while(|byte| *byte == b'=').count();
@@ -212,6 +213,22 @@ fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str| part.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
     text.split('-').count() == lengths.len()
         && text.split('-').zip(lengths).all(|(part, length)| part.len() == length && hex(part))
+}
+
+/// Refuses a body that is too large for an event. On AWS it does not get here, API Gateway refuses it; so
+/// the limit is the same on one machine.
+fn check_event_size(body: &str) -> Result<(), Problem> {
+    let is_escaped = |byte: &u8| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t');
+    // Each character is escaped by one more.
+    if body.len() <= MAX_EVENT_BODY_BYTES / 2 {
+        return Ok(());
+    }
+    let bytes = body.len() + body.as_bytes().iter().filter(|byte| is_escaped(byte)).count();
+    if bytes <= MAX_EVENT_BODY_BYTES {
+        return Ok(());
+    }
+    let where_it_counts = "With quotes, backslashes and line ends escaped, or in base64";
+    Err(Problem::too_large(bytes, MAX_EVENT_BODY_BYTES).of(where_it_counts))
 }
 
 fn check_size(bytes: usize, max_bytes: usize) -> Result<(), Problem> {

@@ -11,7 +11,7 @@ use crate::{Model, ModelFunction, ModelReport};
 /// Serves a model, or a panel of models, on the stream `input`, until Lambda ends the process.
 ///
 /// Reads the environment variables `STACK`, `SCORES_STREAM`, `FUNCTION_TIMEOUT_SECONDS`, the
-/// function's time-out, and `MODEL`, the id under which the model or the panel is deployed. Fails when
+/// function's time-out, `PAYLOAD_BUCKET`, where large payloads are, and `MODEL`, the id under which the model or the panel is deployed. Fails when
 /// that is not the id of its only model, or when a model's time-out does not fit the function's.
 pub async fn run<M: Model>(aws: &Aws, models: Vec<M>) -> Result<(), lambda::Error> {
     let environment = aws.environment();
@@ -32,7 +32,8 @@ pub async fn run<M: Model>(aws: &Aws, models: Vec<M>) -> Result<(), lambda::Erro
         _ => Some(deployed.to_owned()),
     };
     let models = models.into_iter().map(Arc::new).collect();
-    let function = ModelFunction::panel(models, scores, Metrics { stack, panel }.into())
+    let payloads = aws.payloads_if_any().into();
+    let function = ModelFunction::panel(models, scores, payloads, Metrics { stack, panel }.into())
         .with_timeout(Duration::from_secs(timeout.into()))?;
     lambda::run(async |event: Event| Ok(function.handle(event.batch()?).await)).await
 }

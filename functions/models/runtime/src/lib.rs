@@ -1,8 +1,8 @@
 //! The runtime around a model: reads a batch of requests, scores them, sends their scores.
 //!
 //! A [`Model`] scores payloads and does nothing else. [`ModelFunction`] reads the stream `input`,
-//! skips the requests of other endpoints and those whose deadline has passed, calls the model, and
-//! sends each score to the stream `scores` as soon as its call has ended. A panic or a time-out of
+//! skips the requests of other endpoints and those whose deadline has passed, reads the payloads that are
+//! too large for a message, calls the model, and sends each score to the stream `scores` as soon as its call has ended. A panic or a time-out of
 //! the model becomes a failure, which is a message like a score: rendezvous then opens the next
 //! choice at once.
 
@@ -11,8 +11,10 @@ pub mod aws;
 mod call;
 pub mod card;
 mod function;
+mod payloads;
 mod report;
 pub mod time;
+mod work;
 
 use std::{collections::HashSet, future::Future, time::Duration};
 

@@ -57,9 +57,14 @@ impl Limits {
         Self { model_timeout: self.model_timeout.min(time), ..self }
     }
 
+    /// How long calls may take from now on, all together.
+    pub(crate) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
     /// How long a call that begins now may take, and what sets that limit.
     pub(crate) fn next(&self) -> (Duration, Limit) {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.left();
         if self.model_timeout <= left {
             (self.model_timeout, Limit::Model)
         } else {

@@ -16,7 +16,7 @@ use common::{Bench, profile};
 use rendezvous_core::{
     Envelope, Failure, Json, RequestMessage, Timestamp, Unavailable, clock,
     conformance::samples,
-    memory::{MemoryTelemetry, Trouble},
+    memory::{MemoryPayloads, MemoryTelemetry, Trouble},
     now,
     ports::{Record, Rejected, Stream},
 };
@@ -199,7 +199,8 @@ async fn a_panel_makes_one_call_of_the_stream_and_what_that_refuses_is_handed_ov
     });
     let scores = Arc::new(OnlyFirst(calls.clone()));
     let telemetry = Arc::<MemoryTelemetry<ModelReport>>::default();
-    let function = ModelFunction::panel(models.into(), scores, telemetry);
+    let function =
+        ModelFunction::panel(models.into(), scores, Arc::<MemoryPayloads>::default(), telemetry);
     let response = function.handle(common::batch(&["1", "2"])).await;
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     // The score of b@1 for the first request is among those that are missing.

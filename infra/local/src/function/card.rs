@@ -109,6 +109,7 @@ impl FunctionCard {
             ("AWS_ACCESS_KEY_ID", model.to_string()),
             ("AWS_SECRET_ACCESS_KEY", "none".to_owned()),
             ("AWS_ENDPOINT_URL_KINESIS", stack.kinesis.to_owned()),
+            ("PAYLOAD_STORE", stack.payloads.to_owned()),
             // What it prints is in its log at once.
             ("PYTHONUNBUFFERED", "1".to_owned()),
         ];
@@ -131,6 +132,8 @@ pub(super) struct Stack<'a> {
     pub(super) scores: &'a str,
     /// The address of the API of Kinesis.
     pub(super) kinesis: &'a str,
+    /// What the URLs of large payloads begin with.
+    pub(super) payloads: &'a str,
 }
 
 #[cfg(test)]
@@ -168,7 +171,8 @@ mod tests {
     #[test]
     fn a_function_is_told_what_lambda_and_the_template_tell_it() {
         let card = FunctionCard::parse(CARD).unwrap();
-        let stack = Stack { name: "local", scores: "scores", kinesis: "http://127.0.0.1:1" };
+        let (kinesis, payloads) = ("http://127.0.0.1:1", "file:///data");
+        let stack = Stack { name: "local", scores: "scores", kinesis, payloads };
         let program = card.program(Path::new("/cards"), Path::new("/log"), &stack);
         let value = |name: &str| {
             let set = program.environment.iter().find(|(set, _)| set == name);
@@ -177,6 +181,7 @@ mod tests {
         assert_eq!(value("MODEL"), Some("rule@1"));
         assert_eq!(value("SCORES_STREAM"), Some("scores"));
         assert_eq!(value("FUNCTION_TIMEOUT_SECONDS"), Some("30"));
-        assert_eq!(value("AWS_ENDPOINT_URL_KINESIS"), Some("http://127.0.0.1:1"));
+        assert_eq!(value("AWS_ENDPOINT_URL_KINESIS"), Some(kinesis));
+        assert_eq!(value("PAYLOAD_STORE"), Some(payloads));
     }
 }

@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{ModelId, ports::Telemetry};
+use rendezvous_core::{
+    ModelId,
+    ports::{Payloads, Telemetry},
+};
 use rendezvous_folder::DataFolder;
 use rendezvous_model::ModelReport;
 use rendezvous_sim::{Counters, mapping::Mapping};
@@ -71,7 +74,8 @@ impl Functions {
         mapping: &Mapping,
     ) {
         let kinesis = format!("http://{}", self.kinesis.address);
-        let stack = Stack { name: "local", scores: system.scores.name(), kinesis: &kinesis };
+        let (scores, payloads) = (system.scores.name(), system.payloads.url());
+        let stack = Stack { name: "local", scores, kinesis: &kinesis, payloads };
         let log = self.logs.join(format!("{}.log", card.model));
         let program = card.program(folder, &log, &stack);
         let mapping = Mapping {

@@ -13,14 +13,18 @@ use rendezvous_core::{
 use super::{Link, subject};
 use crate::{step::Step, weather::Occasion};
 
-fn hash(what: impl Hash) -> u64 {
+pub(super) fn hash(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
 }
 
 impl<P> Link<P> {
-    fn occasion(&self, step: Option<Step>, subject: impl FnOnce() -> u64) -> Option<Occasion<'_>> {
+    pub(super) fn occasion(
+        &self,
+        step: Option<Step>,
+        subject: impl FnOnce() -> u64,
+    ) -> Option<Occasion<'_>> {
         Some(self.weather()?.occasion(step?, subject()))
     }
 

@@ -5,9 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use rendezvous_archive::{DecisionRow, RequestRow, Row, ScoreRow, read};
-use rendezvous_core::{Json, RequestId, RequestMessage, ScoreMessage, Timestamp};
+use rendezvous_core::{Json, Payload, RequestId, RequestMessage, ScoreMessage, Timestamp};
+use serde::Deserialize;
 
 use super::{World, end::violation};
 use crate::invariant::{Invariant, Violation};
@@ -21,20 +23,54 @@ pub(super) fn check(world: &World, sent: &[RequestMessage<'_>], scored: &[Arc<Sc
 }
 
 /// What of a request must be archived as it was sent.
-type Sent<'a> = (RequestId, Timestamp, Timestamp, &'a str);
+type Sent = (RequestId, Timestamp, Timestamp, String);
 
 fn requests(world: &World, files: &[(String, Bytes)], sent: &[RequestMessage<'_>]) {
     let rows: Vec<RequestRow<'_>> = rows(world, files);
-    let mut places: BTreeMap<(&str, &str), Sent<'_>> = BTreeMap::new();
-    for row in &rows {
-        let entry = (row.request_id, row.received_us, row.deadline_us, &*row.payload);
-        places.insert((&row.shard, &row.sequence_number), entry);
+    let mut places: BTreeMap<(String, String), Sent> = BTreeMap::new();
+    for row in rows {
+        let entry = (row.request_id, row.received_us, row.deadline_us, row.payload.into_owned());
+        places.insert((row.shard.into_owned(), row.sequence_number.into_owned()), entry);
     }
-    let messages = sent.iter().map(|message| {
-        let envelope = &message.envelope;
-        (envelope.id, envelope.received, envelope.deadline, message.payload.get())
-    });
+    // A request whose payload was lost before the decoy has read it is kept in quarantine, whole.
+    for Quarantined { shard, sequence_number, data_base64 } in quarantined(files) {
+        let data = BASE64_STANDARD.decode(data_base64).unwrap_or_default();
+        if let Ok(message) = RequestMessage::parse(&data)
+            && let Payload::Stored(reference) = &message.payload
+            && world.witness.is_lost(reference)
+        {
+            places.entry((shard, sequence_number)).or_insert_with(|| as_sent(world, &message));
+        }
+    }
+    let messages = sent.iter().map(|message| as_sent(world, message));
     compare(world, "requests", messages.collect(), places.into_values().collect(), |row| row.0);
+}
+
+fn as_sent(world: &World, message: &RequestMessage<'_>) -> Sent {
+    let envelope = &message.envelope;
+    let payload = match &message.payload {
+        Payload::Inline(json) => json.get().to_owned(),
+        Payload::Stored(reference) => {
+            let stored = world.witness.payload(reference).unwrap_or_default();
+            String::from_utf8_lossy(&stored).into_owned()
+        }
+    };
+    (envelope.id, envelope.received, envelope.deadline, payload)
+}
+
+/// A record in quarantine.
+#[derive(Deserialize)]
+struct Quarantined {
+    shard: String,
+    sequence_number: String,
+    data_base64: String,
+}
+
+/// The records of the stream `input` that are in quarantine.
+fn quarantined(files: &[(String, Bytes)]) -> impl Iterator<Item = Quarantined> {
+    let lines = files.iter().filter(|(name, _)| name.starts_with("quarantine/input/"));
+    let lines = lines.flat_map(|(_, body)| body.split(|byte| *byte == b'\n'));
+    lines.filter_map(|line| serde_json::from_slice(line).ok())
 }
 
 /// What of a score must be archived as it was sent.

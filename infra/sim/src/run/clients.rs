@@ -139,8 +139,11 @@ impl Ask<'_> {
     /// Asks in one of several ways; returns the request's id if the answer names it.
     async fn ask(self) -> Option<RequestId> {
         let number = self.client.number;
-        // White space and odd numbers are to be kept byte for byte.
-        let payload = format!("{{ \"n\": [{number}, {}.0e0],\"x\":\"\\u00e4/\" }}", self.call);
+        // White space and odd numbers are to be kept byte for byte. Some are too large for a message.
+        let more =
+            if self.draw("large") < 0.2 { "\\\"世界\\\\ ".repeat(8) } else { String::new() };
+        let payload =
+            format!("{{ \"n\": [{number}, {}.0e0],\"x\":\"\\u00e4/{more}\" }}", self.call);
         let deadline = format!("{:.0}", 100.0 + 600.0 * self.draw("deadline"));
         let mut headers: Vec<(&'static str, &str)> = Vec::new();
         if self.draw("shorter") < 0.2 {

@@ -1,6 +1,7 @@
 //! A batch for a model, and what it has sent.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::{
     collections::HashSet,
@@ -13,7 +14,7 @@ use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
     Json, RequestMessage, ScoreMessage,
     conformance::samples,
-    memory::{MemoryStream, Position, Subscription},
+    memory::{MemoryPayloads, MemoryStream, Position, Subscription},
     now,
     ports::Telemetry,
 };
@@ -58,10 +59,10 @@ impl Telemetry<ModelReport> for Reports {
 
 /// A model's function, its stream and its reports.
 pub(crate) struct Bench<M> {
-    pub(crate) function: ModelFunction<M, MemoryStream, Reports>,
-    #[allow(dead_code, reason = "not every test looks at it")]
+    pub(crate) function: ModelFunction<M, MemoryStream, MemoryPayloads, Reports>,
     pub(crate) model: Arc<M>,
     pub(crate) scores: Arc<MemoryStream>,
+    pub(crate) payloads: Arc<MemoryPayloads>,
     lane: Subscription,
     reports: Arc<Reports>,
 }
@@ -75,10 +76,12 @@ impl<M: Model> Bench<M> {
         let scores = Arc::new(MemoryStream::new("scores", 1));
         let lane = scores.subscribe(Position::Latest, 1).remove(0);
         let reports = Arc::new(Reports::default());
+        let payloads = Arc::new(MemoryPayloads::default());
         let models: Vec<Arc<M>> = models.into_iter().map(Arc::new).collect();
         let model = models[0].clone();
-        let function = ModelFunction::panel(models, scores.clone(), reports.clone());
-        Self { function, model, scores, lane, reports }
+        let function =
+            ModelFunction::panel(models, scores.clone(), payloads.clone(), reports.clone());
+        Self { function, model, scores, payloads, lane, reports }
     }
 
     /// Scores a batch; returns the first record that is to be handed over again.

@@ -1,0 +1,122 @@
+//! Large payloads as files.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::PathBuf,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rendezvous_core::{Sha256Digest, Unavailable, payloads::PAYLOAD_STORE, ports::Payloads};
+
+use crate::{
+    data_folder::DataFolder,
+    files::{at, blocking, delete_folder, remove, replace},
+};
+
+/// What is not escaped in the path of a URL.
+const PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The payloads of a data folder, each for a limited time. Streams are in memory, so that no message
+/// outlives its process: a new server deletes what a former one has left.
+#[derive(Clone, Debug)]
+pub struct FolderPayloads {
+    folder: DataFolder,
+    url: String,
+    retention: Duration,
+}
+
+impl FolderPayloads {
+    /// The payloads of `folder`, each deleted after `retention`.
+    pub fn new(folder: &DataFolder, retention: Duration) -> Self {
+        let path = folder.root().to_string_lossy();
+        let url = format!("file://{}", utf8_percent_encode(&path, PATH));
+        Self { folder: folder.clone(), url, retention }
+    }
+
+    /// Deletes all payloads, at the end of a server.
+    pub async fn clear(&self) -> Result<(), Unavailable> {
+        let path = self.folder.payloads();
+        blocking(PAYLOAD_STORE, move || delete_folder(&path)).await
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.root().join(key)
+    }
+}
+
+impl Payloads for FolderPayloads {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn put(&self, key: &str, body: Bytes, _: Sha256Digest) -> Result<(), Unavailable> {
+        let (root, path) = (self.folder.payloads(), self.path(key));
+        let written = path.clone();
+        blocking(PAYLOAD_STORE, move || {
+            let folder = path.parent().unwrap_or(&root);
+            at(folder, fs::create_dir_all(folder))?;
+            replace(&root, &path, &body)
+        })
+        .await?;
+        let retention = self.retention;
+        tokio::spawn(async move {
+            tokio::time::sleep(retention).await;
+            if let Err(error) = blocking(PAYLOAD_STORE, move || remove(&written)).await {
+                tracing::warn!(%error, "a payload is not deleted before the server's next start");
+            }
+        });
+        Ok(())
+    }
+
+    async fn get(&self, key: &str, at_most: u64) -> Result<Option<Bytes>, Unavailable> {
+        let path = self.path(key);
+        blocking(PAYLOAD_STORE, move || {
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                file => at(&path, file)?,
+            };
+            let mut bytes = Vec::new();
+            at(&path, file.take(at_most).read_to_end(&mut bytes))?;
+            Ok(Some(bytes.into()))
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_keeps_the_rules_of_payloads_and_a_new_server_deletes_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("my data");
+        let folder = DataFolder::serve(&path).unwrap();
+        let payloads = FolderPayloads::new(&folder, Duration::from_hours(1));
+        rendezvous_core::conformance::payloads(&payloads).await;
+        assert!(payloads.url().ends_with("/my%20data"), "{}", payloads.url());
+        assert!(folder.payloads().exists());
+        drop((folder, payloads));
+        let folder = DataFolder::serve(&path).unwrap();
+        assert!(!folder.payloads().exists(), "no message refers to them");
+        FolderPayloads::new(&folder, Duration::ZERO).clear().await.expect("nothing is there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_is_deleted_when_its_time_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::serve(directory.path()).unwrap();
+        let payloads = FolderPayloads::new(&folder, Duration::from_hours(72));
+        let body = Bytes::from_static(b"{}");
+        payloads.put("payloads/e/1", body.clone(), Sha256Digest::of(&body)).await.unwrap();
+        assert_eq!(payloads.get("payloads/e/1", 9).await.unwrap(), Some(body));
+        tokio::time::sleep(Duration::from_hours(73)).await;
+        while payloads.get("payloads/e/1", 9).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
