@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{REQUESTS, System};
 
 /// The default of the parameter `MaxPayloadBytes`.
-const MAX_PAYLOAD_BYTES: usize = 262_144;
+const MAX_PAYLOAD_BYTES: usize = 5_000_000;
 
 pub(crate) async fn an_unknown_endpoint_is_not_found(system: &System) {
     let mut client = system.stack.client().await;

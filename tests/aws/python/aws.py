@@ -67,7 +67,7 @@ def delete(stack):
     client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
     for table in ("EndpointsTable", "OutcomesTable"):
         boto3.client("dynamodb").delete_table(TableName=kept[table])
-    for name in ("ArchiveBucket", "FailureBucket"):
+    for name in ("ArchiveBucket", "FailureBucket", "PayloadBucket"):
         bucket = boto3.resource("s3").Bucket(kept[name])
         bucket.object_versions.delete()
         bucket.objects.delete()

@@ -149,6 +149,7 @@ impl Stack {
             ("ENDPOINTS_TABLE", self.output("EndpointsTable")),
             ("OUTCOMES_TABLE", self.output("OutcomesTable")),
             ("ARCHIVE_BUCKET", self.output("ArchiveBucket")),
+            ("PAYLOAD_BUCKET", self.output("PayloadBucket")),
         ];
         let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Aws::new(owned.into_iter().collect::<Environment>()).unwrap()

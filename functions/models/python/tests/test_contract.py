@@ -57,6 +57,26 @@ class Requests(unittest.TestCase):
                 with self.subTest(path=path, value=value), self.assertRaises(Unreadable):
                     request.parse(changed(message, path.split("/"), value))
 
+    def test_the_golden_reference_is_read_and_a_wrong_one_is_refused(self) -> None:
+        message = json.loads(golden("request-ref"))
+        read = request.parse(golden("request-ref").encode())
+        assert read.reference is not None
+        found = {"url": read.reference.url, "sha256": read.reference.sha256, "bytes": read.reference.bytes}
+        self.assertEqual(found, message["payload_ref"])
+        self.assertEqual(read.id, message["envelope"]["id"])
+        most = schema("request")["properties"]["payload_ref"]["properties"]["bytes"]["maximum"]
+        self.assertEqual(request.MAX_PAYLOAD_BYTES, most)
+        for path, wrong in [
+            ("payload_ref", [None, [], "x"]),
+            ("payload_ref/url", [None, 7]),
+            ("payload_ref/sha256", [None, "AB" * 32, "ab" * 31]),
+            ("payload_ref/bytes", [None, 0, True, 1.5, most + 1]),
+            ("payload", [1, None]),
+        ]:
+            for value in wrong:
+                with self.subTest(path=path, value=value), self.assertRaises(Unreadable):
+                    request.parse(changed(message, path.split("/"), value))
+
     def test_what_must_be_there_must_be_there(self) -> None:
         message = json.loads(golden("request"))
         required = schema("request")

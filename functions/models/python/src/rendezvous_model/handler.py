@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rendezvous_model import batch, calls, clock, environment, limits, metrics, names, score
+from rendezvous_model import batch, calls, clock, environment, limits, metrics, names, payloads, score
 from rendezvous_model.outbox import Outbox
 from rendezvous_model.request import Request
 from rendezvous_model.stream import KinesisClient, Record, Stream
@@ -70,6 +70,7 @@ class Handler:
         self._score_batch = score_batch
         self._stack = "local"
         self._stream: Stream | None = None
+        self._payloads = payloads.store()
         self._function_timeout = _function_timeout(profile)
         environment.set_log_level()
         if environment.on_lambda():
@@ -77,17 +78,21 @@ class Handler:
             self._stack = environment.required("STACK")
             self._stream = _scores()
 
-    def using(self, client: KinesisClient, stream: str = "scores") -> "Handler":
-        """The same handler with another client of Kinesis, for tests."""
+    def using(
+        self, client: KinesisClient, stream: str = "scores", store: payloads.Store | None = None
+    ) -> "Handler":
+        """The same handler with another client of Kinesis, and another store of large payloads, for tests."""
         other = copy.copy(self)
         other._stream = Stream(stream, client)
+        other._payloads = store or self._payloads
         return other
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
         """Scores a batch. The response names the first request whose score or failure was not sent."""
         if self._stream is None:
             self._stream = _scores()
-        work = _Work(self.profile, self._score_batch, Outbox(self._stream), self._function_timeout)
+        outbox = Outbox(self._stream)
+        work = _Work(self.profile, self._score_batch, self._payloads, outbox, self._function_timeout)
         return work.run(batch.read(event), self._stack)
 
 
@@ -95,11 +100,19 @@ class _Work:
     """One batch that is being scored."""
 
     def __init__(
-        self, profile: Profile, score_batch: calls.ScoreBatch, outbox: Outbox, function_timeout: float
+        self,
+        profile: Profile,
+        score_batch: calls.ScoreBatch,
+        store: payloads.Store,
+        outbox: Outbox,
+        function_timeout: float,
     ) -> None:
         self._profile = profile
         self._score_batch = score_batch
+        self._payloads = store
         self._outbox = outbox
+        # The numbers of requests whose payload cannot be read now.
+        self._again: set[int] = set()
         self._limits = limits.Limits(profile.timeout_ms / 1_000, function_timeout)
         self._report = metrics.Report()
 
@@ -109,10 +122,12 @@ class _Work:
         self._report.unreadable = read.unreadable
         self._report.lag_us = read.lag_us()
         live = self._without_expired(requests)
-        for chunk in _chunks(live, self._profile.largest_batch):
-            # Their deadlines may have passed while others were scored.
-            self._score(self._without_expired(chunk))
-        unsent = self._outbox.close()
+        for portion in _portions(live):
+            readable = self._with_payloads(self._without_expired(portion))
+            for chunk in _chunks(readable, self._profile.largest_batch):
+                # Their deadlines may have passed while others were scored.
+                self._score(self._without_expired(chunk))
+        unsent = self._outbox.close() | self._again
         self._report.unsent = len(unsent)
         # In one piece, so that no line of the log gets in between.
         sys.stdout.write(metrics.line(stack, self._profile.id, self._report) + "\n")
@@ -132,6 +147,24 @@ class _Work:
         failure = score.failure("expired", "the request's deadline had passed")
         self._send(expired, [failure] * len(expired), now)
         return [(i, request) for i, request in requests if request.deadline_us > now]
+
+    def _with_payloads(self, requests: Sequence[Numbered]) -> list[Numbered]:
+        """The requests with their payloads. Those whose payload was not read are answered, or come again."""
+        started_us = clock.now_us()
+        readable = []
+        for (i, request), found in zip(
+            requests, payloads.fetch_all(self._payloads, [request for _, request in requests]), strict=True
+        ):
+            if isinstance(found, Request):
+                readable.append((i, found))
+            elif isinstance(found, payloads.Unavailable) and request.deadline_us <= clock.now_us():
+                # Nobody waits for its score any more: it is scored when the store answers.
+                self._again.add(i)
+            else:
+                what = "payload store is unavailable" if isinstance(found, payloads.Unavailable) else str(found)
+                failure = score.failure("failed", f"the payload was not read: {what}")
+                self._send([(i, request)], [failure], started_us)
+        return readable
 
     def _score(self, requests: Sequence[Numbered]) -> None:
         started_us = clock.now_us()
@@ -153,6 +186,21 @@ class _Work:
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def _portions(requests: Sequence[Numbered]) -> Iterator[list[Numbered]]:
+    """Those that have their payloads, then the others in portions that may be held at a time."""
+    portion = [numbered for numbered in requests if numbered[1].reference is None]
+    held = payloads.MAX_HELD_BYTES
+    for i, request in requests:
+        if request.reference is None:
+            continue
+        held += request.reference.bytes
+        if held > payloads.MAX_HELD_BYTES:
+            yield portion
+            portion, held = [], request.reference.bytes
+        portion.append((i, request))
+    yield portion
 
 
 def _one_by_one(score: Callable[[Any], Any] | None) -> calls.ScoreBatch:
