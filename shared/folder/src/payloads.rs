@@ -74,12 +74,14 @@ impl Payloads for FolderPayloads {
 
     async fn get(&self, key: &str, at_most: u64) -> Result<Option<Bytes>, Unavailable> {
         let path = self.path(key);
+        // Allocated here: an allocator may keep what another thread frees for the thread that has allocated it,
+        // and there are many threads for blocking work.
+        let mut bytes = Vec::with_capacity(usize::try_from(at_most).unwrap_or(0));
         blocking(PAYLOAD_STORE, move || {
             let file = match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => at(&path, file)?,
             };
-            let mut bytes = Vec::new();
             at(&path, file.take(at_most).read_to_end(&mut bytes))?;
             Ok(Some(bytes.into()))
         })
