@@ -12,11 +12,11 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::Instant,
 };
 
 use bytes::Bytes;
 use rendezvous_archive::{RequestRow, Row, ScoreRow, read};
+use tokio::time::Instant;
 
 /// Payloads, how many bytes each has at least, and how many clients send them.
 const COUNT: usize = 100;
@@ -159,12 +159,12 @@ fn a_hundred_payloads_of_4_mb_are_scored_by_five_models_and_archived_byte_for_by
         assert!(row.payload == payload(&sample, number), "payload {number} is another one");
         archived += 1;
     });
-    let mut scored: BTreeMap<String, usize> = BTreeMap::new();
+    let mut models: BTreeMap<String, usize> = BTreeMap::new();
     each_row(&data.join("archive/scores"), &mut |row: ScoreRow<'_>| {
         assert_eq!(row.failure_message, None);
-        *scored.entry(row.model.to_string()).or_default() += 1;
+        *models.entry(row.model.to_string()).or_default() += 1;
     });
-    assert_eq!((archived, scored.len()), (COUNT, 5));
-    assert!(scored.values().all(|count| *count == COUNT), "{scored:?}");
+    assert_eq!((archived, models.len()), (COUNT, 5));
+    assert!(models.values().all(|count| *count == COUNT), "{models:?}");
     assert!(peak < MOST_MB, "{peak} MB");
 }
