@@ -41,7 +41,7 @@ async fn the_deployed_system_keeps_its_promises() {
     interface::the_endpoint_is_listed_and_head_is_answered_where_get_is(&system).await;
     interface::a_payload_above_the_stack_s_limit_is_refused(&system).await;
     let mut asked = requests_are_answered_by_the_champion(&system).await;
-    a_large_payload_is_answered_by_the_champion(&system, &mut asked).await;
+    interface::a_large_payload_is_answered_by_the_champion(&system, &mut asked).await;
     a_dead_champions_stand_in_answers_in_time(&system, &mut asked).await;
     without_any_model_the_fallback_answers_at_the_deadline(&system, &mut asked).await;
     a_repeat_with_the_same_key_gets_the_same_answer(&system, &mut asked).await;
@@ -183,16 +183,6 @@ async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {
     }
     report_times(system, &asked[1..]).await;
     asked
-}
-
-/// It is stored, and the message refers to it. The archive is compared later.
-async fn a_large_payload_is_answered_by_the_champion(system: &System, asked: &mut Vec<Asked>) {
-    println!("a large payload");
-    let note = r#"\"é世🛫\\"#.repeat(100_000);
-    let payload = system.flights[0].replacen('{', &format!("{{ \"note\": \"{note}\","), 1);
-    let reply = system.stack.client().await.post(REQUESTS, &[], &payload).await;
-    assert_eq!((reply.status, reply.text("model")), (200, "logistic@1"), "{reply:?}");
-    asked.push(Asked { payload, reply });
 }
 
 /// Prints how long the requests took, and how much of that was waiting for the streams.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{REQUESTS, System};
+use crate::{Asked, REQUESTS, System};
 
 /// The default of the parameter `MaxPayloadBytes`.
 const MAX_PAYLOAD_BYTES: usize = 5_000_000;
@@ -45,4 +45,17 @@ pub(crate) async fn every_route_reaches_ingress(system: &System) {
         let head = client.call("HEAD", path, &[], "").await;
         assert!(head.body.get("message").is_none(), "{path}: {head:?}");
     }
+}
+
+/// It is stored, and the message refers to it. The archive is compared later.
+pub(crate) async fn a_large_payload_is_answered_by_the_champion(
+    system: &System,
+    asked: &mut Vec<Asked>,
+) {
+    println!("a large payload");
+    let note = r#"\"é世🛫\\"#.repeat(100_000);
+    let payload = system.flights[0].replacen('{', &format!("{{ \"note\": \"{note}\","), 1);
+    let reply = system.stack.client().await.post(REQUESTS, &[], &payload).await;
+    assert_eq!((reply.status, reply.text("model")), (200, "logistic@1"), "{reply:?}");
+    asked.push(Asked { payload, reply });
 }

@@ -1,6 +1,6 @@
 //! Ingress as API Gateway sees it.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use http::Method;
@@ -74,6 +74,9 @@ impl<E: EndpointTable, K: Secrets, L: Payloads> Inside<E, K, L> {
         })
     }
 }
+
+/// How long API Gateway waits for ingress.
+pub(crate) const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What API Gateway answers for a function that did not respond.
 pub(crate) fn bad_gateway() -> ApiGatewayV2httpResponse {

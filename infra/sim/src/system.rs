@@ -38,7 +38,7 @@ use crate::{
     faults::{Faults, Faulty},
     fleet::{Fleet, Instance},
     functions::{DecoyOfStream, DecoyOfTable, ModelHandler, RendezvousHandler},
-    ingress::{Inside, Local, bad_gateway, step},
+    ingress::{GATEWAY_TIMEOUT, Inside, Local, bad_gateway, step},
     link::Past,
     mapping::{self, Function, Host, Mapping},
 };
@@ -89,9 +89,6 @@ impl Default for Size {
         }
     }
 }
-
-/// How long API Gateway waits for ingress.
-const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
 /// the table of endpoints `E`, the secret `K` and the store of large payloads `L`.
