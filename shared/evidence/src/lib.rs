@@ -6,15 +6,19 @@
 //! figures suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding
 //! out; [`whatif`] computes what requests would have been answered under another schedule; [`gaps`] counts what is missing.
 //!
+//! [`sketch`] holds a distribution in little space, mergeable; [`bytes`] is how it is kept.
+//!
 //! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
 //! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
 //! of requests chosen beforehand ([`FixedN`]).
 
+pub mod bytes;
 pub mod interval;
 
 pub mod mean;
 pub mod quantile;
 pub mod ranks;
+pub mod sketch;
 
 pub mod agreement;
 pub mod auc;
