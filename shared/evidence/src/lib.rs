@@ -6,7 +6,8 @@
 //! figures suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding
 //! out; [`whatif`] computes what requests would have been answered under another schedule; [`gaps`] counts what is missing.
 //!
-//! [`sketch`] holds a distribution in little space, mergeable; [`bytes`] is how it is kept.
+//! [`sketch`] holds a distribution in little space, mergeable; [`window`] is what the monitor keeps of
+//! a minute, [`texts`] the most frequent texts in it, [`bytes`] how it is kept.
 //!
 //! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
 //! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
@@ -26,6 +27,9 @@ pub mod kept;
 pub mod loss;
 pub mod segments;
 
+pub mod texts;
+pub mod window;
+
 pub mod report;
 
 pub mod comparison;
@@ -43,3 +47,4 @@ pub use mean::MeanSequence;
 pub use quantile::TimeQuantiles;
 pub use report::{Metric, Report, Verdict};
 pub use requirement::Requirement;
+pub use sketch::Sketch;

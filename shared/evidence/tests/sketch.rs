@@ -45,7 +45,9 @@ fn merged(random: &mut Rng, size: u16, total: usize, each: usize) -> (Sketch, Ve
         .chunks(each)
         .map(|chunk| {
             let mut sketch = Sketch::of_size(size, random.u64(..));
-            chunk.iter().for_each(|x| sketch.push(*x));
+            for x in chunk {
+                sketch.push(*x);
+            }
             sketch
         })
         .collect();
@@ -79,7 +81,9 @@ fn any_order_and_grouping_of_merges_stays_within_the_bound_and_counts_exactly() 
 fn values_that_always_grow_are_within_the_bound() {
     let mut sketch = Sketch::new(1);
     let mut values: Vec<f64> = (0..300_000).map(f64::from).collect();
-    values.iter().for_each(|x| sketch.push(*x));
+    for x in &values {
+        sketch.push(*x);
+    }
     let (off, bound) = (worst(&sketch, &mut values), sketch.rank_error(Confidence::DEFAULT));
     assert!(off <= bound && bound < 0.015, "{off} {bound}");
     let median = sketch.quantile(0.5).unwrap();
