@@ -7,7 +7,8 @@
 //! out; [`whatif`] computes what requests would have been answered under another schedule; [`gaps`] counts what is missing.
 //!
 //! [`sketch`] holds a distribution in little space, mergeable; [`window`] is what the monitor keeps of
-//! a minute, [`texts`] the most frequent texts in it, [`bytes`] how it is kept.
+//! a minute, [`texts`] the most frequent texts in it, [`bytes`] how it is kept;
+//! [`guard`] judges the arms by it.
 //!
 //! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
 //! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
@@ -29,6 +30,8 @@ pub mod segments;
 
 pub mod texts;
 pub mod window;
+
+pub mod guard;
 
 pub mod report;
 
