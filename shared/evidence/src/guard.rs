@@ -114,18 +114,15 @@ pub fn judge(guard: &Guard, plan: &ArmPlan, now: Timestamp, since: &Since<'_>) -
     } else {
         (Action::Finish, "becomes main, every condition holds")
     };
-    let mut because = format!(
-        "Arm {} {why}: {} requests in {} min of at least {} at {}",
+    let figures: String = judged.iter().map(|judged| format!("; {judged}")).collect();
+    let because = format!(
+        "Arm {} {why}: {} requests in {} min of at least {} at {}{figures}.",
         plan.name,
         since.arm.count(),
         held.as_secs() / 60,
         guard.hold_minutes,
         plan.share(),
     );
-    for judged in &judged {
-        because.push_str(&format!("; {judged}"));
-    }
-    because.push('.');
     Verdict { action, because }
 }
 

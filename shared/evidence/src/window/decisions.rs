@@ -30,7 +30,7 @@ impl Decisions {
     /// Counts a decision: how long after the request's receipt it was made, whether that was late, and
     /// whether its commit was confirmed.
     pub fn push(&mut self, kind: Kind, reason: Reason, after: Duration, late: bool, settled: bool) {
-        let (kind, reason) = (place(&KINDS, kind), place(&REASONS, reason));
+        let (kind, reason) = (place(&KINDS, &kind), place(&REASONS, &reason));
         self.counts[kind][reason] += 1;
         self.late += u64::from(late);
         self.settled += u64::from(settled);
@@ -42,11 +42,11 @@ impl Decisions {
     }
 
     pub fn kind(&self, kind: Kind) -> u64 {
-        self.counts[place(&KINDS, kind)].iter().sum()
+        self.counts[place(&KINDS, &kind)].iter().sum()
     }
 
     pub fn reason(&self, reason: Reason) -> u64 {
-        self.counts.iter().map(|reasons| reasons[place(&REASONS, reason)]).sum()
+        self.counts.iter().map(|reasons| reasons[place(&REASONS, &reason)]).sum()
     }
 
     /// Each kind and reason that occurred, and how often.
@@ -88,7 +88,7 @@ impl Merge for Decisions {
     }
 }
 
-fn place<T: PartialEq>(all: &[T], one: T) -> usize {
+fn place<T: PartialEq>(all: &[T], one: &T) -> usize {
     // Every one is among all.
-    all.iter().position(|other| *other == one).unwrap_or(0)
+    all.iter().position(|other| other == one).unwrap_or(0)
 }
