@@ -199,8 +199,8 @@ fn failing(model: &ModelId, window: &Window) -> Option<Alarm> {
 }
 
 fn ramp(arm: &Arm, guard: &Guard, held: Duration, verdict: &Verdict) -> Option<Alarm> {
-    let hold = Duration::from_secs(u64::from(guard.hold_minutes) * 60);
-    let stuck = held > (hold * STUCK).max(Duration::from_hours(24));
+    let usual = Duration::from_secs(u64::from(guard.hold_minutes) * 60);
+    let stuck = held > (usual * STUCK).max(Duration::from_hours(24));
     let (meaning, first) = match verdict.action {
         Action::Remove => (
             "A condition of the arm's guard was violated; the arm is removed and main has its requests again.",

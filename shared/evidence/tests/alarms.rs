@@ -1,5 +1,7 @@
 //! Alarms: each rule on both sides of its limit.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::time::Duration;
 
 use rendezvous_core::{Arm, FailureKind, ModelId, arms::Guard};
@@ -86,9 +88,10 @@ fn a_model_is_silent_or_failing() {
     let window = |failures: u32| {
         let mut window = Window::new(1);
         for i in 0..500 {
-            match i < failures {
-                true => window.failure(FailureKind::TimedOut),
-                false => window.score(Duration::from_millis(5), None),
+            if i < failures {
+                window.failure(FailureKind::TimedOut);
+            } else {
+                window.score(Duration::from_millis(5), None);
             }
         }
         window

@@ -5,6 +5,8 @@
 //!
 //!     cargo test --release --workspace --test guard -- --ignored --nocapture
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::time::Duration;
 
 use fastrand::Rng;
