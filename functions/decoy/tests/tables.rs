@@ -113,7 +113,7 @@ async fn a_score_is_archived_with_the_artefact_that_it_names() {
     ];
     let records: Vec<_> = (0..)
         .zip(named)
-        .map(|(i, answer)| record(0, i, ARRIVED, &score(i as usize, 1, "a@1", answer)))
+        .map(|(i, answer)| record(0, i as u64, ARRIVED, &score(i, 1, "a@1", answer)))
         .collect();
     assert!(bed.records(Stream::Scores, &records).await.0);
     let rows: Vec<ScoreRow<'_>> = bed.rows();

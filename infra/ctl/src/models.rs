@@ -26,7 +26,7 @@ use crate::{
     output::Output,
     past::instant,
     progress::Bar,
-    up::{Function, Up},
+    up::{Function, Model, Up},
 };
 
 /// What "lately" means where it is not said otherwise.
@@ -58,7 +58,7 @@ impl ModelsOptions {
 
 /// What `models` found.
 #[derive(Debug, Serialize)]
-struct Models {
+struct Listing {
     from_us: Timestamp,
     to_us: Timestamp,
     models: Vec<Row>,
@@ -125,7 +125,7 @@ pub async fn models(
     });
     let functions = functions.collect();
     let Range { start: from_us, end: to_us } = arrived;
-    Output::of(&Models { from_us, to_us, models: rows, functions, warnings }, table::table)
+    Output::of(&Listing { from_us, to_us, models: rows, functions, warnings }, table::table)
 }
 
 /// A row for each model of each endpoint.
@@ -160,7 +160,7 @@ fn rows(
         let known = up.and_then(|up| up.get(&model));
         Row {
             roles: configuration.map(|each| roles(each, &model)).unwrap_or_default(),
-            up: up.map(|_| known.is_some_and(|known| known.is_up())),
+            up: up.map(|_| known.is_some_and(Model::is_up)),
             since_us: known.and_then(|known| known.since),
             last_us: activity.map(|activity| activity.last),
             scored: activity.map_or(0, |activity| activity.scored),

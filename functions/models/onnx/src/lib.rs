@@ -99,7 +99,7 @@ impl OnnxModel {
         let engine = Engine::new(graph, ends, Workers::shared());
         let largest_batch = largest_batch(&card, declared, &rows, &engine, &mut scores).await?;
         let profile = card.profile();
-        Ok(Self { profile, artifact, card, rows, engine, scores, texts, largest_batch })
+        Ok(Self { card, profile, artifact, rows, engine, scores, texts, largest_batch })
     }
 
     pub fn card(&self) -> &Card {

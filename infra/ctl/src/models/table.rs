@@ -2,11 +2,11 @@
 
 use rendezvous_core::Artifact;
 
-use super::{Models, Row};
+use super::{Listing, Row};
 use crate::output::{instant, table as aligned};
 
 /// The tables, and the warnings below them.
-pub(super) fn table(found: &Models) -> String {
+pub(super) fn table(found: &Listing) -> String {
     let head =
         ["endpoint", "model", "role", "up since", "last score", "scored", "failed", "artefact"];
     let mut lines = vec![head.map(str::to_owned).to_vec()];
