@@ -44,12 +44,14 @@ fn the_golden_request_is_read_and_written_to_the_byte() {
 fn the_golden_scores_are_read_and_written_to_the_byte() {
     let request = read("contract/examples/request.json");
     let request = RequestMessage::parse(request.as_bytes()).unwrap();
-    for example in ["score", "failure"] {
+    for example in ["score", "failure", "score-artifact"] {
         let golden = read(&format!("contract/examples/{example}.json"));
         valid(&schema("score"), &golden);
         let message = ScoreMessage::parse(golden.as_bytes()).unwrap();
         assert_eq!(message.envelope, request.envelope);
-        let written = ScoreMessage::write(request.raw_envelope, &message.score).unwrap();
+        let written =
+            ScoreMessage::write(request.raw_envelope, &message.score, message.artifact.as_ref());
+        let written = written.unwrap();
         assert_eq!(written, golden.trim());
     }
 }
@@ -84,6 +86,9 @@ fn what_the_schemas_refuse_the_types_refuse() {
     for (field, wrong) in [
         ("v", json!(0)),
         ("model", json!("gbt")),
+        ("artifact", json!("of mine")),
+        ("artifact", json!("a".repeat(129))),
+        ("artifact", json!(7)),
         ("started_us", json!(1.5)),
         ("score", json!(null)),
         ("failure", json!({"kind": "failed", "message": "both"})),

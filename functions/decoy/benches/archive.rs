@@ -137,7 +137,7 @@ fn scores() -> StreamBatch<'static> {
         };
         let request = RequestMessage::write(envelope, &Json::parse("0").unwrap()).unwrap();
         let request = RequestMessage::parse(&request).unwrap();
-        ScoreMessage::write(request.raw_envelope, &score).unwrap()
+        ScoreMessage::write(request.raw_envelope, &score, None).unwrap()
     })
 }
 

@@ -62,7 +62,7 @@ impl Evaluate for RequestRow<'_> {}
 
 /// The score, or the failure, in a record of the stream `scores`.
 pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>>, Invalid> {
-    let ScoreMessage { envelope, score } = ScoreMessage::parse(&record.content.bytes)?;
+    let ScoreMessage { envelope, score, artifact } = ScoreMessage::parse(&record.content.bytes)?;
     if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
@@ -80,6 +80,7 @@ pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>
         deadline_us: envelope.deadline,
         traceparent: envelope.traceparent,
         model: score.model,
+        artifact,
         started_us: score.started,
         finished_us: score.finished,
         score: score_json,

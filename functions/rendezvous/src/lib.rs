@@ -166,7 +166,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
     /// counts their requests. Without the endpoint's configuration a request is not counted; filing
     /// its scores says why.
     async fn hear(&self, messages: &[(usize, ScoreMessage)]) {
-        for (_, ScoreMessage { envelope, score }) in messages {
+        for (_, ScoreMessage { envelope, score, .. }) in messages {
             self.silence().hear(&score.model, now());
             let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await;
             if let Ok(Some(endpoint)) = endpoint {
@@ -230,7 +230,7 @@ fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
     let mut positions: HashMap<RequestId, usize> = HashMap::with_capacity(messages.len());
     let mut arrivals: Vec<Arrivals> = Vec::with_capacity(messages.len());
     let (start, mut expired) = (now(), 0);
-    for (record, ScoreMessage { envelope, score }) in messages {
+    for (record, ScoreMessage { envelope, score, .. }) in messages {
         let is_expired = start.since(envelope.deadline) > EXPIRED_AFTER;
         if is_expired || mutated(Mutation::ExpireLive) {
             expired += 1;
@@ -272,7 +272,8 @@ mod tests {
         let message = |model: &str, config: u64| {
             let envelope = Arc::unwrap_or_clone(samples::envelope(&endpoint));
             let envelope = Envelope { config, ..envelope };
-            [(0, ScoreMessage { envelope, score: samples::score(model, "1") })]
+            let score = samples::score(model, "1");
+            [(0, ScoreMessage { envelope, score, artifact: None })]
         };
         for _ in 0..20 {
             rendezvous.hear(&message("b@1", 1)).await;

@@ -11,6 +11,7 @@ use rendezvousctl::{
     compare::{self, CompareOptions, requirement},
     failure::Failure,
     gaps::GapsOptions,
+    models::ModelsOptions,
     past::instant,
     whatif::WhatIfOptions,
 };
@@ -88,6 +89,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         writing: WritingOptions,
     },
+    /// Lists the models: which are up, since when, from which artefact, and what they sent lately.
+    Models(ModelsOptions),
     /// Compares two models on the same requests: the evidence for a promotion.
     Compare(CompareOptions),
     /// Says what archived requests would have been answered under another schedule.

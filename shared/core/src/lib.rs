@@ -19,6 +19,8 @@ pub mod json;
 pub mod names;
 pub mod share;
 
+pub mod artifact;
+
 pub mod decision;
 pub mod score;
 
@@ -48,6 +50,7 @@ pub mod memory;
 pub mod conformance;
 
 pub use arms::{ArmPlan, Guard, Pin};
+pub use artifact::Artifact;
 pub use clock::{Timestamp, now};
 pub use configuration::{Configuration, Draft, Observer, Role};
 pub use decision::{Decision, Kind, Reason};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    artifact::Artifact,
     clock::Timestamp,
     error::Invalid,
     json::Json,
@@ -109,6 +110,8 @@ impl<'a> RequestMessage<'a> {
 pub struct ScoreMessage {
     pub envelope: Envelope,
     pub score: Score,
+    /// From which artefact the model scores, where it says so.
+    pub artifact: Option<Artifact>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +119,7 @@ struct ScoreFields<'a> {
     v: u32,
     envelope: Envelope,
     model: ModelId,
+    artifact: Option<Artifact>,
     started_us: Timestamp,
     finished_us: Timestamp,
     #[serde(borrow)]
@@ -141,16 +145,22 @@ impl ScoreMessage {
             finished: fields.finished_us,
             result,
         };
-        Ok(Self { envelope: fields.envelope.checked()?, score })
+        Ok(Self { envelope: fields.envelope.checked()?, score, artifact: fields.artifact })
     }
 
     /// Writes the record of a score; the request's envelope goes back as it came.
-    pub fn write(raw_envelope: &RawValue, score: &Score) -> Result<Bytes, Invalid> {
+    pub fn write(
+        raw_envelope: &RawValue,
+        score: &Score,
+        artifact: Option<&Artifact>,
+    ) -> Result<Bytes, Invalid> {
         #[derive(Serialize)]
         struct Fields<'a> {
             v: u32,
             envelope: &'a RawValue,
             model: &'a ModelId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            artifact: Option<&'a Artifact>,
             started_us: Timestamp,
             finished_us: Timestamp,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,13 +172,14 @@ impl ScoreMessage {
             v: VERSION,
             envelope: raw_envelope,
             model: &score.model,
+            artifact,
             started_us: score.started,
             finished_us: score.finished,
             score: score.result.as_ref().ok().map(Json::raw),
             failure: score.result.as_ref().err(),
         };
         let answer = score.result.as_ref().map_or(600, |json| json.as_str().len());
-        write_message(&fields, raw_envelope.get().len() + answer + 200)
+        write_message(&fields, raw_envelope.get().len() + answer + 300)
     }
 }
 

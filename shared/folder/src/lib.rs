@@ -22,5 +22,5 @@ pub use archive::FolderArchive;
 pub use data_folder::{DataFolder, FolderError};
 pub use endpoints::FolderEndpoints;
 pub use files::FileError;
-pub use models::ModelsUp;
+pub use models::{ModelUp, ModelsUp};
 pub use secrets::FolderSecrets;
