@@ -44,6 +44,8 @@
 //! t-digests have no bound of the rank error, and histograms with a relative error of the value
 //! (`DDSketch`) put all values of a model whose scores differ in the last digits into one cell.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use serde::{Deserialize, Serialize};

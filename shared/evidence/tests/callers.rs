@@ -55,6 +55,10 @@ fn a_new_endpoint_is_compared_with_nothing_and_after_a_day_with_that_day() {
     assert!((100..DAY).all(|minute| judge(minute, 100, began).is_none()));
     let stopped = |minute: u64| if (100..2 * DAY).contains(&minute) { 50 } else { 0 };
     assert_eq!(judge(2 * DAY + 2, 100, stopped).unwrap().kind, Unusually::Silent);
+    // A week before there was nothing yet, which is no usual silence.
+    let later = |minute: u64| minute.checked_sub(NOW).map_or(0, stopped);
+    let kind = |since| judge(NOW + 2 * DAY + 2, since, later).map(|unusual| unusual.kind);
+    assert_eq!((kind(NOW + 100), kind(0)), (Some(Unusually::Silent), None));
 }
 
 /// Small counts by the sum of exponential times.
