@@ -24,11 +24,9 @@ mod wire;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use statrs::function::beta::ln_beta;
 
 use crate::interval::{Anytime, Confidence, Interval};
-use wire::Wire;
 
 /// The ratio of the two ends of a bucket.
 const GROWTH: f64 = 1.01;
@@ -39,8 +37,7 @@ const LONGEST: f64 = 1.2e9;
 const PRIOR: f64 = 100.0;
 
 /// Times, counted, and the confidence sequences of their quantiles.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Wire", try_from = "Wire")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeQuantiles {
     /// Bucket `k` counts times in microseconds above `GROWTH^(k-1)`, up to `GROWTH^k`.
     buckets: Vec<u64>,

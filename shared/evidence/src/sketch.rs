@@ -44,12 +44,11 @@
 //! t-digests have no bound of the rank error, and histograms with a relative error of the value
 //! (`DDSketch`) put all values of a model whose scores differ in the last digits into one cell.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
-use serde::{Deserialize, Serialize};
-
 use crate::interval::Confidence;
-use wire::Wire;
 
 /// The size of a sketch where nobody says: about a third of the values that it keeps at most.
 pub const SIZE: u16 = 256;
@@ -64,8 +63,7 @@ const LEAST_ROOM: usize = 8;
 const NET: f64 = 1_000.0;
 
 /// The distribution of numbers, in a few kilobytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Wire", try_from = "Wire")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
     size: u16,
     /// The state of the generator of coins.

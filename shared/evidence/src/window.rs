@@ -16,45 +16,27 @@
 //!
 //! Times are counted with a relative error of 1 %, since the tail of a time matters more than its rank
 //! ([`TimeQuantiles`]); values by a [`Sketch`] with a bounded error of the rank, since models have values of
-//! any scale.
+//! any scale. On one core several million scores a second are counted, one million requests with ten features, and
+//! 60,000 windows read and merged (`benches/windows.rs`); in memory a window takes up to 20 KB.
 
 mod decisions;
 mod features;
+mod merge;
 mod outcomes;
 mod pair;
 
 use std::time::Duration;
 
-use rendezvous_core::{FailureKind, Invalid};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use rendezvous_core::FailureKind;
+use serde::{Deserialize, Serialize};
 
-use crate::{bytes::from_bytes, quantile::TimeQuantiles, sketch::Sketch};
+use crate::{quantile::TimeQuantiles, sketch::Sketch};
 
 pub use decisions::Decisions;
 pub use features::{Feature, FeatureWindow, Features, MAX_FEATURES};
+pub use merge::{Merge, merged};
 pub use outcomes::Outcomes;
 pub use pair::{MIN_PAIRED, Pair};
-
-/// A window that can be merged with others, in any order and grouping.
-pub trait Merge {
-    /// Counts what `other` has counted. It belongs to other requests.
-    fn merge(&mut self, other: &Self);
-}
-
-/// Reads windows and merges them; `None` where there are none.
-pub fn merged<T: Merge + DeserializeOwned>(
-    windows: impl IntoIterator<Item = impl AsRef<[u8]>>,
-) -> Result<Option<T>, Invalid> {
-    let mut merged: Option<T> = None;
-    for bytes in windows {
-        let window: T = from_bytes(bytes.as_ref())?;
-        match &mut merged {
-            Some(merged) => merged.merge(&window),
-            None => merged = Some(window),
-        }
-    }
-    Ok(merged)
-}
 
 /// The scores of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

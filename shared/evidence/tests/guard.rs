@@ -21,7 +21,7 @@ use rendezvous_evidence::{
     window::{Decisions, Pair},
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn plan(step: usize) -> ArmPlan {
     let json = serde_json::json!({

@@ -2,12 +2,24 @@
 //! count.
 
 use rendezvous_core::Invalid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{LONGEST, TimeQuantiles, bucket_of};
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Wire(Vec<(u32, u64)>);
+struct Wire(Vec<(u32, u64)>);
+
+impl Serialize for TimeQuantiles {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Wire::from(self.clone()).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeQuantiles {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Wire::deserialize(from)?.try_into().map_err(de::Error::custom)
+    }
+}
 
 impl From<TimeQuantiles> for Wire {
     fn from(times: TimeQuantiles) -> Self {

@@ -2,12 +2,12 @@
 //! it, so that a value takes one to four bytes.
 
 use rendezvous_core::Invalid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{MAX_LEVELS, SIZES, Sketch, room};
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Wire {
+struct Wire {
     size: u16,
     coins: u64,
     least: f64,
@@ -16,6 +16,18 @@ pub(super) struct Wire {
     kept_odd: u64,
     variance: f64,
     levels: Vec<Vec<u32>>,
+}
+
+impl Serialize for Sketch {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Wire::from(self.clone()).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sketch {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Wire::deserialize(from)?.try_into().map_err(de::Error::custom)
+    }
 }
 
 impl From<Sketch> for Wire {

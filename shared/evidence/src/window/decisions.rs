@@ -3,7 +3,7 @@ use std::time::Duration;
 use rendezvous_core::decision::{Kind, Reason};
 use serde::{Deserialize, Serialize};
 
-use super::Merge;
+use super::merge::Merge;
 use crate::quantile::TimeQuantiles;
 
 const KINDS: [Kind; 4] = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Merge;
+use super::merge::Merge;
 use crate::{sketch::Sketch, texts::Texts};
 
 /// The most features of an endpoint, so that their windows fit one `DynamoDB` item.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Merge;
+use super::merge::Merge;
 use crate::{loss::brier, mean::MeanSequence};
 
 /// One model against the outcomes of requests that it has a value for. Values and outcomes are between

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Merge;
+use super::merge::Merge;
 use crate::{
     interval::{Anytime, Confidence, Interval},
     loss::brier,
