@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod error;
 pub mod limits;
+pub mod minute;
 mod mistakes;
 pub mod mutation;
 pub mod random;
@@ -57,6 +58,7 @@ pub use error::{Invalid, Unavailable, UnavailableKind, within};
 pub use json::Json;
 pub use mailbox::{Mailbox, Opening};
 pub use message::{Envelope, RequestMessage, ScoreMessage};
+pub use minute::Minute;
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
 pub use score::{Failure, FailureKind, Score};
