@@ -12,6 +12,7 @@ mod dependencies;
 mod envelope;
 mod failures;
 mod idempotency;
+mod overdue;
 mod owners;
 mod repeatable;
 mod silence;

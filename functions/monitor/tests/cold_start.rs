@@ -1,0 +1,9 @@
+//! The function's environment: a variable that is missing fails the cold start and names itself.
+
+use rendezvous_aws::testing::missing_variables;
+
+#[test]
+fn each_missing_variable_names_itself() {
+    let needed = ["STACK", "ENDPOINTS_TABLE", "LEDGER_HOURS", "LEDGER_TABLE", "WINDOWS_TABLE"];
+    assert_eq!(missing_variables(env!("CARGO_BIN_EXE_monitor")), needed);
+}
