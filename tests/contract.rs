@@ -166,12 +166,18 @@ fn arms_that_the_schema_refuses_the_types_refuse() {
         ("/arms/0/step", json!(20)),
         ("/arms/0/guard/hold_minutes", json!(0)),
         ("/arms/0/guard/fallback_rate", json!(-0.1)),
+        ("/arms/0/guard/loss", json!(1.5)),
         ("/arms/0/schedule/deadline_ms", json!(0)),
         ("/pins/0/key", json!("")),
         ("/observers/1/share", json!(0)),
     ] {
         let mut configuration = example.clone();
-        *configuration.pointer_mut(pointer).unwrap() = wrong;
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        match configuration.pointer_mut(parent).unwrap() {
+            // A member that the example leaves out is added.
+            Value::Object(members) => drop(members.insert(name.to_owned(), wrong)),
+            other => *other.pointer_mut(&format!("/{name}")).unwrap() = wrong,
+        }
         assert!(!schema.is_valid(&configuration), "the schema accepts {configuration}");
         let error = Configuration::parse(&configuration.to_string()).unwrap_err().to_string();
         assert!(error.starts_with(pointer), "{pointer}: {error}");
