@@ -14,6 +14,7 @@ mod failures;
 mod idempotency;
 mod overdue;
 mod owners;
+mod ramps;
 mod repeatable;
 mod silence;
 

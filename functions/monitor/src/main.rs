@@ -3,7 +3,7 @@
 
 mod metrics;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use rendezvous_aws::{
     batch::{Event, Response},
@@ -30,15 +30,24 @@ enum Run {
 async fn main() -> ExitCode {
     lambda::main(async |aws| {
         let metrics = Metrics::new(aws.environment().required("STACK")?);
+        let scores = format!(":stream/{}", aws.environment().required("SCORES_STREAM")?);
         let (endpoints, ledger) = (aws.endpoints()?.into(), aws.ledger()?.into());
-        let monitor = Monitor::new(endpoints, ledger, aws.windows()?.into(), metrics.into());
+        let windows = aws.windows()?.into();
+        let days = aws.environment().number("WINDOW_DAYS")?;
+        let keep = Duration::from_hours(24 * u64::from(days));
+        let monitor = Monitor::new(endpoints, ledger, windows, metrics.into(), keep);
         lambda::run(async |event: Event| {
             let Ok(records) = event.records() else {
                 let Scheduled { run: Run::Minute } = event.read()?;
                 monitor.minute().await;
                 return Ok(Response::default());
             };
-            Ok(monitor.handle_ledger(records.read()).await)
+            // The other source is the ledger's change stream.
+            Ok(if records.source().ends_with(&scores) {
+                monitor.handle_scores(records.read()).await
+            } else {
+                monitor.handle_ledger(records.read()).await
+            })
         })
         .await
     })

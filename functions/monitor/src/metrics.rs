@@ -10,7 +10,9 @@ use rendezvous_monitor::MonitorReport;
 struct Report {
     stack: String,
     source: &'static str,
-    changes_unreadable: usize,
+    monitor_unreadable: usize,
+    windows_written: usize,
+    versions_published: usize,
     overdue_listed: usize,
     overdue_settled: usize,
     overdue_left: usize,
@@ -34,10 +36,13 @@ impl Metrics {
 impl Telemetry<MonitorReport> for Metrics {
     fn record(&self, report: &MonitorReport) {
         let MonitorReport { source, lag, unreadable, listed, settled, left, latest, .. } = *report;
+        let MonitorReport { windows, published, .. } = *report;
         let report = Report {
             stack: self.stack.clone(),
             source,
-            changes_unreadable: unreadable,
+            monitor_unreadable: unreadable,
+            windows_written: windows,
+            versions_published: published,
             overdue_listed: listed,
             overdue_settled: settled,
             overdue_left: left,

@@ -82,6 +82,10 @@ pub struct MonitorTotals {
     pub listed: u64,
     /// Overdue requests that were decided.
     pub settled: u64,
+    /// Partial windows that were written.
+    pub windows: u64,
+    /// Configurations that were published.
+    pub published: u64,
     /// How long after its deadline one was decided, at most.
     pub latest: Duration,
 }
@@ -164,8 +168,12 @@ impl Display for DecoyTotals {
 
 impl Display for MonitorTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listed, settled, latest: _ } = self;
-        write!(f, "{listed} requests listed, {settled} overdue requests settled")
+        let Self { listed, settled, windows, published, latest: _ } = self;
+        write!(
+            f,
+            "{listed} requests listed, {settled} overdue requests settled, {windows} windows, \
+             {published} versions published"
+        )
     }
 }
 
@@ -226,6 +234,8 @@ impl Telemetry<MonitorReport> for Counters {
         self.add(|Totals { monitor, .. }| {
             monitor.listed += u64_of(report.listed);
             monitor.settled += u64_of(report.settled);
+            monitor.windows += u64_of(report.windows);
+            monitor.published += u64_of(report.published);
             monitor.latest = monitor.latest.max(report.latest);
         });
     }

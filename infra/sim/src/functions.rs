@@ -152,3 +152,22 @@ impl<E: EndpointTable, W: WindowTable> Function<Change> for MonitorOfLedger<E, W
         Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
     }
 }
+
+/// The monitor as the function of the mapping of the stream `scores`.
+pub(crate) struct MonitorOfScores<E, W> {
+    pub(crate) fleet: Arc<Fleet<MonitorOf<E, W>>>,
+}
+
+impl<E: EndpointTable, W: WindowTable> Function for MonitorOfScores<E, W> {
+    fn actor(&self) -> &Actor {
+        &self.fleet.actor
+    }
+
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
+        let subject = subject("scores of the monitor", &event);
+        let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
+            instance.function.handle_scores(event).await
+        };
+        Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
+    }
+}

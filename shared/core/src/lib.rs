@@ -19,6 +19,7 @@ pub mod random;
 pub mod json;
 pub mod names;
 pub mod share;
+pub mod value;
 
 pub mod decision;
 pub mod score;

@@ -1,12 +1,20 @@
 //! The monitor, its mapping and its schedule.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::ports::{Archive, EndpointTable, Secrets, WindowTable};
 use rendezvous_monitor::Monitor;
 
 use super::{System, lock};
-use crate::{Link, Role, functions::MonitorOfLedger, mapping::Mapping, minutes};
+use crate::{
+    Link, Role,
+    functions::{MonitorOfLedger, MonitorOfScores},
+    mapping::Mapping,
+    minutes,
+};
+
+/// How long windows of minutes are kept.
+const KEPT: Duration = Duration::from_hours(24 * 35);
 
 impl<A, E, K, W> System<A, E, K, W>
 where
@@ -25,9 +33,11 @@ where
                 Link::with_past(ledger.clone(), actor, &conditions, &past),
                 Link::new(windows.clone(), actor, &conditions),
                 counters.clone(),
+                KEPT,
             )
         }));
         self.map(&self.ledger.changes, mapping, MonitorOfLedger { fleet: fleet.clone() });
+        self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() });
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
         lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
     }
