@@ -41,10 +41,8 @@ const BEHIND: u32 = 3;
 /// Endpoints without a decision for so many minutes are not judged: there is nothing new.
 const IDLE: u32 = 10;
 
-/// How many entries a read returns, and how many minutes a run adds up at most. What is left is added up by
-/// the next runs.
+/// How many entries a read returns. The minutes of what is left are added up by the next runs.
 const MAX_ENTRIES: usize = 10_000;
-const MAX_MINUTES: u32 = 10;
 
 /// How long the sum of an arm is kept after its last change.
 const KEPT: Duration = Duration::from_hours(24 * 30);
@@ -165,16 +163,22 @@ where
         ramp: &mut Ramp,
     ) -> Result<(), Unavailable> {
         let from = Minute::of(ramp.until);
-        let to = Minute::of(now()).minus(BEHIND).min(from.plus(MAX_MINUTES));
-        if to <= from {
+        let complete = Minute::of(now()).minus(BEHIND);
+        if complete <= from {
             return Ok(());
         }
         let Endpoint { name, version, .. } = endpoint;
-        let read =
-            async |of: &str| self.windows.read(&series(name, of), from..to, MAX_ENTRIES).await;
-        let (decisions, pairs) = (read("decisions").await?, read("pairs").await?);
-        if decisions.len().max(pairs.len()) == MAX_ENTRIES {
-            tracing::warn!(endpoint = %name, "a run does not count all windows of ten minutes");
+        let read = async |of: &str| {
+            self.windows.read(&series(name, of), from..complete, MAX_ENTRIES).await
+        };
+        let (mut decisions, mut pairs) = (read("decisions").await?, read("pairs").await?);
+        let cut = [&decisions, &pairs].into_iter().filter(|entries| entries.len() == MAX_ENTRIES);
+        // Of the last minute of a read that was cut there may be more.
+        let to = cut.filter_map(|entries| Some(entries.last()?.key.minute)).min();
+        // A minute with more entries than a read returns is not counted whole.
+        let to = to.unwrap_or(complete).max(from.plus(1));
+        for entries in [&mut decisions, &mut pairs] {
+            entries.retain(|entry| entry.key.minute < to);
         }
         let of = |arm: &Arm| part(*version, arm);
         add(&mut ramp.arm, of_part(&decisions, &of(&plan.name)));

@@ -1,7 +1,7 @@
 //! The whole system in one process: ports in memory, the functions' own handlers, and mappings
 //! that invoke them with the events that AWS would send.
 
-mod monitor;
+mod functions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,6 @@ use std::{
 };
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use rendezvous::Rendezvous;
 use rendezvous_core::{
     EndpointName, ModelId,
     memory::{
@@ -22,7 +21,6 @@ use rendezvous_core::{
     },
     ports::{Archive, EndpointTable, Secrets, WindowTable},
 };
-use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Settings, http::Http};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
@@ -38,7 +36,7 @@ use crate::{
     events::Carried,
     faults::{Faults, Faulty},
     fleet::{Fleet, Instance},
-    functions::{DecoyOfStream, DecoyOfTable, ModelHandler, RendezvousHandler},
+    functions::ModelHandler,
     ingress::{Inside, Local, bad_gateway, step},
     link::Past,
     mapping::{self, Function, Host, Mapping},
@@ -195,43 +193,6 @@ where
         let _entered = size.archiving.as_ref().map(Handle::enter);
         system.start_decoy(&size.decoy);
         system
-    }
-
-    fn start_rendezvous(&self) {
-        let (endpoints, ledger) = (self.endpoints.clone(), self.ledger.clone());
-        let (counters, past) = (self.counters.clone(), self.past.clone());
-        let conditions = self.host.conditions.clone();
-        let fleet = self.fleet(Role::Rendezvous, "rendezvous", move |actor| {
-            Rendezvous::new(
-                Link::new(endpoints.clone(), actor, &conditions),
-                Link::with_past(ledger.clone(), actor, &conditions, &past),
-                counters.clone(),
-            )
-        });
-        let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
-        let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
-        self.map(&self.scores, &mapping, RendezvousHandler { fleet, ledger, conditions });
-    }
-
-    fn start_decoy(&self, mapping: &Mapping) {
-        let (archive, endpoints) = (self.archive.clone(), self.endpoints.clone());
-        let (counters, conditions) = (self.counters.clone(), self.host.conditions.clone());
-        let fleet = Arc::new(self.fleet(Role::Decoy, "decoy", move |actor| {
-            Decoy::new(
-                Link::new(archive.clone(), actor, &conditions),
-                Link::new(endpoints.clone(), actor, &conditions),
-                counters.clone(),
-            )
-        }));
-        for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
-            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source });
-        }
-        let of_ledger = Mapping { only_decided: true, ..mapping.clone() };
-        let ledger = (&self.ledger.changes, Table::Ledger, &of_ledger);
-        let outcomes = (&self.outcomes.changes, Table::Outcomes, mapping);
-        for (changes, source, mapping) in [ledger, outcomes] {
-            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source });
-        }
     }
 
     /// The instances of a function.

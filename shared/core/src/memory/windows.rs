@@ -98,7 +98,9 @@ impl WindowTable for MemoryWindows {
         self.outage.check(WINDOWS).await?;
         self.wrote(keys.len());
         let kept = &mut *lock(&self.kept);
-        keys.iter().for_each(|key| kept.remove(key));
+        for key in &keys {
+            kept.remove(key);
+        }
         Ok(())
     }
 
