@@ -99,7 +99,7 @@ pub fn judge(guard: &Guard, plan: &ArmPlan, now: Timestamp, since: &Since<'_>) -
     let judged: Vec<Judged> =
         conditions.iter().map(|condition| condition.judge(confidence)).collect();
     let held = now.since(since.began);
-    let hold = Duration::from_secs(u64::from(guard.hold_minutes) * 60);
+    let required = Duration::from_secs(u64::from(guard.hold_minutes) * 60);
     let standing = |standing| judged.iter().any(|judged| judged.standing == standing);
     let (action, why) = if standing(Standing::Violated) {
         (Action::Remove, "is removed, a condition is violated")
@@ -107,21 +107,22 @@ pub fn judge(guard: &Guard, plan: &ArmPlan, now: Timestamp, since: &Since<'_>) -
         (Action::Wait, "waits, there is no decision of it")
     } else if standing(Standing::Open) {
         (Action::Wait, "waits, a condition is not decided")
-    } else if held < hold {
+    } else if held < required {
         (Action::Wait, "waits, every condition holds but the step is too young")
     } else if plan.step + 1 < plan.steps.len() {
         (Action::Step, "steps on, every condition holds")
     } else {
         (Action::Finish, "becomes main, every condition holds")
     };
-    let figures: String = judged.iter().map(|judged| format!("; {judged}")).collect();
+    let figures: Vec<String> = judged.iter().map(Judged::to_string).collect();
     let because = format!(
-        "Arm {} {why}: {} requests in {} min of at least {} at {}{figures}.",
+        "Arm {} {why}: {} requests in {} min of at least {} at {}; {}.",
         plan.name,
         since.arm.count(),
         held.as_secs() / 60,
         guard.hold_minutes,
         plan.share(),
+        figures.join("; "),
     );
     Verdict { action, because }
 }

@@ -8,7 +8,8 @@
 //!
 //! [`sketch`] holds a distribution in little space, mergeable; [`window`] is what the monitor keeps of
 //! a minute, [`texts`] the most frequent texts in it, [`bytes`] how it is kept;
-//! [`guard`] judges the arms by it, [`drift`] compares it with a baseline.
+//! [`guard`] judges the arms by it, [`drift`] compares it with a baseline,
+//! [`callers`] with the same minutes of earlier days, and [`alarms`] says what needs a person.
 //!
 //! Figures with an interval are of two kinds, told apart by their type ([`Interval`]): those that
 //! may be looked at after every request ([`Anytime`]), and those that hold for one look at a number
@@ -31,8 +32,11 @@ pub mod segments;
 pub mod texts;
 pub mod window;
 
+pub mod callers;
 pub mod drift;
 pub mod guard;
+
+pub mod alarms;
 
 pub mod report;
 

@@ -5,6 +5,8 @@
 //!
 //!     cargo test --release --workspace --test guard -- --ignored --nocapture
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -19,7 +21,7 @@ use rendezvous_evidence::{
     window::{Decisions, Pair},
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn plan(step: usize) -> ArmPlan {
     let json = serde_json::json!({

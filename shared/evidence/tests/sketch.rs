@@ -4,6 +4,8 @@
 //!
 //!     cargo test --release --workspace --test sketch -- --ignored --nocapture
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use fastrand::Rng;
 use rendezvous_evidence::{
     Confidence,
