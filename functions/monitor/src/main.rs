@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         lambda::run(async |event: Event| {
             let Ok(records) = event.records() else {
                 let Scheduled { run: Run::Minute } = event.read()?;
-                monitor.minute().await;
+                Box::pin(monitor.minute()).await;
                 return Ok(Response::default());
             };
             // The other source is the ledger's change stream.

@@ -223,3 +223,51 @@ fn may_be_unsent(mailbox: &Mailbox) -> bool {
         |opening: rendezvous_core::Opening| opening.owner.is_some() && !opening.accepted;
     mailbox.opening.is_some_and(can_repeat) && mailbox.scores.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rendezvous_core::{
+        Write,
+        conformance::samples,
+        memory::{MemoryEndpoints, MemoryLedger, MemoryTelemetry, MemoryWindows, Trouble},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_moves_to_another_minute_replaces_none_that_its_batch_has_listed_there()
+    {
+        let (ledger, windows) = (Arc::<MemoryLedger>::default(), Arc::<MemoryWindows>::default());
+        let endpoints = Arc::<MemoryEndpoints>::default();
+        let telemetry = Arc::<MemoryTelemetry<MonitorReport>>::default();
+        let monitor =
+            Monitor::new(endpoints, ledger.clone(), windows.clone(), telemetry.clone(), KEPT);
+        let endpoint = samples::endpoint();
+        let reopened = samples::received_at(&samples::envelope(&endpoint), now() + KEPT);
+        ledger.write(&Write::open(&reopened, [1; 32], None)).await.unwrap();
+        let other = RequestId::random();
+        // The one was listed before it was opened again.
+        let listed = [(reopened.id, now() - Duration::from_mins(5)), (other, reopened.deadline)];
+        windows.put(entries("batch", &listed.into())).await.unwrap();
+        monitor.minute().await;
+        let all = Minute::FIRST..due(reopened.deadline).plus(1);
+        let found = windows.read(SERIES, all, 10).await.unwrap();
+        let mut listed: Vec<_> = found.iter().map(|entry| (entry.key.minute, ids(entry))).collect();
+        listed.sort_unstable_by_key(|(_, ids)| ids[0] != other);
+        let minute = due(reopened.deadline);
+        assert_eq!(listed, [(minute, vec![other]), (minute, vec![reopened.id])]);
+
+        ledger.outage.set(Trouble::Down);
+        let overdue = [(other, now() - Duration::from_mins(5))];
+        windows.put(entries("second batch", &overdue.into())).await.unwrap();
+        monitor.minute().await;
+        assert_eq!(telemetry.last().unwrap().left, 1);
+        ledger.outage.set(Trouble::None);
+        monitor.minute().await;
+        assert_eq!(telemetry.last().unwrap().left, 0);
+        let now_there = windows.read(SERIES, Minute::FIRST..minute, 10).await.unwrap();
+        assert_eq!(now_there, [], "a request without a mailbox is dropped");
+    }
+}

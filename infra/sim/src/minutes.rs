@@ -1,4 +1,4 @@
-//! The schedule that invokes the monitor every minute, as EventBridge does: at least once, and not again
+//! The schedule that invokes the monitor every minute, as `EventBridge` does: at least once, and not again
 //! when the function fails.
 
 use std::{
@@ -48,7 +48,7 @@ pub(crate) async fn schedule<E: EndpointTable, W: WindowTable>(
         for _ in 0..=usize::from(twice) {
             conditions.trace(&fleet.actor, || format!("is invoked: minute {minute}"));
             let run = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
-                instance.function.minute().await;
+                Box::pin(instance.function.minute()).await;
             };
             match timeout(FUNCTION_TIMEOUT, fleet.invoke(Step::Minute, subject, run)).await {
                 Ok(Ok(())) => {}

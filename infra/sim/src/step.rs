@@ -147,11 +147,19 @@ impl Step {
     /// What is called in this step; none where a function is invoked or a model computes.
     pub const fn dependency(self) -> Option<Dependency> {
         Some(match self {
-            Self::Ask | Self::Read | Self::Report => return None,
-            Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch => return None,
-            Self::MonitorBatch | Self::Minute | Self::Score => return None,
-            Self::IngressEndpoint | Self::RendezvousEndpoint => Dependency::Endpoints,
-            Self::DecoyEndpoint | Self::MonitorEndpoint => Dependency::Endpoints,
+            Self::Ask
+            | Self::Read
+            | Self::Report
+            | Self::ModelBatch
+            | Self::RendezvousBatch
+            | Self::DecoyBatch
+            | Self::MonitorBatch
+            | Self::Minute
+            | Self::Score => return None,
+            Self::IngressEndpoint
+            | Self::RendezvousEndpoint
+            | Self::DecoyEndpoint
+            | Self::MonitorEndpoint => Dependency::Endpoints,
             Self::Secret => Dependency::Secrets,
             Self::Send => Dependency::Input,
             Self::SendScores => Dependency::Scores,

@@ -50,8 +50,11 @@ struct Line {
     bytes: Option<usize>,
 }
 
-/// A write as it is appended: the entry, or that there is none of this key.
-type Appended = (EntryKey, Option<(Bytes, Option<Timestamp>)>);
+/// What a write sets: a body and when it expires, or that there is no entry.
+type Written = Option<(Bytes, Option<Timestamp>)>;
+
+/// A write as it is appended.
+type Appended = (EntryKey, Written);
 
 impl FolderWindows {
     /// The windows of `folder`.
@@ -141,7 +144,7 @@ fn encode(key: &EntryKey, write: Option<&(Bytes, Option<Timestamp>)>, to: &mut V
 }
 
 /// The last write of each key in a file, as far as it can be read.
-fn read(path: &Path) -> Result<BTreeMap<EntryKey, Option<(Bytes, Option<Timestamp>)>>, FileError> {
+fn read(path: &Path) -> Result<BTreeMap<EntryKey, Written>, FileError> {
     let mut rest = Bytes::from(files::read(path)?.unwrap_or_default());
     let mut last = BTreeMap::new();
     while let Some((key, write)) = decode(&mut rest) {
@@ -182,7 +185,7 @@ fn delete_expired(folder: &Path) -> Result<(), FileError> {
     let now = now();
     for name in files::names(folder)? {
         let path = folder.join(name);
-        let is_over = |write: &Option<(Bytes, Option<Timestamp>)>| match write {
+        let is_over = |write: &Written| match write {
             Some((_, expires)) => expires.is_some_and(|at| at <= now),
             None => true,
         };
