@@ -167,7 +167,8 @@ impl World {
     pub async fn with_secret(secret: impl FnOnce(Timestamp) -> MemorySecrets) -> Self {
         clock::simulate(START);
         let secret = Arc::new(secret(START));
-        let system = System::start_on(Arc::default(), Arc::default(), secret, &Size::default());
+        let (archive, endpoints, windows) = (Arc::default(), Arc::default(), Arc::default());
+        let system = System::start_on(archive, endpoints, secret, windows, &Size::default());
         Self::of(system, CONFIGURATION).await
     }
 }

@@ -12,7 +12,9 @@ mod dependencies;
 mod envelope;
 mod failures;
 mod idempotency;
+mod overdue;
 mod owners;
+mod ramps;
 mod repeatable;
 mod silence;
 

@@ -15,7 +15,6 @@
 
 mod quarantine;
 pub mod rows;
-mod value;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

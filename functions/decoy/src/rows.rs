@@ -8,10 +8,9 @@ use rendezvous_aws::{
 use rendezvous_core::{
     Configuration, Invalid, Json, RequestMessage, ScoreMessage,
     mutation::{Mutation, mutated},
+    value,
 };
 use serde_dynamo::Item;
-
-use crate::value;
 
 /// A row whose value is the number in its JSON at which a configuration points.
 pub(crate) trait Evaluate: Row {

@@ -25,7 +25,7 @@ use rendezvous_core::{
     RequestId,
     limits::MAX_PAYLOAD_BYTES,
     now,
-    ports::{Archive, EndpointTable, Secrets},
+    ports::{Archive, EndpointTable, Secrets, WindowTable},
 };
 use rendezvous_sim::System;
 use serde_json::json;
@@ -47,8 +47,8 @@ const ENDING: Duration = Duration::from_secs(4);
 
 /// Serves until `stop` becomes true, then answers what is in flight. `ready` says what of the system
 /// does not work, for `GET /ready`.
-pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
-    system: Arc<System<A, E, K>>,
+pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, R>(
+    system: Arc<System<A, E, K, W>>,
     ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
@@ -112,8 +112,8 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-async fn answer<A: Archive, E: EndpointTable, K: Secrets>(
-    system: Arc<System<A, E, K>>,
+async fn answer<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable>(
+    system: Arc<System<A, E, K, W>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {

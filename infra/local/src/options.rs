@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::{ModelId, ports::EndpointTable};
-use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets};
+use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderSecrets, FolderWindows};
 use rendezvous_model::Model;
 use rendezvous_onnx::Compute;
 use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
@@ -119,7 +119,8 @@ impl SystemOptions {
         let archive = FolderArchive::new(data).into();
         let endpoints = FolderEndpoints::new(data).into();
         let secrets = FolderSecrets::new(data).into();
-        Arc::new(Local::start_on(archive, endpoints, secrets, size))
+        let windows = FolderWindows::new(data).into();
+        Arc::new(Local::start_on(archive, endpoints, secrets, windows, size))
     }
 
     /// Gives a system its models and its endpoints. `bring_up` adds a model.

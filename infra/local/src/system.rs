@@ -1,7 +1,7 @@
 //! The system that runs here.
 
-use rendezvous_folder::{FolderArchive, FolderEndpoints, FolderSecrets};
+use rendezvous_folder::{FolderArchive, FolderEndpoints, FolderSecrets, FolderWindows};
 use rendezvous_sim::System;
 
 /// The system on a data folder.
-pub(crate) type Local = System<FolderArchive, FolderEndpoints, FolderSecrets>;
+pub(crate) type Local = System<FolderArchive, FolderEndpoints, FolderSecrets, FolderWindows>;

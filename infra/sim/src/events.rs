@@ -34,6 +34,11 @@ pub trait Carried: Sized + Send + Sync + 'static {
     fn endpoint(&self) -> Option<Cow<'_, str>> {
         None
     }
+
+    /// Whether it is a change of a mailbox with a decision, by which mappings filter.
+    fn is_decided(&self) -> bool {
+        false
+    }
 }
 
 /// Records of one shard, in order.
@@ -106,6 +111,10 @@ impl Carried for Change {
     fn failed(response: &Response) -> impl Iterator<Item = Option<&str>> {
         response.batch_item_failures.iter().map(|failure| Some(failure.item_identifier.as_str()))
     }
+
+    fn is_decided(&self) -> bool {
+        matches!(self, Self::Mailbox { new, .. } if new.decision.is_some())
+    }
 }
 
 /// The keys of a changed item, its old image if there was one, and its new image.
@@ -170,7 +179,9 @@ mod tests {
             table.write(&samples::fallback(&endpoint, envelope)).await.unwrap();
         }
         let records = records(lane).await;
-        let [insert, modify] = &events(&records)[..] else { panic!("not two events") };
+        let [made, insert, modify] = &events(&records)[..] else { panic!("not three events") };
+        assert_eq!((&*made.name, &ledger::mailbox(&made.new)), ("INSERT", &Ok(old.clone())));
+        assert_eq!([0, 1, 2].map(|number| records[number].data.is_decided()), [false, true, true]);
         assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
         assert_eq!(insert.keys, ledger::key(new.id));
         assert!(insert.old.is_empty());

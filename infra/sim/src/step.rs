@@ -65,6 +65,20 @@ steps! {
     DecoyEndpoint = "decoy: endpoint",
     /// The decoy stores a file.
     Store = "decoy: store",
+    /// The monitor receives changes.
+    MonitorBatch = "monitor: batch",
+    /// The monitor's minute has come.
+    Minute = "monitor: minute",
+    /// The monitor reads an endpoint's configuration.
+    MonitorEndpoint = "monitor: endpoint",
+    /// The monitor reads a mailbox.
+    MonitorLook = "monitor: look",
+    /// The monitor commits a decision.
+    MonitorSettle = "monitor: settle",
+    /// The monitor reads entries of the table of windows.
+    ReadWindows = "monitor: read",
+    /// The monitor writes or deletes entries of the table of windows.
+    WriteWindows = "monitor: write",
 }
 
 /// What a function depends on.
@@ -77,6 +91,7 @@ pub enum Dependency {
     Outcomes,
     Secrets,
     Archive,
+    Windows,
 }
 
 impl Dependency {
@@ -88,6 +103,7 @@ impl Dependency {
         Self::Outcomes,
         Self::Secrets,
         Self::Archive,
+        Self::Windows,
     ];
 
     /// Its name in errors.
@@ -100,6 +116,7 @@ impl Dependency {
             Self::Outcomes => "outcomes table",
             Self::Secrets => "secrets",
             Self::Archive => "archive",
+            Self::Windows => "windows table",
         }
     }
 }
@@ -111,6 +128,7 @@ impl Step {
             Role::Model => Some(Self::ModelBatch),
             Role::Rendezvous => Some(Self::RendezvousBatch),
             Role::Decoy => Some(Self::DecoyBatch),
+            Role::Monitor => Some(Self::MonitorBatch),
             Role::Ingress | Role::Other => None,
         }
     }
@@ -121,6 +139,7 @@ impl Step {
             Role::Ingress => Some(Self::IngressEndpoint),
             Role::Rendezvous => Some(Self::RendezvousEndpoint),
             Role::Decoy => Some(Self::DecoyEndpoint),
+            Role::Monitor => Some(Self::MonitorEndpoint),
             Role::Model | Role::Other => None,
         }
     }
@@ -128,34 +147,46 @@ impl Step {
     /// What is called in this step; none where a function is invoked or a model computes.
     pub const fn dependency(self) -> Option<Dependency> {
         Some(match self {
-            Self::Ask | Self::Read | Self::Report => return None,
-            Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch | Self::Score => {
-                return None;
-            }
-            Self::IngressEndpoint | Self::RendezvousEndpoint | Self::DecoyEndpoint => {
-                Dependency::Endpoints
-            }
+            Self::Ask
+            | Self::Read
+            | Self::Report
+            | Self::ModelBatch
+            | Self::RendezvousBatch
+            | Self::DecoyBatch
+            | Self::MonitorBatch
+            | Self::Minute
+            | Self::Score => return None,
+            Self::IngressEndpoint
+            | Self::RendezvousEndpoint
+            | Self::DecoyEndpoint
+            | Self::MonitorEndpoint => Dependency::Endpoints,
             Self::Secret => Dependency::Secrets,
             Self::Send => Dependency::Input,
             Self::SendScores => Dependency::Scores,
             Self::Outcome => Dependency::Outcomes,
             Self::Store => Dependency::Archive,
+            Self::ReadWindows | Self::WriteWindows => Dependency::Windows,
             Self::Open
             | Self::Accept
             | Self::Watch
             | Self::Look
             | Self::IngressSettle
             | Self::File
-            | Self::RendezvousSettle => Dependency::Ledger,
+            | Self::RendezvousSettle
+            | Self::MonitorLook
+            | Self::MonitorSettle => Dependency::Ledger,
         })
     }
 
     pub const fn is_batch(self) -> bool {
-        matches!(self, Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch)
+        matches!(
+            self,
+            Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch | Self::MonitorBatch
+        )
     }
 
     pub const fn is_invocation(self) -> bool {
-        self.is_batch() || matches!(self, Self::Ask | Self::Read | Self::Report)
+        self.is_batch() || matches!(self, Self::Ask | Self::Read | Self::Report | Self::Minute)
     }
 
     pub const fn is_put(self) -> bool {
@@ -171,8 +202,10 @@ impl Step {
                     | Self::IngressSettle
                     | Self::File
                     | Self::RendezvousSettle
+                    | Self::MonitorSettle
                     | Self::Outcome
                     | Self::Store
+                    | Self::WriteWindows
             )
     }
 
@@ -180,7 +213,17 @@ impl Step {
     pub const fn is_rare(self) -> bool {
         matches!(
             self,
-            Self::RendezvousEndpoint | Self::DecoyEndpoint | Self::Store | Self::DecoyBatch
+            Self::RendezvousEndpoint
+                | Self::DecoyEndpoint
+                | Self::Store
+                | Self::DecoyBatch
+                | Self::MonitorBatch
+                | Self::Minute
+                | Self::MonitorEndpoint
+                | Self::MonitorLook
+                | Self::MonitorSettle
+                | Self::ReadWindows
+                | Self::WriteWindows
         )
     }
 }

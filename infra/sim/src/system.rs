@@ -1,6 +1,8 @@
 //! The whole system in one process: ports in memory, the functions' own handlers, and mappings
 //! that invoke them with the events that AWS would send.
 
+mod functions;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,15 +13,14 @@ use std::{
 };
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use rendezvous::Rendezvous;
 use rendezvous_core::{
     EndpointName, ModelId,
     memory::{
-        MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream, Position,
+        MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemorySecrets, MemoryStream, MemoryWindows,
+        Position,
     },
-    ports::{Archive, EndpointTable, Secrets},
+    ports::{Archive, EndpointTable, Secrets, WindowTable},
 };
-use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Settings, http::Http};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
@@ -35,7 +36,7 @@ use crate::{
     events::Carried,
     faults::{Faults, Faulty},
     fleet::{Fleet, Instance},
-    functions::{DecoyOfStream, DecoyOfTable, ModelHandler, RendezvousHandler},
+    functions::ModelHandler,
     ingress::{Inside, Local, bad_gateway, step},
     link::Past,
     mapping::{self, Function, Host, Mapping},
@@ -51,6 +52,8 @@ pub struct Size {
     pub settings: Settings,
     /// The decoy's mappings. Their batches become the files of the archive.
     pub decoy: Mapping,
+    /// The mapping of the monitor.
+    pub monitor: Mapping,
     /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
     pub compute: Vec<Handle>,
     /// The runtime on which the decoy runs; without one, that of the caller.
@@ -80,6 +83,15 @@ impl Default for Size {
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
+            // Most requests are decided within the batch in which they appear, and cost the monitor nothing.
+            monitor: Mapping {
+                batch_size: 1_000,
+                maximum_batching_window: Duration::from_secs(1),
+                maximum_record_age: Duration::from_hours(23),
+                maximum_retry_attempts: u32::MAX,
+                starting_position: Position::TrimHorizon,
+                ..Mapping::default()
+            },
             compute: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
@@ -91,14 +103,19 @@ impl Default for Size {
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
-/// the table of endpoints `E` and the secret `K`.
-pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecrets> {
+/// the table of endpoints `E`, the secret `K` and the table of windows `W`.
+pub struct System<A, E = MemoryEndpoints, K = MemorySecrets, W = MemoryWindows>
+where
+    E: EndpointTable,
+    K: Secrets,
+{
     pub endpoints: Arc<E>,
     pub input: Arc<MemoryStream>,
     pub scores: Arc<MemoryStream>,
     pub ledger: Arc<MemoryLedger>,
     pub outcomes: Arc<MemoryOutcomes>,
     pub secrets: Arc<K>,
+    pub windows: Arc<W>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
     ingress: Fleet<Http<Local<E, K>>>,
@@ -115,13 +132,26 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
 impl<A: Archive> System<A> {
     /// Starts a system without models whose endpoints are in memory.
     pub fn start(archive: Arc<A>, size: &Size) -> Self {
-        Self::start_on(archive, Arc::default(), Arc::new(MemorySecrets::random()), size)
+        let secrets = Arc::new(MemorySecrets::random());
+        Self::start_on(archive, Arc::default(), secrets, Arc::default(), size)
     }
 }
 
-impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
+impl<A, E, K, W> System<A, E, K, W>
+where
+    A: Archive,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+{
     /// Starts a system without models on these ports.
-    pub fn start_on(archive: Arc<A>, endpoints: Arc<E>, secrets: Arc<K>, size: &Size) -> Self {
+    pub fn start_on(
+        archive: Arc<A>,
+        endpoints: Arc<E>,
+        secrets: Arc<K>,
+        windows: Arc<W>,
+        size: &Size,
+    ) -> Self {
         let conditions = size.conditions.clone();
         let (stop, stopped) = watch::channel(false);
         let lambda = Arc::new(Actor::new(Role::Other, "lambda"));
@@ -150,6 +180,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             ledger,
             outcomes,
             secrets,
+            windows,
             archive,
             counters,
             past,
@@ -158,44 +189,10 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             stop,
         };
         system.start_rendezvous();
+        system.start_monitor(&size.monitor);
         let _entered = size.archiving.as_ref().map(Handle::enter);
         system.start_decoy(&size.decoy);
         system
-    }
-
-    fn start_rendezvous(&self) {
-        let (endpoints, ledger) = (self.endpoints.clone(), self.ledger.clone());
-        let (counters, past) = (self.counters.clone(), self.past.clone());
-        let conditions = self.host.conditions.clone();
-        let fleet = self.fleet(Role::Rendezvous, "rendezvous", move |actor| {
-            Rendezvous::new(
-                Link::new(endpoints.clone(), actor, &conditions),
-                Link::with_past(ledger.clone(), actor, &conditions, &past),
-                counters.clone(),
-            )
-        });
-        let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
-        let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
-        self.map(&self.scores, &mapping, RendezvousHandler { fleet, ledger, conditions });
-    }
-
-    fn start_decoy(&self, mapping: &Mapping) {
-        let (archive, endpoints) = (self.archive.clone(), self.endpoints.clone());
-        let (counters, conditions) = (self.counters.clone(), self.host.conditions.clone());
-        let fleet = Arc::new(self.fleet(Role::Decoy, "decoy", move |actor| {
-            Decoy::new(
-                Link::new(archive.clone(), actor, &conditions),
-                Link::new(endpoints.clone(), actor, &conditions),
-                counters.clone(),
-            )
-        }));
-        for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
-            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source });
-        }
-        let (ledger, outcomes) = (&self.ledger.changes, &self.outcomes.changes);
-        for (changes, source) in [(ledger, Table::Ledger), (outcomes, Table::Outcomes)] {
-            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source });
-        }
     }
 
     /// The instances of a function.

@@ -6,8 +6,10 @@
 
 mod files;
 pub mod samples;
+mod windows;
 
 pub use files::archive_files;
+pub use windows::windows;
 
 use std::{collections::HashSet, slice, sync::Arc, time::Duration};
 

@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod error;
 pub mod limits;
+pub mod minute;
 mod mistakes;
 pub mod mutation;
 pub mod random;
@@ -18,6 +19,7 @@ pub mod random;
 pub mod json;
 pub mod names;
 pub mod share;
+pub mod value;
 
 pub mod artifact;
 
@@ -60,6 +62,7 @@ pub use error::{Invalid, Unavailable, UnavailableKind, within};
 pub use json::Json;
 pub use mailbox::{Mailbox, Opening};
 pub use message::{Envelope, RequestMessage, ScoreMessage};
+pub use minute::Minute;
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
 pub use score::{Failure, FailureKind, Score};

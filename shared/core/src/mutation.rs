@@ -96,6 +96,10 @@ mutations! {
     /// A model scores requests that say that it is to skip them.
     ScoreSkipped,
 
+    // The monitor.
+    /// The monitor does not list the requests that the ledger leaves without a decision.
+    ForgetOverdue,
+
     // The decoy.
     /// The decoy acknowledges a batch whose files are not stored.
     AcknowledgeUnstored,

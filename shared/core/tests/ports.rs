@@ -17,8 +17,8 @@ use rendezvous_core::{
     Write, clock, conformance,
     conformance::samples,
     memory::{
-        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, Position,
-        Trouble,
+        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, MemoryWindows,
+        Position, Trouble,
     },
     now,
     ports::{
@@ -43,6 +43,11 @@ async fn the_memory_outcomes_conform() {
         table.get(endpoint, id).map(|outcome| outcome.outcome)
     };
     conformance::outcomes(&MemoryOutcomes::default(), look).await;
+}
+
+#[tokio::test]
+async fn the_memory_windows_conform() {
+    conformance::windows(&MemoryWindows::default()).await;
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, names, remove};
 /// | `endpoints/{name}/{version}.json` | one version of an endpoint's configuration, with provenance | the server or a tool | never |
 /// | `endpoints/{name}/current` | the number of the current version | the publisher | replaced atomically at each publication |
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server | never |
+/// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `models.json` | the models that the server has up | the server | replaced atomically; deleted when the server ends |
 /// | `lock` | empty; locked by the server | the server | never |
@@ -89,6 +90,11 @@ impl DataFolder {
     /// The path of the archive's files.
     pub fn archive(&self) -> PathBuf {
         self.root().join("archive")
+    }
+
+    /// The path of the table of windows.
+    pub fn windows(&self) -> PathBuf {
+        self.root().join("windows")
     }
 
     /// The path of the secret.

@@ -1,11 +1,11 @@
 //! Rendezvous on a data folder: the ports that must outlive a process, on local files
-//! ([`FolderEndpoints`], [`FolderArchive`], [`FolderSecrets`]), and the folder that they share
+//! ([`FolderEndpoints`], [`FolderArchive`], [`FolderSecrets`], [`FolderWindows`]), and the folder that they share
 //! ([`DataFolder`]). It is to the local system what `rendezvous-aws` is to a stack.
 //!
 //! What may not be in it: a cloud or its SDK, a network, a decision about requests, and state that
 //! does not outlive a process (that is in [`rendezvous_core::memory`]).
 //!
-//! The endpoints and the archive pass core's conformance suite. Calls to the file system run on
+//! The endpoints, the archive and the windows pass core's conformance suite. Calls to the file system run on
 //! tokio's threads for blocking work, so that a slow disk does not delay those who answer requests.
 //! Modules import only from modules before them in this list.
 
@@ -17,6 +17,7 @@ mod archive;
 mod endpoints;
 mod models;
 mod secrets;
+mod windows;
 
 pub use archive::FolderArchive;
 pub use data_folder::{DataFolder, FolderError};
@@ -24,3 +25,4 @@ pub use endpoints::FolderEndpoints;
 pub use files::FileError;
 pub use models::{ModelUp, ModelsUp};
 pub use secrets::FolderSecrets;
+pub use windows::FolderWindows;

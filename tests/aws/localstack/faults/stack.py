@@ -195,7 +195,7 @@ class Stack:
 
     def functions(self) -> list[str]:
         """The names of all functions."""
-        ours = ("IngressFunction", "RendezvousFunction", "DecoyFunction")
+        ours = ("IngressFunction", "RendezvousFunction", "DecoyFunction", "MonitorFunction")
         return [self.outputs[name] for name in ours] + [self.function(model) for model in MODELS]
 
     def mapping(self, model: str) -> str:
