@@ -51,8 +51,9 @@ pub struct Size {
     pub settings: Settings,
     /// The decoy's mappings. Their batches become the files of the archive.
     pub decoy: Mapping,
-    /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
-    pub compute: Vec<Handle>,
+    /// The runtimes on which lanes of mappings run, in turns; without any, that of the caller. A few
+    /// runtimes of one thread each are best: a message that stays on a thread wakes no other.
+    pub runtimes: Vec<Handle>,
     /// The runtime on which the decoy runs; without one, that of the caller.
     pub archiving: Option<Handle>,
     /// What goes wrong by chance, and who watches.
@@ -80,7 +81,7 @@ impl Default for Size {
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
-            compute: Vec::new(),
+            runtimes: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
         }
@@ -107,7 +108,7 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     past: Arc<Past>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
-    compute: Mutex<Cycle<vec::IntoIter<Handle>>>,
+    runtimes: Mutex<Cycle<vec::IntoIter<Handle>>>,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
@@ -143,7 +144,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
             models: Mutex::default(),
-            compute: Mutex::new(size.compute.clone().into_iter().cycle()),
+            runtimes: Mutex::new(size.runtimes.clone().into_iter().cycle()),
             tasks: Mutex::default(),
             endpoints,
             input,
@@ -176,7 +177,8 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         });
         let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
         let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
-        self.map(&self.scores, &mapping, RendezvousHandler { fleet, ledger, conditions });
+        let handler = RendezvousHandler { fleet, ledger, conditions };
+        self.map(&self.scores, &mapping, handler, || self.next_runtime());
     }
 
     fn start_decoy(&self, mapping: &Mapping) {
@@ -190,11 +192,11 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             )
         }));
         for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
-            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source });
+            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source }, || None);
         }
         let (ledger, outcomes) = (&self.ledger.changes, &self.outcomes.changes);
         for (changes, source) in [(ledger, Table::Ledger), (outcomes, Table::Outcomes)] {
-            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source });
+            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source }, || None);
         }
     }
 
@@ -210,17 +212,26 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         fleet
     }
 
-    /// Starts a mapping.
+    /// Starts a mapping, with a runtime for each lane; without one, on that of the caller.
     fn map<T: Carried>(
         &self,
         stream: &MemoryStream<T>,
         mapping: &Mapping,
         function: impl Function<T>,
+        runtime: impl Fn() -> Option<Handle>,
     ) {
         let tasks = &mut *lock(&self.tasks);
         for lane in mapping::lanes(stream, mapping, &Arc::new(function), &self.host) {
-            tasks.spawn(lane);
+            match runtime() {
+                Some(runtime) => tasks.spawn_on(lane, &runtime),
+                None => tasks.spawn(lane),
+            };
         }
+    }
+
+    /// One of the runtimes of [`Size::runtimes`], in turns.
+    pub fn next_runtime(&self) -> Option<Handle> {
+        lock(&self.runtimes).next()
     }
 
     /// Brings a model up beside the others: it scores what arrives from now on.
@@ -231,7 +242,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     /// The same, with a mapping of its own. A mapping without a filter gets one for the endpoints of
     /// the model's profile. The function's time-out is [`DEFAULT_FUNCTION_TIMEOUT`] in any case.
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
-        self.add_model_on(model, mapping, || lock(&self.compute).next())
+        self.add_model_on(model, mapping, || self.next_runtime())
     }
 
     /// The same for a model that waits for a network: its batches are handled on the runtime of the caller.
@@ -268,13 +279,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             faults: faults.clone(),
             conditions: self.host.conditions.clone(),
         };
-        let tasks = &mut *lock(&self.tasks);
-        for lane in mapping::lanes(&self.input, &mapping, &Arc::new(handler), &self.host) {
-            match runtime() {
-                Some(runtime) => tasks.spawn_on(lane, &runtime),
-                None => tasks.spawn(lane),
-            };
-        }
+        self.map(&self.input, &mapping, handler, runtime);
         lock(&self.models).insert(id, faults.clone());
         faults
     }
@@ -293,7 +298,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         lock(&self.functions).insert(id.to_string(), actor.clone());
         lock(&self.models).insert(id.clone(), faults.clone());
         let mapping = Mapping { filter_by_endpoint: Some(endpoints), ..mapping.clone() };
-        self.map(&self.input, &mapping, make(actor, faults));
+        self.map(&self.input, &mapping, make(actor, faults), || None);
     }
 
     /// The models that are up.
