@@ -68,6 +68,7 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
     server.timer(TokioTimer::new());
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut runtimes = system.runtimes().to_vec().into_iter().cycle();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
@@ -82,7 +83,7 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, R>(
                 continue;
             }
         };
-        let runtime = system.next_runtime().unwrap_or_else(Handle::current);
+        let runtime = runtimes.next().unwrap_or_else(Handle::current);
         let (system, ready) = (system.clone(), ready.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
             let (system, ready) = (system.clone(), ready.clone());

@@ -4,10 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    iter::Cycle,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
-    vec,
 };
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -108,7 +109,9 @@ pub struct System<A, E: EndpointTable = MemoryEndpoints, K: Secrets = MemorySecr
     past: Arc<Past>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
-    runtimes: Mutex<Cycle<vec::IntoIter<Handle>>>,
+    runtimes: Vec<Handle>,
+    /// How many lanes run on these.
+    placed: AtomicUsize,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
@@ -144,7 +147,8 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
             models: Mutex::default(),
-            runtimes: Mutex::new(size.runtimes.clone().into_iter().cycle()),
+            runtimes: size.runtimes.clone(),
+            placed: AtomicUsize::new(0),
             tasks: Mutex::default(),
             endpoints,
             input,
@@ -178,7 +182,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
         let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
         let handler = RendezvousHandler { fleet, ledger, conditions };
-        self.map(&self.scores, &mapping, handler, || self.next_runtime());
+        self.map(&self.scores, &mapping, handler, || self.runtime_in_turn());
     }
 
     fn start_decoy(&self, mapping: &Mapping) {
@@ -229,9 +233,16 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
         }
     }
 
-    /// One of the runtimes of [`Size::runtimes`], in turns.
-    pub fn next_runtime(&self) -> Option<Handle> {
-        lock(&self.runtimes).next()
+    /// The runtime of the next lane.
+    fn runtime_in_turn(&self) -> Option<Handle> {
+        let place = self.placed.fetch_add(1, Ordering::Relaxed);
+        self.runtimes.get(place.checked_rem(self.runtimes.len())?).cloned()
+    }
+
+    /// The runtimes on which lanes run, as [`Size::runtimes`] says. Who calls the system is best on one of
+    /// them, too.
+    pub fn runtimes(&self) -> &[Handle] {
+        &self.runtimes
     }
 
     /// Brings a model up beside the others: it scores what arrives from now on.
@@ -242,7 +253,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets> System<A, E, K> {
     /// The same, with a mapping of its own. A mapping without a filter gets one for the endpoints of
     /// the model's profile. The function's time-out is [`DEFAULT_FUNCTION_TIMEOUT`] in any case.
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
-        self.add_model_on(model, mapping, || self.next_runtime())
+        self.add_model_on(model, mapping, || self.runtime_in_turn())
     }
 
     /// The same for a model that waits for a network: its batches are handled on the runtime of the caller.
