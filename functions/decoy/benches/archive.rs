@@ -13,7 +13,7 @@ use rendezvous_archive::write;
 use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
     Arm, Configuration, Envelope, Json, Provenance, RequestId, RequestMessage, Score, ScoreMessage,
-    Timestamp, Unavailable,
+    ScoreReader, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
     memory::MemoryEndpoints,
     ports::{Archive, EndpointTable, NoTelemetry, Stored},
@@ -73,7 +73,10 @@ fn main() {
                 write(&all).unwrap()
             }
             Stream::Scores => {
-                let read = || records.iter().map(|r| rows::score(r).unwrap().unwrap());
+                let read = || {
+                    let mut reader = ScoreReader::default();
+                    records.iter().map(move |r| rows::score(r, &mut reader).unwrap().unwrap())
+                };
                 line("read", time(|| (), |()| read().collect::<Vec<_>>()));
                 let all: Vec<_> = read().collect();
                 let all: Vec<_> = all.iter().collect();

@@ -31,7 +31,7 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch::{self, Batch, Content, Record, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, EndpointName, Invalid, Unavailable,
+    Endpoint, EndpointCache, EndpointName, Invalid, ScoreReader, Unavailable,
     mutation::{Mutation, mutated},
     ports::{Archive, EndpointTable, Stored, Telemetry},
 };
@@ -126,7 +126,11 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
         let source = stream.as_str();
         let stored = match stream {
             Stream::Input => self.archive(source, &batch, rows::request, write).await,
-            Stream::Scores => self.archive(source, &batch, rows::score, write).await,
+            Stream::Scores => {
+                let mut reader = ScoreReader::default();
+                let read = |record| rows::score(record, &mut reader);
+                self.archive(source, &batch, read, write).await
+            }
         };
         batch.response((!stored).then_some(0).into_iter())
     }
@@ -146,7 +150,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
         &self,
         source: &'static str,
         batch: &'a Batch<'a, C>,
-        read: impl Fn(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
+        read: impl FnMut(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> bool {
         let records = batch.records().len();
@@ -175,7 +179,7 @@ impl<A: Archive, E: EndpointTable, T: Telemetry<DecoyReport>> Decoy<A, E, T> {
         &self,
         source: &str,
         batch: &'a Batch<'a, C>,
-        read: impl Fn(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
+        mut read: impl FnMut(&'a Record<'a, C>) -> Result<Option<R>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> Result<Vec<File>, Unavailable> {
         let records = batch.records();

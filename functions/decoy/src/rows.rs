@@ -6,7 +6,7 @@ use rendezvous_aws::{
     items::{ledger, outcome},
 };
 use rendezvous_core::{
-    Configuration, Invalid, Json, RequestMessage, ScoreMessage,
+    Configuration, Invalid, Json, RequestMessage, ScoreMessage, ScoreReader,
     mutation::{Mutation, mutated},
     value,
 };
@@ -59,9 +59,12 @@ pub fn request<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<RequestRow
 
 impl Evaluate for RequestRow<'_> {}
 
-/// The score, or the failure, in a record of the stream `scores`.
-pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>>, Invalid> {
-    let ScoreMessage { envelope, score, artifact } = ScoreMessage::parse(&record.content.bytes)?;
+/// The score, or the failure, in a record of the stream `scores`. `reader` has read those before it.
+pub fn score<'r>(
+    record: &'r Record<'r, Data<'r>>,
+    reader: &mut ScoreReader<'r>,
+) -> Result<Option<ScoreRow<'r>>, Invalid> {
+    let ScoreMessage { envelope, score, artifact } = reader.read(&record.content.bytes)?;
     if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
@@ -71,13 +74,13 @@ pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>
     };
     Ok(Some(ScoreRow {
         request_id: envelope.id,
-        endpoint: envelope.endpoint,
+        endpoint: envelope.endpoint.clone(),
         config: envelope.config,
-        arm: envelope.arm,
-        key: envelope.key,
+        arm: envelope.arm.clone(),
+        key: envelope.key.clone(),
         received_us: envelope.received,
         deadline_us: envelope.deadline,
-        traceparent: envelope.traceparent,
+        traceparent: envelope.traceparent.clone(),
         model: score.model,
         artifact,
         started_us: score.started,

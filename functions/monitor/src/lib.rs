@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use rendezvous_aws::batch::{Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    EndpointCache, ScoreMessage, Unavailable, now,
+    EndpointCache, ScoreReader, Unavailable, now,
     ports::{EndpointTable, Ledger, Telemetry, WindowTable},
 };
 
@@ -90,7 +90,8 @@ where
 
     /// Writes the windows of a batch of the stream `scores`.
     pub async fn handle_scores(&self, batch: StreamBatch<'_>) -> Response {
-        let messages = batch.messages(ScoreMessage::parse);
+        let mut reader = ScoreReader::default();
+        let messages = batch.messages(|record| reader.read(record));
         let mut report = MonitorReport {
             source: "scores",
             lag: batch.lag(),

@@ -18,6 +18,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -156,15 +157,15 @@ where
         let name = batch.place(0).event_id;
         let mut models: BTreeMap<(EndpointName, u64, Arm, ModelId, Minute), Window> =
             BTreeMap::new();
-        let mut requests: BTreeMap<(RequestId, Timestamp), (Minute, Envelope, Results)> =
+        let mut requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)> =
             BTreeMap::new();
-        for (number, ScoreMessage { envelope, score }) in messages {
+        for (number, ScoreMessage { envelope, score, .. }) in messages {
             let Some(Ok(record)) = batch.records().get(number) else { continue };
             let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
             let Some(endpoint) = version else { continue };
             let minute = Minute::of(record.arrived);
             let value = number_of(&score, &endpoint);
-            let Envelope { endpoint: of, config, arm, .. } = &envelope;
+            let Envelope { endpoint: of, config, arm, .. } = &*envelope;
             let key = (of.clone(), *config, arm.clone(), score.model.clone(), minute);
             let window = models.entry(key).or_insert_with_key(|key| Window::new(seed(key, name)));
             match &score.result {
@@ -194,7 +195,7 @@ where
 
     async fn pairs(
         &self,
-        requests: BTreeMap<(RequestId, Timestamp), (Minute, Envelope, Results)>,
+        requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)>,
     ) -> Result<BTreeMap<(EndpointName, u64, Arm, Minute), Pair>, Unavailable> {
         let mut pairs = BTreeMap::new();
         for (minute, envelope, results) in requests.into_values() {

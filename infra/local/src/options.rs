@@ -103,7 +103,7 @@ impl SystemOptions {
         let archiving =
             Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
         let size = Size {
-            compute: compute.handles().cloned().collect(),
+            runtimes: compute.handles().cloned().collect(),
             archiving: Some(archiving.handle().clone()),
             ..self.size()?
         };

@@ -1,6 +1,6 @@
 //! The records of a stream as the events with which Lambda invokes a function.
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use rendezvous_aws::{
@@ -11,7 +11,7 @@ use rendezvous_aws::{
     },
 };
 use rendezvous_core::{
-    Mailbox,
+    EndpointName, Mailbox,
     memory::{Change, MemoryLedger, StoredOutcome, StoredRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,8 @@ pub trait Carried: Sized + Send + Sync + 'static {
     fn failed(response: &Self::Response) -> impl Iterator<Item = Option<&str>>;
 
     /// `envelope.endpoint`, by which mappings filter; none where the record is not JSON or has no
-    /// such field. A change has none: the envelope in an item is a text, not a map.
-    fn endpoint(&self) -> Option<Cow<'_, str>> {
+    /// endpoint there. A change has none: the envelope in an item is a text, not a map.
+    fn endpoint(&self) -> Option<EndpointName> {
         None
     }
 
@@ -72,16 +72,14 @@ impl Carried for Bytes {
         response.batch_item_failures.iter().map(|failure| Some(failure.item_identifier.as_str()))
     }
 
-    fn endpoint(&self) -> Option<Cow<'_, str>> {
+    fn endpoint(&self) -> Option<EndpointName> {
         #[derive(Deserialize)]
-        struct Data<'a> {
-            #[serde(borrow)]
-            envelope: Envelope<'a>,
+        struct Data {
+            envelope: Envelope,
         }
         #[derive(Deserialize)]
-        struct Envelope<'a> {
-            #[serde(borrow)]
-            endpoint: Cow<'a, str>,
+        struct Envelope {
+            endpoint: EndpointName,
         }
         serde_json::from_slice::<Data>(self).ok().map(|data| data.envelope.endpoint)
     }
@@ -214,8 +212,8 @@ mod tests {
 
     #[test]
     fn the_endpoint_of_a_message_is_read_without_the_rest() {
-        let endpoint = |text: &'static str| Bytes::from(text).endpoint().map(Cow::into_owned);
-        let found = Some("e".to_owned());
+        let endpoint = |text: &'static str| Bytes::from(text).endpoint();
+        let found = Some("e".parse().unwrap());
         assert_eq!(endpoint(r#"{"payload":[1e999],"envelope":{"id":7,"endpoint":"e"}}"#), found);
         assert_eq!(endpoint(r#"{"envelope":{"endpoint":"\u0065"}}"#), found);
         for other in ["", "e", "{", r#"{"envelope":{"endpoint":7}}"#, r#"{"endpoint":"e"}"#, "[]"] {

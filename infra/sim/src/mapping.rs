@@ -192,8 +192,8 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
             }
             self.meets_of_shard(&batch);
             if let Some(endpoints) = &self.mapping.filter_by_endpoint {
-                let satisfies = |name: &str| endpoints.contains(name);
-                batch.retain(|record| record.data.endpoint().is_some_and(|name| satisfies(&name)));
+                let satisfies = |name: &EndpointName| endpoints.contains(name);
+                batch.retain(|record| record.endpoint(T::endpoint).is_some_and(satisfies));
             }
             if self.mapping.only_decided {
                 batch.retain(|record| record.data.is_decided());

@@ -6,10 +6,11 @@ mod functions;
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    iter::Cycle,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
-    vec,
 };
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -54,8 +55,9 @@ pub struct Size {
     pub decoy: Mapping,
     /// The mapping of the monitor.
     pub monitor: Mapping,
-    /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
-    pub compute: Vec<Handle>,
+    /// The runtimes on which lanes of mappings run, in turns; without any, that of the caller. A few
+    /// runtimes of one thread each are best: a message that stays on a thread wakes no other.
+    pub runtimes: Vec<Handle>,
     /// The runtime on which the decoy runs; without one, that of the caller.
     pub archiving: Option<Handle>,
     /// What goes wrong by chance, and who watches.
@@ -92,7 +94,7 @@ impl Default for Size {
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
-            compute: Vec::new(),
+            runtimes: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
         }
@@ -124,7 +126,9 @@ where
     past: Arc<Past>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
-    compute: Mutex<Cycle<vec::IntoIter<Handle>>>,
+    runtimes: Vec<Handle>,
+    /// How many lanes run on these.
+    placed: AtomicUsize,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
@@ -173,7 +177,8 @@ where
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
             models: Mutex::default(),
-            compute: Mutex::new(size.compute.clone().into_iter().cycle()),
+            runtimes: size.runtimes.clone(),
+            placed: AtomicUsize::new(0),
             tasks: Mutex::default(),
             endpoints,
             input,
@@ -207,17 +212,33 @@ where
         fleet
     }
 
-    /// Starts a mapping.
+    /// Starts a mapping, with a runtime for each lane; without one, on that of the caller.
     fn map<T: Carried>(
         &self,
         stream: &MemoryStream<T>,
         mapping: &Mapping,
         function: impl Function<T>,
+        runtime: impl Fn() -> Option<Handle>,
     ) {
         let tasks = &mut *lock(&self.tasks);
         for lane in mapping::lanes(stream, mapping, &Arc::new(function), &self.host) {
-            tasks.spawn(lane);
+            match runtime() {
+                Some(runtime) => tasks.spawn_on(lane, &runtime),
+                None => tasks.spawn(lane),
+            };
         }
+    }
+
+    /// The runtime of the next lane.
+    fn runtime_in_turn(&self) -> Option<Handle> {
+        let place = self.placed.fetch_add(1, Ordering::Relaxed);
+        self.runtimes.get(place.checked_rem(self.runtimes.len())?).cloned()
+    }
+
+    /// The runtimes on which lanes run, as [`Size::runtimes`] says. Who calls the system is best on one of
+    /// them, too.
+    pub fn runtimes(&self) -> &[Handle] {
+        &self.runtimes
     }
 
     /// Brings a model up beside the others: it scores what arrives from now on.
@@ -228,7 +249,7 @@ where
     /// The same, with a mapping of its own. A mapping without a filter gets one for the endpoints of
     /// the model's profile. The function's time-out is [`DEFAULT_FUNCTION_TIMEOUT`] in any case.
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
-        self.add_model_on(model, mapping, || lock(&self.compute).next())
+        self.add_model_on(model, mapping, || self.runtime_in_turn())
     }
 
     /// The same for a model that waits for a network: its batches are handled on the runtime of the caller.
@@ -265,13 +286,7 @@ where
             faults: faults.clone(),
             conditions: self.host.conditions.clone(),
         };
-        let tasks = &mut *lock(&self.tasks);
-        for lane in mapping::lanes(&self.input, &mapping, &Arc::new(handler), &self.host) {
-            match runtime() {
-                Some(runtime) => tasks.spawn_on(lane, &runtime),
-                None => tasks.spawn(lane),
-            };
-        }
+        self.map(&self.input, &mapping, handler, runtime);
         lock(&self.models).insert(id, faults.clone());
         faults
     }
@@ -290,7 +305,7 @@ where
         lock(&self.functions).insert(id.to_string(), actor.clone());
         lock(&self.models).insert(id.clone(), faults.clone());
         let mapping = Mapping { filter_by_endpoint: Some(endpoints), ..mapping.clone() };
-        self.map(&self.input, &mapping, make(actor, faults));
+        self.map(&self.input, &mapping, make(actor, faults), || None);
     }
 
     /// The models that are up.

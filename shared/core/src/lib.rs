@@ -61,7 +61,7 @@ pub use endpoint_cache::EndpointCache;
 pub use error::{Invalid, Unavailable, UnavailableKind, within};
 pub use json::Json;
 pub use mailbox::{Mailbox, Opening};
-pub use message::{Envelope, RequestMessage, ScoreMessage};
+pub use message::{Envelope, RequestMessage, ScoreMessage, ScoreReader};
 pub use minute::Minute;
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};

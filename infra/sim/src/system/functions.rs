@@ -41,7 +41,8 @@ where
         });
         let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
         let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
-        self.map(&self.scores, &mapping, RendezvousHandler { fleet, ledger, conditions });
+        let handler = RendezvousHandler { fleet, ledger, conditions };
+        self.map(&self.scores, &mapping, handler, || self.runtime_in_turn());
     }
 
     pub(super) fn start_decoy(&self, mapping: &Mapping) {
@@ -55,13 +56,13 @@ where
             )
         }));
         for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
-            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source });
+            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source }, || None);
         }
         let of_ledger = Mapping { only_decided: true, ..mapping.clone() };
         let ledger = (&self.ledger.changes, Table::Ledger, &of_ledger);
         let outcomes = (&self.outcomes.changes, Table::Outcomes, mapping);
         for (changes, source, mapping) in [ledger, outcomes] {
-            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source });
+            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source }, || None);
         }
     }
 
@@ -78,8 +79,8 @@ where
                 KEPT,
             )
         }));
-        self.map(&self.ledger.changes, mapping, MonitorOfLedger { fleet: fleet.clone() });
-        self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() });
+        self.map(&self.ledger.changes, mapping, MonitorOfLedger { fleet: fleet.clone() }, || None);
+        self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() }, || None);
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
         lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
     }
