@@ -20,7 +20,7 @@ import zipfile
 RUNS = 50
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = ROOT / "functions/models"
-FUNCTIONS = ["ingress", "rendezvous", "decoy", "onnx-model"]
+FUNCTIONS = ["ingress", "rendezvous", "decoy", "monitor", "onnx-model"]
 
 # What the template sets. No function calls AWS before its first event.
 ENVIRONMENT = {
@@ -38,6 +38,8 @@ ENVIRONMENT = {
     "LEDGER_HOURS": "48",
     "ENDPOINTS_TABLE": "endpoints",
     "OUTCOMES_TABLE": "outcomes",
+    "WINDOWS_TABLE": "windows",
+    "WINDOW_DAYS": "35",
     "ARCHIVE_BUCKET": "archive",
     "ANSWER_MARGIN_MS": "30",
     "PAYLOAD_BUCKET": "payloads",

@@ -44,12 +44,14 @@ fn the_golden_request_is_read_and_written_to_the_byte() {
 fn the_golden_scores_are_read_and_written_to_the_byte() {
     let request = read("contract/examples/request.json");
     let request = RequestMessage::parse(request.as_bytes()).unwrap();
-    for example in ["score", "failure"] {
+    for example in ["score", "failure", "score-artifact"] {
         let golden = read(&format!("contract/examples/{example}.json"));
         valid(&schema("score"), &golden);
         let message = ScoreMessage::parse(golden.as_bytes()).unwrap();
-        assert_eq!(message.envelope, request.envelope);
-        let written = ScoreMessage::write(request.raw_envelope, &message.score).unwrap();
+        assert_eq!(*message.envelope, request.envelope);
+        let written =
+            ScoreMessage::write(request.raw_envelope, &message.score, message.artifact.as_ref());
+        let written = written.unwrap();
         assert_eq!(written, golden.trim());
     }
 }
@@ -101,6 +103,9 @@ fn what_the_schemas_refuse_the_types_refuse() {
     for (field, wrong) in [
         ("v", json!(0)),
         ("model", json!("gbt")),
+        ("artifact", json!("of mine")),
+        ("artifact", json!("a".repeat(129))),
+        ("artifact", json!(7)),
         ("started_us", json!(1.5)),
         ("score", json!(null)),
         ("failure", json!({"kind": "failed", "message": "both"})),
@@ -183,12 +188,18 @@ fn arms_that_the_schema_refuses_the_types_refuse() {
         ("/arms/0/step", json!(20)),
         ("/arms/0/guard/hold_minutes", json!(0)),
         ("/arms/0/guard/fallback_rate", json!(-0.1)),
+        ("/arms/0/guard/loss", json!(1.5)),
         ("/arms/0/schedule/deadline_ms", json!(0)),
         ("/pins/0/key", json!("")),
         ("/observers/1/share", json!(0)),
     ] {
         let mut configuration = example.clone();
-        *configuration.pointer_mut(pointer).unwrap() = wrong;
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        match configuration.pointer_mut(parent).unwrap() {
+            // A member that the example leaves out is added.
+            Value::Object(members) => drop(members.insert(name.to_owned(), wrong)),
+            other => *other.pointer_mut(&format!("/{name}")).unwrap() = wrong,
+        }
         assert!(!schema.is_valid(&configuration), "the schema accepts {configuration}");
         let error = Configuration::parse(&configuration.to_string()).unwrap_err().to_string();
         assert!(error.starts_with(pointer), "{pointer}: {error}");

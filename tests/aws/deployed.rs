@@ -131,6 +131,7 @@ async fn every_port_conforms(stack: &Stack, aws: &Aws) {
         table.get(endpoint, id).await.unwrap()
     })
     .await;
+    conformance::windows(&aws.windows().unwrap()).await;
     conformance::archive(&aws.archive().unwrap(), async |archive, name| {
         archive.get(name).await.unwrap()
     })

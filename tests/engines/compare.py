@@ -39,6 +39,13 @@ def main() -> int:
         (folder / "models").mkdir()
         port = free_port()
         payloads, expected = train(folder / "models", options.rows, f"http://127.0.0.1:{port}")
+        (folder / "endpoints").mkdir()
+        endpoint = {
+            "schedule": {"choices": [{"model": MODELS[0]}], "deadline_ms": 5000},
+            "observers": [{"model": model, "role": "challenger"} for model in MODELS[1:]],
+            "value": "/benign",
+        }
+        (folder / "endpoints" / f"{ENDPOINT}.json").write_text(json.dumps(endpoint))
         stack.enter_context(mlserver(folder, port))
         address = stack.enter_context(serve(folder))
         for _ in range(100):
@@ -78,11 +85,11 @@ def scores(data: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def ask(address: str, payload: dict[str, Any]) -> str:
+def ask(address: str, payload: dict[str, Any], endpoint: str = ENDPOINT) -> str:
     """Sends a request; returns its id."""
     connection = http.client.HTTPConnection(address, timeout=30)
     body = json.dumps(payload)
-    connection.request("POST", f"/v1/endpoints/{ENDPOINT}/requests", body, {"Content-Type": "application/json"})
+    connection.request("POST", f"/v1/endpoints/{endpoint}/requests", body, {"Content-Type": "application/json"})
     answer = json.loads(connection.getresponse().read())
     connection.close()
     return str(answer["request"])
@@ -112,13 +119,14 @@ def process(command: list[Any], log: Path, environment: dict[str, str], **settin
 
 
 @contextlib.contextmanager
-def mlserver(folder: Path, port: int) -> Iterator[None]:
+def mlserver(folder: Path, port: int, name: str = "pipeline") -> Iterator[None]:
+    """MLServer with the pipeline in this folder, under this name."""
     place = folder / "mlserver"
     place.mkdir()
     settings = {"debug": False, "host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "metrics_port": free_port()}
     (place / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0}))
     model = {
-        "name": "pipeline",
+        "name": name,
         "implementation": "mlserver_sklearn.SKLearnModel",
         "parameters": {"uri": str(folder / "models/pipeline.joblib")},
     }
@@ -129,7 +137,7 @@ def mlserver(folder: Path, port: int) -> Iterator[None]:
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-                connection.request("GET", "/v2/models/pipeline/ready")
+                connection.request("GET", f"/v2/models/{name}/ready")
                 if connection.getresponse().status == 200:
                     break
             time.sleep(0.2)
@@ -140,14 +148,8 @@ def mlserver(folder: Path, port: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
+    """Serves the models and the endpoints in this folder."""
     endpoints = folder / "endpoints"
-    endpoints.mkdir()
-    endpoint = {
-        "schedule": {"choices": [{"model": MODELS[0]}], "deadline_ms": 5000},
-        "observers": [{"model": model, "role": "challenger"} for model in MODELS[1:]],
-        "value": "/benign",
-    }
-    (endpoints / f"{ENDPOINT}.json").write_text(json.dumps(endpoint))
     program = os.environ.get("RENDEZVOUS_LOCAL", install.TARGET / "debug/rendezvous-local")
     options = ["--data", folder / "data", "--models", folder / "models", "--endpoints", endpoints]
     with process([program, "serve", "--port", "0", *options], folder / "serve.log", {}, stdout=subprocess.PIPE) as server:

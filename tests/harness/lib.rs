@@ -167,8 +167,9 @@ impl World {
     pub async fn with_secret(secret: impl FnOnce(Timestamp) -> MemorySecrets) -> Self {
         clock::simulate(START);
         let secret = Arc::new(secret(START));
-        let (size, archive) = (Size::default(), Arc::default());
-        let system = System::start_on(archive, Arc::default(), secret, Arc::default(), &size);
+        let (archive, endpoints) = (Arc::default(), Arc::default());
+        let (windows, payloads, size) = (Arc::default(), Arc::default(), Size::default());
+        let system = System::start_on(archive, endpoints, secret, windows, payloads, &size);
         Self::of(system, CONFIGURATION).await
     }
 }

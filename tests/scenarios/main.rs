@@ -13,7 +13,9 @@ mod envelope;
 mod failures;
 mod idempotency;
 mod large;
+mod overdue;
 mod owners;
+mod ramps;
 mod repeatable;
 mod silence;
 

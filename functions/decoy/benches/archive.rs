@@ -13,7 +13,7 @@ use rendezvous_archive::write;
 use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
     Arm, Configuration, Envelope, Json, Payload, Provenance, RequestId, RequestMessage, Score,
-    ScoreMessage, Timestamp, Unavailable,
+    ScoreMessage, ScoreReader, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
     memory::{MemoryEndpoints, MemoryPayloads},
     ports::{Archive, EndpointTable, NoTelemetry, Stored},
@@ -40,12 +40,8 @@ fn main() {
     let configuration = Configuration::parse(CONFIGURATION).unwrap();
     let (name, provenance) = ("e".parse().unwrap(), Provenance::new("bench", "").unwrap());
     runtime.block_on(endpoints.publish(&name, configuration, provenance, None)).unwrap();
-    let decoy = Decoy::new(
-        Arc::new(Sink),
-        endpoints,
-        Arc::new(MemoryPayloads::default()),
-        Arc::new(NoTelemetry),
-    );
+    let (archive, payloads) = (Arc::new(Sink), Arc::new(MemoryPayloads::default()));
+    let decoy = Decoy::new(archive, endpoints, payloads, Arc::new(NoTelemetry));
     let batches = [
         ("requests of 230 B", Stream::Input, requests(flight)),
         ("requests of 2 KB", Stream::Input, requests(text)),
@@ -78,7 +74,10 @@ fn main() {
                 write(&all).unwrap()
             }
             Stream::Scores => {
-                let read = || records.iter().map(|r| rows::score(r).unwrap().unwrap());
+                let read = || {
+                    let mut reader = ScoreReader::default();
+                    records.iter().map(move |r| rows::score(r, &mut reader).unwrap().unwrap())
+                };
                 line("read", time(|| (), |()| read().collect::<Vec<_>>()));
                 let all: Vec<_> = read().collect();
                 let all: Vec<_> = all.iter().collect();
@@ -145,7 +144,7 @@ fn scores() -> StreamBatch<'static> {
         };
         let request = RequestMessage::write(envelope, &Json::parse("0").unwrap()).unwrap();
         let request = RequestMessage::parse(&request).unwrap();
-        ScoreMessage::write(request.raw_envelope, &score).unwrap()
+        ScoreMessage::write(request.raw_envelope, &score, None).unwrap()
     })
 }
 

@@ -17,7 +17,6 @@
 mod payloads;
 mod quarantine;
 pub mod rows;
-mod value;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,7 +33,7 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch::{self, Batch, Content, Record, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, EndpointName, Invalid, PayloadRef, Unavailable,
+    Endpoint, EndpointCache, EndpointName, Invalid, PayloadRef, ScoreReader, Unavailable,
     mutation::{Mutation, mutated},
     ports::{Archive, EndpointTable, Payloads, Stored, Telemetry},
 };
@@ -133,7 +132,11 @@ impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy
         let source = stream.as_str();
         let stored = match stream {
             Stream::Input => self.archive(source, &batch, rows::request, write).await,
-            Stream::Scores => self.archive(source, &batch, whole(rows::score), write).await,
+            Stream::Scores => {
+                let mut reader = ScoreReader::default();
+                let read = whole(|record| rows::score(record, &mut reader));
+                self.archive(source, &batch, read, write).await
+            }
         };
         batch.response((!stored).then_some(0).into_iter())
     }
@@ -153,7 +156,7 @@ impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy
         &self,
         source: &'static str,
         batch: &'a Batch<'a, C>,
-        read: impl Fn(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid> + Send,
+        read: impl FnMut(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
     ) -> bool {
         let records = batch.records().len();
@@ -180,7 +183,7 @@ impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy
         &self,
         source: &str,
         batch: &'a Batch<'a, C>,
-        read: impl Fn(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid> + Send,
+        read: impl FnMut(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid> + Send,
         write: impl Fn(&[&R]) -> Result<Bytes, Unwritable> + Send,
         report: &mut DecoyReport,
     ) -> Result<(), Unavailable> {
@@ -256,15 +259,15 @@ impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy
 
 /// Reads records that have their rows whole.
 fn whole<I, R>(
-    read: impl Fn(I) -> Result<Option<R>, Invalid>,
-) -> impl Fn(I) -> Result<Option<WithReference<R>>, Invalid> {
+    mut read: impl FnMut(I) -> Result<Option<R>, Invalid>,
+) -> impl FnMut(I) -> Result<Option<WithReference<R>>, Invalid> {
     move |record| Ok(read(record)?.map(|row| (row, None)))
 }
 
 /// The rows of a batch, and the records that are none.
 fn read_rows<'a, C: Keep<'a>, R>(
     batch: &'a Batch<'a, C>,
-    read: impl Fn(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid>,
+    mut read: impl FnMut(&'a Record<'a, C>) -> Result<Option<WithReference<R>>, Invalid>,
 ) -> (Vec<Numbered<R>>, BTreeMap<usize, Invalid>) {
     let records = batch.records();
     let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), BTreeMap::new());

@@ -8,12 +8,11 @@ use rendezvous_aws::{
     items::{ledger, outcome},
 };
 use rendezvous_core::{
-    Configuration, Invalid, Json, Payload, PayloadRef, RequestMessage, ScoreMessage,
+    Configuration, Invalid, Json, Payload, PayloadRef, RequestMessage, ScoreMessage, ScoreReader,
     mutation::{Mutation, mutated},
+    value,
 };
 use serde_dynamo::Item;
-
-use crate::value;
 
 /// A row whose value is the number in its JSON at which a configuration points.
 pub(crate) trait Evaluate: Row {
@@ -77,9 +76,12 @@ impl Evaluate for RequestRow<'_> {
     }
 }
 
-/// The score, or the failure, in a record of the stream `scores`.
-pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>>, Invalid> {
-    let ScoreMessage { envelope, score } = ScoreMessage::parse(&record.content.bytes)?;
+/// The score, or the failure, in a record of the stream `scores`. `reader` has read those before it.
+pub fn score<'r>(
+    record: &'r Record<'r, Data<'r>>,
+    reader: &mut ScoreReader<'r>,
+) -> Result<Option<ScoreRow<'r>>, Invalid> {
+    let ScoreMessage { envelope, score, artifact } = reader.read(&record.content.bytes)?;
     if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
@@ -89,14 +91,15 @@ pub fn score<'r>(record: &'r Record<'r, Data<'r>>) -> Result<Option<ScoreRow<'r>
     };
     Ok(Some(ScoreRow {
         request_id: envelope.id,
-        endpoint: envelope.endpoint,
+        endpoint: envelope.endpoint.clone(),
         config: envelope.config,
-        arm: envelope.arm,
-        key: envelope.key,
+        arm: envelope.arm.clone(),
+        key: envelope.key.clone(),
         received_us: envelope.received,
         deadline_us: envelope.deadline,
-        traceparent: envelope.traceparent,
+        traceparent: envelope.traceparent.clone(),
         model: score.model,
+        artifact,
         started_us: score.started,
         finished_us: score.finished,
         score: score_json,

@@ -17,7 +17,7 @@ use parquet::{
 };
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
 use rendezvous_aws::batch::{Batch, Event};
-use rendezvous_core::{Arm, Json, Kind, ModelId, Reason, Timestamp, memory::Trouble};
+use rendezvous_core::{Arm, Artifact, Json, Kind, ModelId, Reason, Timestamp, memory::Trouble};
 use rendezvous_decoy::{Stream, Table};
 use serde_dynamo::AttributeValue;
 
@@ -101,6 +101,24 @@ async fn a_score_has_the_value_that_its_own_version_points_at_and_a_failure_has_
     assert_eq!(rows[6].failure_message.as_deref(), Some("after 5 s"));
     assert_eq!(rows[6].score, None);
     assert_eq!(rows[6].model.as_str(), "a@1");
+    assert_eq!(rows[6].artifact, None);
+}
+
+#[tokio::test]
+async fn a_score_is_archived_with_the_artefact_that_it_names() {
+    let bed = Bed::new().await;
+    let named = [
+        r#""artifact":"sha256:0a","score":1"#,
+        r#""artifact":"version:3","failure":{"kind":"failed","message":""}"#,
+    ];
+    let records: Vec<_> = (0..)
+        .zip(named)
+        .map(|(i, answer)| record(0, i as u64, ARRIVED, &score(i, 1, "a@1", answer)))
+        .collect();
+    assert!(bed.records(Stream::Scores, &records).await.0);
+    let rows: Vec<ScoreRow<'_>> = bed.rows();
+    let artifacts = rows.iter().map(|row| row.artifact.as_ref().map(Artifact::as_str));
+    assert!(artifacts.eq([Some("sha256:0a"), Some("version:3")]));
 }
 
 #[tokio::test]

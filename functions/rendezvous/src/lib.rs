@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
     Endpoint, EndpointCache, Envelope, ModelId, RequestId, Schedule, Score, ScoreMessage,
-    Timestamp, Unavailable,
+    ScoreReader, Timestamp, Unavailable,
     mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Ledger, Telemetry},
@@ -82,7 +82,8 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
     /// Files the scores of a batch of the stream `scores`. Scores that could not be filed are named
     /// in the response, so that Lambda hands them over again.
     pub async fn handle(&self, batch: StreamBatch<'_>) -> Response {
-        let messages = batch.messages(ScoreMessage::parse);
+        let mut reader = ScoreReader::default();
+        let messages = batch.messages(|record| reader.read(record));
         let mut report = RendezvousReport {
             scores: messages.len(),
             unreadable: batch.records().len() - messages.len(),
@@ -166,7 +167,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
     /// counts their requests. Without the endpoint's configuration a request is not counted; filing
     /// its scores says why.
     async fn hear(&self, messages: &[(usize, ScoreMessage)]) {
-        for (_, ScoreMessage { envelope, score }) in messages {
+        for (_, ScoreMessage { envelope, score, .. }) in messages {
             self.silence().hear(&score.model, now());
             let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await;
             if let Ok(Some(endpoint)) = endpoint {
@@ -230,7 +231,7 @@ fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
     let mut positions: HashMap<RequestId, usize> = HashMap::with_capacity(messages.len());
     let mut arrivals: Vec<Arrivals> = Vec::with_capacity(messages.len());
     let (start, mut expired) = (now(), 0);
-    for (record, ScoreMessage { envelope, score }) in messages {
+    for (record, ScoreMessage { envelope, score, .. }) in messages {
         let is_expired = start.since(envelope.deadline) > EXPIRED_AFTER;
         if is_expired || mutated(Mutation::ExpireLive) {
             expired += 1;
@@ -238,7 +239,6 @@ fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
         }
         let position = *positions.entry(envelope.id).or_insert(arrivals.len());
         if position == arrivals.len() {
-            let envelope = Arc::new(envelope);
             arrivals.push(Arrivals { envelope, scores: Vec::new(), records: Vec::new() });
         }
         arrivals[position].scores.push(score);
@@ -271,8 +271,9 @@ mod tests {
             Rendezvous::new(endpoints.clone(), Arc::<MemoryLedger>::default(), telemetry);
         let message = |model: &str, config: u64| {
             let envelope = Arc::unwrap_or_clone(samples::envelope(&endpoint));
-            let envelope = Envelope { config, ..envelope };
-            [(0, ScoreMessage { envelope, score: samples::score(model, "1") })]
+            let envelope = Arc::new(Envelope { config, ..envelope });
+            let score = samples::score(model, "1");
+            [(0, ScoreMessage { envelope, score, artifact: None })]
         };
         for _ in 0..20 {
             rendezvous.hear(&message("b@1", 1)).await;

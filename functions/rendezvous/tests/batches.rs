@@ -36,7 +36,7 @@ async fn world() -> World {
 }
 
 fn message(envelope: &Envelope, score: &Score) -> Vec<u8> {
-    ScoreMessage::write(&to_raw_value(envelope).unwrap(), score).unwrap().to_vec()
+    ScoreMessage::write(&to_raw_value(envelope).unwrap(), score, None).unwrap().to_vec()
 }
 
 impl World {

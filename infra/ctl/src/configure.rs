@@ -13,8 +13,8 @@ use rendezvousctl::{
     change::{Change, Planned, plan},
     endpoints,
     failure::Failure,
-    models::{self, Up},
     output::Output,
+    up::{self, Up},
 };
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ pub(crate) async fn change(
             change_in(&table, &up, changes, writing).await
         }
         System::Folder(folder) => {
-            let up = models::read(&folder);
+            let up = up::read(&folder);
             change_in(&FolderEndpoints::new(&folder), &up, changes, writing).await
         }
     }
@@ -125,7 +125,7 @@ async fn change_in(
         };
         let plan = plan(table, &endpoint, change).await?;
         if let (Some(model), Ok(up)) = (promoted, up) {
-            models::require(up, &endpoint, &model)?;
+            up::require(up, &endpoint, &model)?;
         }
         planned.push(plan);
     }
@@ -133,7 +133,7 @@ async fn change_in(
         if !writing.json {
             say(plan.text().trim_end());
         }
-        for warning in models::warnings(up, &plan.endpoint, &plan.configuration) {
+        for warning in up::warnings(up, &plan.endpoint, &plan.configuration) {
             warn(warning);
         }
     }

@@ -315,11 +315,14 @@ pub fn role_name(role: Role) -> &'static str {
 
 /// A guard on one line.
 pub fn guarded(guard: &Guard) -> String {
-    let Guard { hold_minutes, fallback_rate, p99_ms, disagreement } = guard;
+    let Guard { hold_minutes, fallback_rate, p99_ms, disagreement, loss } = guard;
     let mut parts = vec![format!("each step for {hold_minutes} min at least")];
     parts.extend(fallback_rate.map(|rate| format!("at most {rate} fallbacks")));
     parts.extend(p99_ms.map(|ms| format!("p99 at most {ms} ms")));
     parts.extend(disagreement.map(|rate| format!("at most {rate} disagreement")));
+    let excess =
+        |loss: &Share| format!("a squared error at most {} above main's", loss.as_fraction());
+    parts.extend(loss.as_ref().map(excess));
     parts.join(", ")
 }
 

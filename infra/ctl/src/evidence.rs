@@ -9,8 +9,10 @@ use rendezvousctl::{
     compare::{self, CompareOptions},
     failure::Failure,
     gaps::{self, GapsOptions},
+    models::{self, ModelsOptions},
     output::Output,
     past::Range,
+    up,
     whatif::{self, WhatIfOptions},
 };
 
@@ -44,6 +46,20 @@ pub(crate) async fn gaps(target: &Target, options: &GapsOptions) -> Result<Outpu
         System::Stack(stack) => {
             let files = stack.archive().map_err(Failure::Failed)?;
             gaps::gaps(&files, &stack.endpoints().map_err(Failure::Failed)?, options).await
+        }
+    }
+}
+
+pub(crate) async fn models(target: &Target, options: &ModelsOptions) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (files, table) = (FolderArchive::new(&folder), FolderEndpoints::new(&folder));
+            models::models(&files, &table, &up::read(&folder), options).await
+        }
+        System::Stack(stack) => {
+            let files = stack.archive().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            models::models(&files, &table, &stack.models_up().await, options).await
         }
     }
 }

@@ -12,5 +12,6 @@ pub mod output;
 pub mod past;
 mod progress;
 pub mod query;
+pub mod up;
 pub mod verify;
 pub mod whatif;

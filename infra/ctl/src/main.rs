@@ -62,6 +62,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Compare(options) => print(evidence::compare(&target, &options).await?),
         Command::Whatif(options) => print(evidence::whatif(&target, &options).await?),
         Command::Gaps(options) => print(evidence::gaps(&target, &options).await?),
+        Command::Models(options) => print(evidence::models(&target, &options).await?),
         Command::Apply { files, writing } => {
             configure::apply(&target, &files, &writing.with(json)).await?;
         }

@@ -11,6 +11,7 @@ use rendezvousctl::{
     compare::{self, CompareOptions, requirement},
     failure::Failure,
     gaps::GapsOptions,
+    models::ModelsOptions,
     past::instant,
     whatif::WhatIfOptions,
 };
@@ -88,6 +89,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         writing: WritingOptions,
     },
+    /// Lists the models: which are up, since when, from which artefact, and what they sent lately.
+    Models(ModelsOptions),
     /// Compares two models on the same requests: the evidence for a promotion.
     Compare(CompareOptions),
     /// Says what archived requests would have been answered under another schedule.
@@ -193,8 +196,7 @@ fn share(text: &str) -> Result<Share, String> {
 }
 
 fn guard(text: &str) -> Result<Guard, String> {
-    let mut guard =
-        Guard { hold_minutes: 0, fallback_rate: None, p99_ms: None, disagreement: None };
+    let mut guard = Guard::default();
     for part in text.split(',') {
         let (name, value) = part.split_once('=').ok_or_else(|| format!("{part:?} has no ="))?;
         let number = || value.parse().map_err(|_| format!("{name}: {value:?} is no whole number"));
@@ -203,9 +205,10 @@ fn guard(text: &str) -> Result<Guard, String> {
             "fallback_rate" => guard.fallback_rate = Some(share(value)?),
             "p99_ms" => guard.p99_ms = Some(number()?),
             "disagreement" => guard.disagreement = Some(share(value)?),
+            "loss" => guard.loss = Some(share(value)?),
             other => {
                 return Err(format!(
-                    "{other:?} is none of hold_minutes, fallback_rate, p99_ms, disagreement"
+                    "{other:?} is none of hold_minutes, fallback_rate, p99_ms, disagreement, loss"
                 ));
             }
         }
@@ -225,7 +228,8 @@ mod tests {
         assert!(share("5").unwrap_err().contains("no share such as"));
         assert!(share("many").unwrap_err().contains("no share such as"));
         assert!(share("0.00005%").unwrap_err().contains("more than 4 decimal places"));
-        let read = guard("hold_minutes=10,fallback_rate=1%,p99_ms=150").unwrap();
+        let read = guard("hold_minutes=10,fallback_rate=1%,p99_ms=150,loss=0.02").unwrap();
+        assert_eq!(read.loss, Share::new(0.02));
         assert_eq!((read.hold_minutes, read.p99_ms, read.disagreement), (10, Some(150), None));
         assert_eq!(read.fallback_rate, Share::new(0.01));
         assert!(guard("hold=10").unwrap_err().contains("none of hold_minutes"));

@@ -3,12 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration as Mapping, FilterCriteria};
+use aws_sdk_lambda::{
+    operation::get_function_configuration::GetFunctionConfigurationOutput,
+    types::{EventSourceMappingConfiguration as Mapping, FilterCriteria},
+};
 use aws_smithy_types::error::display::DisplayErrorContext;
 use rendezvous_aws::{DynamoEndpoints, S3Archive, items::outcome};
-use rendezvous_core::{EndpointName, RequestId};
+use rendezvous_core::{EndpointName, RequestId, Timestamp};
 use rendezvousctl::{
-    models::Up,
+    up::{Function, Model, Up},
     verify::report::{Report, Step},
 };
 
@@ -109,8 +112,7 @@ impl Stack {
         Ok(Workgroup::new(aws_sdk_athena::Client::new(&self.config), &self.name))
     }
 
-    /// The models whose functions receive requests: those of every enabled mapping of the stream
-    /// `input`, in this stack or in another.
+    /// The models whose functions have a mapping from the stream `input`, in this stack or in another.
     pub(crate) async fn models_up(&self) -> Result<Up, String> {
         let input = self.output("InputStreamArn")?;
         let client = aws_sdk_lambda::Client::new(&self.config);
@@ -120,15 +122,17 @@ impl Stack {
             let is_of_input =
                 source.strip_prefix(input).is_some_and(|rest| !rest.starts_with(|c| c != '/'));
             let (Some(function), true) = (mapping.function_arn(), is_of_input) else { continue };
-            if mapping.state() != Some("Enabled") {
-                continue;
-            }
             let described =
                 client.get_function_configuration().function_name(function).send().await;
-            let described = described.map_err(|error| DisplayErrorContext(&error).to_string())?;
+            let described = match described {
+                Ok(described) => described,
+                // A mapping can outlive its function.
+                Err(_) if mapping.state() != Some("Enabled") => continue,
+                Err(error) => return Err(DisplayErrorContext(&error).to_string()),
+            };
             let model = described.environment().and_then(|each| each.variables()?.get("MODEL"));
             if let Some(model) = model.and_then(|model| model.parse().ok()) {
-                up.insert(model, endpoints_of(&mapping));
+                up.insert(model, deployed(&mapping, &described));
             }
         }
         Ok(up)
@@ -188,6 +192,31 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// A model with this mapping and this function.
+fn deployed(mapping: &Mapping, function: &GetFunctionConfigurationOutput) -> Model {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let modified = function.last_modified().and_then(modified);
+    let changed = mapping
+        .last_modified()
+        .and_then(|at| i64::try_from(at.as_nanos() / 1_000).ok().map(Timestamp::from_micros));
+    let function = Function {
+        name: text(function.function_name()),
+        package: text(function.code_sha256()),
+        modified,
+        mapping: text(mapping.state()),
+        mapping_id: text(mapping.uuid()),
+        last_batch: text(mapping.last_processing_result()),
+    };
+    let endpoints = endpoints_of(mapping);
+    Model { since: modified.max(changed), endpoints, function: Some(function) }
+}
+
+/// Lambda writes `2026-11-26T14:40:16.000+0000`.
+fn modified(text: &str) -> Option<Timestamp> {
+    let time = chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok()?;
+    Some(Timestamp::from_micros(time.timestamp_micros()))
 }
 
 /// The endpoints that a mapping's filters name; `None` where they let all through.
@@ -273,6 +302,25 @@ mod tests {
         assert_eq!(two.iter().map(EndpointName::as_str).collect::<Vec<_>>(), ["e", "f"]);
         assert_eq!(of(r#"{"data":{"envelope":{"endpoint":[{"exists":true}]}}}"#), None);
         assert_eq!(endpoints_of(&Mapping::builder().build()), None);
+    }
+
+    #[test]
+    fn a_model_is_up_since_the_last_change_of_its_function_or_its_mapping() {
+        let function = GetFunctionConfigurationOutput::builder()
+            .function_name("s-a-1")
+            .code_sha256("c2hh")
+            .last_modified("2026-11-26T14:40:16.000+0000")
+            .build();
+        let at = |seconds| aws_smithy_types::DateTime::from_secs(seconds);
+        let mapping = |state: &str, changed| {
+            Mapping::builder().uuid("1-2").state(state).last_modified(at(changed)).build()
+        };
+        let seconds = |model: &Model| model.since.map(|since| since.as_micros() / 1_000_000);
+        let model = deployed(&mapping("Enabled", 1), &function);
+        assert_eq!((seconds(&model), model.is_up()), (Some(1_795_704_016), true));
+        let model = deployed(&mapping("Disabled", 1_795_704_017), &function);
+        assert_eq!((seconds(&model), model.is_up()), (Some(1_795_704_017), false));
+        assert_eq!(model.function.unwrap().package, "c2hh");
     }
 
     #[test]

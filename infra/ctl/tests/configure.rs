@@ -5,8 +5,10 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use rendezvous_core::{Configuration, EndpointName, Provenance, memory::MemoryEndpoints};
-use rendezvous_folder::DataFolder;
+use rendezvous_core::{
+    Configuration, EndpointName, Provenance, Timestamp, memory::MemoryEndpoints,
+};
+use rendezvous_folder::{DataFolder, ModelUp};
 use rendezvousctl::{
     change::{Change, plan},
     endpoints::find,
@@ -42,7 +44,8 @@ impl World {
         let folder = DataFolder::open(&world.data()).unwrap();
         let endpoint: EndpointName = "e".parse().unwrap();
         let models = ["logistic@1", "prior@1", "gbt@1"];
-        let up = models.map(|model| (model.parse().unwrap(), [endpoint.clone()].into()));
+        let model_up = ModelUp { since: Timestamp::from_micros(1), endpoints: [endpoint].into() };
+        let up = models.map(|model| (model.parse().unwrap(), model_up.clone()));
         folder.set_models_up(&up.into()).unwrap();
         fs::write(world.file(), CONFIGURATION).unwrap();
         assert_eq!(world.run(&["apply", &world.file(), "-m", "begin", "--yes"]).code, 0);

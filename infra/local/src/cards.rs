@@ -40,15 +40,15 @@ impl AnyCard {
     /// Reads the card in a file.
     fn read(file: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-        let card = match engine(&text) {
-            Ok(Engine::Onnx) => Card::parse(&text).map(|card| Self::Onnx(card.into())),
-            Ok(Engine::Function) => {
-                FunctionCard::parse(&text).map(|card| Self::Function(card.into()))
-            }
-            Ok(Engine::Remote) => RemoteCard::parse(&text).map(|card| Self::Remote(card.into())),
-            Err(wrong) => Err(wrong),
-        };
-        card.map_err(|wrong| wrong.to_string())
+        Self::parse(&text).map_err(|wrong| wrong.to_string())
+    }
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        Ok(match engine(text)? {
+            Engine::Onnx => Self::Onnx(Card::parse(text)?.into()),
+            Engine::Function => Self::Function(FunctionCard::parse(text)?.into()),
+            Engine::Remote => Self::Remote(RemoteCard::parse(text)?.into()),
+        })
     }
 
     /// The sample payload that the card itself gives.
@@ -115,7 +115,9 @@ fn engine(text: &str) -> Result<Engine, Invalid> {
         serde_json::from_str(text).map_err(|error| Invalid::new(error.to_string()))?;
     let Some(name) = named.engine else { return Ok(Engine::default()) };
     Engine::deserialize(&name).map_err(|_| {
-        Invalid::new("/engine: must be \"onnx\", which it is without one, or \"function\"")
+        Invalid::new(
+            "/engine: must be \"onnx\", which it is without one, \"function\" or \"remote\"",
+        )
     })
 }
 
@@ -233,6 +235,9 @@ fn why(error: LoadError) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod schema;
 
 #[cfg(test)]
 mod tests {

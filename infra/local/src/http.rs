@@ -1,7 +1,13 @@
 //! HTTP on 127.0.0.1 in the place of API Gateway: each request becomes the event that API Gateway
 //! sends to a Lambda function, and the function's response becomes the answer.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{self, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
@@ -25,13 +31,14 @@ use rendezvous_core::{
     RequestId,
     limits::MAX_PAYLOAD_BYTES,
     now,
-    ports::{Archive, EndpointTable, Payloads, Secrets},
+    ports::{Archive, EndpointTable, Payloads, Secrets, WindowTable},
 };
 use rendezvous_sim::System;
 use serde_json::json;
 use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 
@@ -52,8 +59,8 @@ const ENDING: Duration = Duration::from_secs(4);
 
 /// Serves until `stop` becomes true, then answers what is in flight. `ready` says what of the system
 /// does not work, for `GET /ready`.
-pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, L: Payloads, R>(
-    system: Arc<System<A, E, K, L>>,
+pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: Payloads, R>(
+    system: Arc<System<A, E, K, W, L>>,
     ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
@@ -67,6 +74,7 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, L: Payloads, R>(
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+    let mut runtimes = system.runtimes().to_vec().into_iter().cycle();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
@@ -81,6 +89,7 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, L: Payloads, R>(
                 continue;
             }
         };
+        let runtime = runtimes.next().unwrap_or_else(Handle::current);
         let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
             let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
@@ -97,9 +106,15 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, L: Payloads, R>(
                 })
             }
         });
-        let connection = server.serve_connection(TokioIo::new(stream), answer);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        let (server, watcher) = (server.clone(), graceful.watcher());
+        runtime.spawn(async move {
+            let connection = async {
+                let stream = TokioIo::new(TcpStream::from_std(stream)?);
+                watcher
+                    .watch(server.serve_connection(stream, answer))
+                    .await
+                    .map_err(io::Error::other)
+            };
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "a connection has ended");
             }
@@ -115,15 +130,16 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, L: Payloads, R>(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+) -> io::Result<(net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, peer, place))
+    // Another runtime may serve it.
+    Ok((stream.into_std()?, peer, place))
 }
 
-async fn answer<A: Archive, E: EndpointTable, K: Secrets, L: Payloads>(
-    system: Arc<System<A, E, K, L>>,
+async fn answer<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: Payloads>(
+    system: Arc<System<A, E, K, W, L>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {

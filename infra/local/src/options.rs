@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use rendezvous_core::{ModelId, ports::EndpointTable};
 use rendezvous_folder::{
-    DataFolder, FolderArchive, FolderEndpoints, FolderPayloads, FolderSecrets,
+    DataFolder, FolderArchive, FolderEndpoints, FolderPayloads, FolderSecrets, FolderWindows,
 };
 use rendezvous_model::Model;
 use rendezvous_onnx::Compute;
@@ -105,7 +105,7 @@ impl SystemOptions {
         let archiving =
             Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
         let size = Size {
-            compute: compute.handles().cloned().collect(),
+            runtimes: compute.handles().cloned().collect(),
             archiving: Some(archiving.handle().clone()),
             ..self.size()?
         };
@@ -121,8 +121,9 @@ impl SystemOptions {
         let archive = FolderArchive::new(data).into();
         let endpoints = FolderEndpoints::new(data).into();
         let secrets = FolderSecrets::new(data).into();
+        let windows = FolderWindows::new(data).into();
         let payloads = FolderPayloads::new(data, size.settings.ledger_retention).into();
-        Arc::new(Local::start_on(archive, endpoints, secrets, payloads, size))
+        Arc::new(Local::start_on(archive, endpoints, secrets, windows, payloads, size))
     }
 
     /// Gives a system its models and its endpoints. `bring_up` adds a model.

@@ -9,8 +9,8 @@ use std::{
     sync::Arc,
 };
 
-use rendezvous_core::{Endpoint, ModelId, Unavailable, ports::EndpointTable};
-use rendezvous_folder::ModelsUp;
+use rendezvous_core::{Endpoint, ModelId, Timestamp, Unavailable, now, ports::EndpointTable};
+use rendezvous_folder::{ModelUp, ModelsUp};
 
 use crate::{
     cards::{AnyCard, CardChange, Cards, Loaded, sample},
@@ -46,6 +46,8 @@ impl Display for Told {
 pub(crate) struct Workspace {
     cards: Cards,
     endpoints: Endpoints,
+    /// Since when each model is up.
+    since: BTreeMap<ModelId, Timestamp>,
     /// What has been warned of and is still so.
     warned: HashSet<String>,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Workspace {
 impl Workspace {
     pub(crate) fn new(models: PathBuf, endpoints: PathBuf) -> Self {
         let (cards, endpoints) = (Cards::new(models), Endpoints::new(endpoints));
-        Self { cards, endpoints, warned: HashSet::new() }
+        Self { cards, endpoints, since: BTreeMap::new(), warned: HashSet::new() }
     }
 
     pub(crate) fn cards(&self) -> &Cards {
@@ -76,6 +78,7 @@ impl Workspace {
             told.push(match change {
                 CardChange::Loaded(model, loaded) => {
                     bring_up(loaded);
+                    self.since.insert(model.clone(), now());
                     Told::Done(format!("{model} is up"))
                 }
                 CardChange::Skipped { file, why } => {
@@ -125,10 +128,13 @@ impl Workspace {
         Ok(told)
     }
 
-    /// The models that are up, each with the endpoints whose requests it receives.
+    /// The models that are up.
     pub(crate) fn models_up(&self) -> ModelsUp {
-        let up = self.cards.up().iter();
-        up.map(|(model, card)| (model.clone(), card.endpoints().into_iter().collect())).collect()
+        let model_up = |(model, card): (&ModelId, &AnyCard)| {
+            let endpoints = card.endpoints().into_iter().collect();
+            Some((model.clone(), ModelUp { since: *self.since.get(model)?, endpoints }))
+        };
+        self.cards.up().iter().filter_map(model_up).collect()
     }
 
     /// A payload that the models of this endpoint accept.

@@ -20,7 +20,7 @@ use aws_lambda_events::{
 use futures_util::future::join_all;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use rendezvous_core::{
-    Failure, Json, Kind, RequestId, Timestamp,
+    Artifact, Failure, Json, Kind, RequestId, Timestamp,
     clock::{self, sleep_until},
     now,
 };
@@ -222,6 +222,10 @@ impl<M: Model> Model for Undelayed<M> {
 
     fn largest_batch(&self) -> usize {
         self.0.largest_batch()
+    }
+
+    fn artifact(&self) -> Option<Artifact> {
+        self.0.artifact()
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {

@@ -21,6 +21,7 @@ pub enum Role {
     Rendezvous,
     Model,
     Decoy,
+    Monitor,
     /// A service.
     Other,
 }

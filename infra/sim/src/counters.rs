@@ -12,6 +12,7 @@ use rendezvous_core::{ModelId, ports::Telemetry};
 use rendezvous_decoy::DecoyReport;
 use rendezvous_ingress::IngressReport;
 use rendezvous_model::ModelReport;
+use rendezvous_monitor::MonitorReport;
 
 /// The sums of all reports.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub struct Totals {
     pub rendezvous: RendezvousTotals,
     pub models: BTreeMap<ModelId, ModelTotals>,
     pub decoy: DecoyTotals,
+    pub monitor: MonitorTotals,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,20 @@ pub struct DecoyTotals {
     pub longest_lag: Duration,
 }
 
+#[derive(Clone, Debug, Default)]
+pub struct MonitorTotals {
+    /// Requests that were listed, because a batch has left them without a decision.
+    pub listed: u64,
+    /// Overdue requests that were decided.
+    pub settled: u64,
+    /// Partial windows that were written.
+    pub windows: u64,
+    /// Configurations that were published.
+    pub published: u64,
+    /// How long after its deadline one was decided, at most.
+    pub latest: Duration,
+}
+
 impl Counters {
     /// The totals so far.
     pub fn totals(&self) -> Totals {
@@ -92,13 +108,14 @@ fn u64_of(count: usize) -> u64 {
 /// A line for each function, two spaces in, for people.
 impl Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ingress, rendezvous, models, decoy } = self;
+        let Self { ingress, rendezvous, models, decoy, monitor } = self;
         let lines = [("ingress", ingress.to_string()), ("rendezvous", rendezvous.to_string())];
         let models = models.iter().map(|(id, model)| (id.as_str(), model.to_string()));
         for (function, counts) in lines.into_iter().chain(models) {
             writeln!(f, "  {function:14}{counts}")?;
         }
-        writeln!(f, "  {:14}{decoy}", "decoy")
+        writeln!(f, "  {:14}{decoy}", "decoy")?;
+        writeln!(f, "  {:14}{monitor}", "monitor")
     }
 }
 
@@ -145,6 +162,17 @@ impl Display for DecoyTotals {
             "{rows} rows in {files} files ({} KB), {quarantined} in quarantine, {}",
             bytes.div_ceil(1_000),
             Lag(*longest_lag)
+        )
+    }
+}
+
+impl Display for MonitorTotals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listed, settled, windows, published, latest: _ } = self;
+        write!(
+            f,
+            "{listed} requests listed, {settled} overdue requests settled, {windows} windows, \
+             {published} versions published"
         )
     }
 }
@@ -197,6 +225,18 @@ impl Telemetry<DecoyReport> for Counters {
             decoy.files += u64_of(report.files);
             decoy.bytes += u64_of(report.bytes);
             decoy.longest_lag = decoy.longest_lag.max(report.lag);
+        });
+    }
+}
+
+impl Telemetry<MonitorReport> for Counters {
+    fn record(&self, report: &MonitorReport) {
+        self.add(|Totals { monitor, .. }| {
+            monitor.listed += u64_of(report.listed);
+            monitor.settled += u64_of(report.settled);
+            monitor.windows += u64_of(report.windows);
+            monitor.published += u64_of(report.published);
+            monitor.latest = monitor.latest.max(report.latest);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! The records of a stream as the events with which Lambda invokes a function.
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use rendezvous_aws::{
@@ -11,7 +11,7 @@ use rendezvous_aws::{
     },
 };
 use rendezvous_core::{
-    Mailbox,
+    EndpointName, Mailbox,
     memory::{Change, MemoryLedger, StoredOutcome, StoredRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -30,9 +30,14 @@ pub trait Carried: Sized + Send + Sync + 'static {
     fn failed(response: &Self::Response) -> impl Iterator<Item = Option<&str>>;
 
     /// `envelope.endpoint`, by which mappings filter; none where the record is not JSON or has no
-    /// such field. A change has none: the envelope in an item is a text, not a map.
-    fn endpoint(&self) -> Option<Cow<'_, str>> {
+    /// endpoint there. A change has none: the envelope in an item is a text, not a map.
+    fn endpoint(&self) -> Option<EndpointName> {
         None
+    }
+
+    /// Whether it is a change of a mailbox with a decision, by which mappings filter.
+    fn is_decided(&self) -> bool {
+        false
     }
 }
 
@@ -67,16 +72,14 @@ impl Carried for Bytes {
         response.batch_item_failures.iter().map(|failure| Some(failure.item_identifier.as_str()))
     }
 
-    fn endpoint(&self) -> Option<Cow<'_, str>> {
+    fn endpoint(&self) -> Option<EndpointName> {
         #[derive(Deserialize)]
-        struct Data<'a> {
-            #[serde(borrow)]
-            envelope: Envelope<'a>,
+        struct Data {
+            envelope: Envelope,
         }
         #[derive(Deserialize)]
-        struct Envelope<'a> {
-            #[serde(borrow)]
-            endpoint: Cow<'a, str>,
+        struct Envelope {
+            endpoint: EndpointName,
         }
         serde_json::from_slice::<Data>(self).ok().map(|data| data.envelope.endpoint)
     }
@@ -105,6 +108,10 @@ impl Carried for Change {
 
     fn failed(response: &Response) -> impl Iterator<Item = Option<&str>> {
         response.batch_item_failures.iter().map(|failure| Some(failure.item_identifier.as_str()))
+    }
+
+    fn is_decided(&self) -> bool {
+        matches!(self, Self::Mailbox { new, .. } if new.decision.is_some())
     }
 }
 
@@ -170,7 +177,9 @@ mod tests {
             table.write(&samples::fallback(&endpoint, envelope)).await.unwrap();
         }
         let records = records(lane).await;
-        let [insert, modify] = &events(&records)[..] else { panic!("not two events") };
+        let [made, insert, modify] = &events(&records)[..] else { panic!("not three events") };
+        assert_eq!((&*made.name, &ledger::mailbox(&made.new)), ("INSERT", &Ok(old.clone())));
+        assert_eq!([0, 1, 2].map(|number| records[number].data.is_decided()), [false, true, true]);
         assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
         assert_eq!(insert.keys, ledger::key(new.id));
         assert!(insert.old.is_empty());
@@ -203,8 +212,8 @@ mod tests {
 
     #[test]
     fn the_endpoint_of_a_message_is_read_without_the_rest() {
-        let endpoint = |text: &'static str| Bytes::from(text).endpoint().map(Cow::into_owned);
-        let found = Some("e".to_owned());
+        let endpoint = |text: &'static str| Bytes::from(text).endpoint();
+        let found = Some("e".parse().unwrap());
         assert_eq!(endpoint(r#"{"payload":[1e999],"envelope":{"id":7,"endpoint":"e"}}"#), found);
         assert_eq!(endpoint(r#"{"envelope":{"endpoint":"\u0065"}}"#), found);
         for other in ["", "e", "{", r#"{"envelope":{"endpoint":7}}"#, r#"{"endpoint":"e"}"#, "[]"] {

@@ -33,7 +33,8 @@ macro_rules! faults {
 }
 
 faults! {
-    /// A batch is handled, but Lambda does not receive the response and delivers it again.
+    /// A batch is handled, but Lambda does not receive the response and delivers it again. A schedule
+    /// invokes the monitor twice.
     Redelivery = ("redelivery", 0.01),
     /// A batch is cut anew, smaller than before.
     Recut = ("re-cut", 0.05),
@@ -95,7 +96,8 @@ impl Fault {
     /// Whether the fault can meet a step.
     pub const fn can_meet(self, step: Step) -> bool {
         match self {
-            Self::Redelivery | Self::Recut | Self::Reshard | Self::Horizon => step.is_batch(),
+            Self::Redelivery => step.is_batch() || matches!(step, Step::Minute),
+            Self::Recut | Self::Reshard | Self::Horizon => step.is_batch(),
             Self::OtherInstance => step.is_invocation(),
             Self::SentAgain | Self::LostAnswer => step.is_write(),
             Self::PartialPut => step.is_put(),
@@ -107,7 +109,11 @@ impl Fault {
             Self::ClockOff | Self::ClockJump | Self::Freeze => !step.is_invocation(),
             Self::Publication => matches!(
                 step,
-                Step::Accept | Step::IngressSettle | Step::File | Step::RendezvousSettle
+                Step::Accept
+                    | Step::IngressSettle
+                    | Step::File
+                    | Step::RendezvousSettle
+                    | Step::MonitorSettle
             ),
             Self::Repeat => matches!(step, Step::Ask),
             Self::Expiry => matches!(step, Step::Ask | Step::Read),

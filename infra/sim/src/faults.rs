@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{Failure, Json};
+use rendezvous_core::{Artifact, Failure, Json};
 use rendezvous_model::{Model, Profile};
 use tokio::time::sleep;
 
@@ -65,6 +65,14 @@ impl<M: Model> Model for Faulty<M> {
     fn largest_batch(&self) -> usize {
         let one_by_one = self.faults.hang_one_in.load(Ordering::Relaxed) > 0;
         if one_by_one { 1 } else { self.model.port().largest_batch() }
+    }
+
+    fn until_deadline(&self) -> bool {
+        self.model.port().until_deadline()
+    }
+
+    fn artifact(&self) -> Option<Artifact> {
+        self.model.port().artifact()
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {

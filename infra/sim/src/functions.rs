@@ -9,10 +9,11 @@ use rendezvous::Rendezvous;
 use rendezvous_aws::batch::{Batch, Content, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
     memory::{Change, MemoryLedger, MemoryStream},
-    ports::{Archive, EndpointTable, Payloads},
+    ports::{Archive, EndpointTable, Payloads, WindowTable},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_model::{Model, ModelFunction};
+use rendezvous_monitor::Monitor;
 
 use crate::{
     Actor, Conditions, Counters, Link,
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) type ModelOf<M, L> = ModelFunction<Faulty<M>, Link<MemoryStream>, Link<L>, Counters>;
 pub(crate) type RendezvousOf<E> = Rendezvous<Link<E>, Link<MemoryLedger>, Counters>;
 pub(crate) type DecoyOf<A, E, L> = Decoy<Link<A>, Link<E>, Link<L>, Counters>;
+pub(crate) type MonitorOf<E, W> = Monitor<Link<E>, Link<MemoryLedger>, Link<W>, Counters>;
 
 /// What the draws about an invocation are keyed by: its first record.
 fn subject<'a, C: Content<'a>>(function: &str, event: &Batch<'a, C>) -> u64 {
@@ -129,5 +131,43 @@ impl<A: Archive, E: EndpointTable, L: Payloads> Function<Change> for DecoyOfTabl
             instance.function.handle_changes(source, event).await
         };
         Ok(self.fleet.invoke(Step::DecoyBatch, subject, handle).await?)
+    }
+}
+
+/// The monitor as the function of the mapping of the ledger's changes.
+pub(crate) struct MonitorOfLedger<E, W> {
+    pub(crate) fleet: Arc<Fleet<MonitorOf<E, W>>>,
+}
+
+impl<E: EndpointTable, W: WindowTable> Function<Change> for MonitorOfLedger<E, W> {
+    fn actor(&self) -> &Actor {
+        &self.fleet.actor
+    }
+
+    async fn invoke<'a>(&'a self, event: TableBatch<'a>) -> Result<Response, String> {
+        let subject = subject("ledger", &event);
+        let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
+            instance.function.handle_ledger(event).await
+        };
+        Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
+    }
+}
+
+/// The monitor as the function of the mapping of the stream `scores`.
+pub(crate) struct MonitorOfScores<E, W> {
+    pub(crate) fleet: Arc<Fleet<MonitorOf<E, W>>>,
+}
+
+impl<E: EndpointTable, W: WindowTable> Function for MonitorOfScores<E, W> {
+    fn actor(&self) -> &Actor {
+        &self.fleet.actor
+    }
+
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
+        let subject = subject("scores of the monitor", &event);
+        let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
+            instance.function.handle_scores(event).await
+        };
+        Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
     }
 }

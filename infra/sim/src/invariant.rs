@@ -59,6 +59,9 @@ invariants! {
     /// A score that rendezvous acknowledges is filed, or its request is decided, or its deadline
     /// passed more than a minute ago.
     Filed = "filed",
+    /// Three minutes after its deadline a request with a mailbox is decided, whether or not anybody waits
+    /// for it or reads it, unless nothing shows that it was sent and a repeat of its key may still send it.
+    Overdue = "overdue",
     /// A request that was opened is sent with the times of its mailbox, only until its deadline, and
     /// is marked as accepted; then its times stay.
     SentAsOpened = "sent-as-opened",

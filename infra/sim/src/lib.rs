@@ -20,6 +20,7 @@ mod ingress;
 pub mod invariant;
 mod link;
 pub mod mapping;
+mod minutes;
 pub mod run;
 pub mod show;
 pub mod step;

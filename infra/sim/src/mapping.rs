@@ -7,7 +7,7 @@
 //! those after it are delivered again. Records that were tried too often or are too old go to the
 //! on-failure destination, whole.
 //!
-//! A mapping may filter by endpoint. A record that does not satisfy the filter is discarded: the
+//! A mapping may filter by endpoint, or changes by whether there is a decision. A record that does not satisfy the filter is discarded: the
 //! function is not invoked for it, and it never goes to the on-failure destination. That includes
 //! every record that is not JSON, as on AWS, so that only functions without a filter (rendezvous, the
 //! decoy) see it. Unlike on AWS a batch is formed before it is filtered, so that it may be smaller
@@ -64,6 +64,9 @@ pub struct Mapping {
     /// Invoke the function only for messages of these endpoints: the filter
     /// `{ "data": { "envelope": { "endpoint": [ … ] } } }`.
     pub filter_by_endpoint: Option<BTreeSet<EndpointName>>,
+    /// Invoke the function only for changes of mailboxes with a decision: the filter
+    /// `{ "dynamodb": { "NewImage": { "decision": { "S": [ { "exists": true } ] } } } }`.
+    pub only_decided: bool,
     /// The function's own time-out: an invocation that takes longer has failed.
     pub function_timeout: Duration,
 }
@@ -80,6 +83,7 @@ impl Default for Mapping {
             maximum_record_age: Duration::from_mins(1),
             starting_position: Position::Latest,
             filter_by_endpoint: None,
+            only_decided: false,
             function_timeout: Duration::from_secs(10),
         }
     }
@@ -188,8 +192,11 @@ impl<T: Carried, F: Function<T>, A: Archive> Lane<T, F, A> {
             }
             self.meets_of_shard(&batch);
             if let Some(endpoints) = &self.mapping.filter_by_endpoint {
-                let satisfies = |name: &str| endpoints.contains(name);
-                batch.retain(|record| record.data.endpoint().is_some_and(|name| satisfies(&name)));
+                let satisfies = |name: &EndpointName| endpoints.contains(name);
+                batch.retain(|record| record.endpoint(T::endpoint).is_some_and(satisfies));
+            }
+            if self.mapping.only_decided {
+                batch.retain(|record| record.data.is_decided());
             }
             self.process(batch.into()).await;
         }

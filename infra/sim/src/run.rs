@@ -61,6 +61,11 @@ const RETENTION: Duration = Duration::from_mins(12);
 /// How early ingress settles before the deadline.
 const MARGIN: Duration = Duration::from_millis(25);
 
+/// Within how long after its deadline a request with a mailbox is decided, and how long the longest freeze
+/// lasts.
+const OVERDUE: Duration = Duration::from_mins(3);
+const FREEZE: Duration = Duration::from_mins(4);
+
 /// How long it may take until everything is handled once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_hours(2);
 
@@ -131,12 +136,18 @@ impl World {
                 starting_position: Position::TrimHorizon,
                 ..Size::default().decoy
             },
+            monitor: Mapping {
+                maximum_batching_window: Duration::from_mins(1),
+                function_timeout: Duration::from_mins(1),
+                ..Size::default().monitor
+            },
             conditions,
             ..Size::default()
         };
         let (endpoints, secrets) = (Arc::<MemoryEndpoints>::default(), MemorySecrets::random());
-        let system =
-            System::start_on(Arc::default(), endpoints, Arc::new(secrets), Arc::default(), &size);
+        let (archive, windows, payloads) = (Arc::default(), Arc::default(), Arc::default());
+        let secrets = Arc::new(secrets);
+        let system = System::start_on(archive, endpoints, secrets, windows, payloads, &size);
         Self { plan, system, weather, witness }
     }
 
@@ -162,6 +173,7 @@ impl World {
         for model in IDS {
             models::kill(self, model, false);
         }
+        tokio::time::sleep(FREEZE + OVERDUE).await;
         if !self.system.drain(PATIENCE).await {
             let what = "not everything was handled in the end".to_owned();
             let violation = Violation { invariant: Invariant::Readable, request: None, what };

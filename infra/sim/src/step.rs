@@ -71,6 +71,20 @@ steps! {
     DecoyPayload = "decoy: payload",
     /// The decoy stores a file.
     Store = "decoy: store",
+    /// The monitor receives changes.
+    MonitorBatch = "monitor: batch",
+    /// The monitor's minute has come.
+    Minute = "monitor: minute",
+    /// The monitor reads an endpoint's configuration.
+    MonitorEndpoint = "monitor: endpoint",
+    /// The monitor reads a mailbox.
+    MonitorLook = "monitor: look",
+    /// The monitor commits a decision.
+    MonitorSettle = "monitor: settle",
+    /// The monitor reads entries of the table of windows.
+    ReadWindows = "monitor: read",
+    /// The monitor writes or deletes entries of the table of windows.
+    WriteWindows = "monitor: write",
 }
 
 /// What a function depends on.
@@ -84,6 +98,7 @@ pub enum Dependency {
     Payloads,
     Secrets,
     Archive,
+    Windows,
 }
 
 impl Dependency {
@@ -96,6 +111,7 @@ impl Dependency {
         Self::Payloads,
         Self::Secrets,
         Self::Archive,
+        Self::Windows,
     ];
 
     /// Its name in errors.
@@ -109,6 +125,7 @@ impl Dependency {
             Self::Payloads => "payload store",
             Self::Secrets => "secrets",
             Self::Archive => "archive",
+            Self::Windows => "windows table",
         }
     }
 }
@@ -120,6 +137,7 @@ impl Step {
             Role::Model => Some(Self::ModelBatch),
             Role::Rendezvous => Some(Self::RendezvousBatch),
             Role::Decoy => Some(Self::DecoyBatch),
+            Role::Monitor => Some(Self::MonitorBatch),
             Role::Ingress | Role::Other => None,
         }
     }
@@ -130,6 +148,7 @@ impl Step {
             Role::Ingress => Some(Self::IngressEndpoint),
             Role::Rendezvous => Some(Self::RendezvousEndpoint),
             Role::Decoy => Some(Self::DecoyEndpoint),
+            Role::Monitor => Some(Self::MonitorEndpoint),
             Role::Model | Role::Other => None,
         }
     }
@@ -139,42 +158,54 @@ impl Step {
         match role {
             Role::Model => Some(Self::ModelPayload),
             Role::Decoy => Some(Self::DecoyPayload),
-            Role::Ingress | Role::Rendezvous | Role::Other => None,
+            Role::Ingress | Role::Rendezvous | Role::Monitor | Role::Other => None,
         }
     }
 
     /// What is called in this step; none where a function is invoked or a model computes.
     pub const fn dependency(self) -> Option<Dependency> {
         Some(match self {
-            Self::Ask | Self::Read | Self::Report => return None,
-            Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch | Self::Score => {
-                return None;
-            }
-            Self::IngressEndpoint | Self::RendezvousEndpoint | Self::DecoyEndpoint => {
-                Dependency::Endpoints
-            }
+            Self::Ask
+            | Self::Read
+            | Self::Report
+            | Self::ModelBatch
+            | Self::RendezvousBatch
+            | Self::DecoyBatch
+            | Self::MonitorBatch
+            | Self::Minute
+            | Self::Score => return None,
+            Self::IngressEndpoint
+            | Self::RendezvousEndpoint
+            | Self::DecoyEndpoint
+            | Self::MonitorEndpoint => Dependency::Endpoints,
             Self::StorePayload | Self::ModelPayload | Self::DecoyPayload => Dependency::Payloads,
             Self::Secret => Dependency::Secrets,
             Self::Send => Dependency::Input,
             Self::SendScores => Dependency::Scores,
             Self::Outcome => Dependency::Outcomes,
             Self::Store => Dependency::Archive,
+            Self::ReadWindows | Self::WriteWindows => Dependency::Windows,
             Self::Open
             | Self::Accept
             | Self::Watch
             | Self::Look
             | Self::IngressSettle
             | Self::File
-            | Self::RendezvousSettle => Dependency::Ledger,
+            | Self::RendezvousSettle
+            | Self::MonitorLook
+            | Self::MonitorSettle => Dependency::Ledger,
         })
     }
 
     pub const fn is_batch(self) -> bool {
-        matches!(self, Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch)
+        matches!(
+            self,
+            Self::ModelBatch | Self::RendezvousBatch | Self::DecoyBatch | Self::MonitorBatch
+        )
     }
 
     pub const fn is_invocation(self) -> bool {
-        self.is_batch() || matches!(self, Self::Ask | Self::Read | Self::Report)
+        self.is_batch() || matches!(self, Self::Ask | Self::Read | Self::Report | Self::Minute)
     }
 
     pub const fn is_put(self) -> bool {
@@ -191,8 +222,10 @@ impl Step {
                     | Self::IngressSettle
                     | Self::File
                     | Self::RendezvousSettle
+                    | Self::MonitorSettle
                     | Self::Outcome
                     | Self::Store
+                    | Self::WriteWindows
             )
     }
 
@@ -200,7 +233,17 @@ impl Step {
     pub const fn is_rare(self) -> bool {
         matches!(
             self,
-            Self::RendezvousEndpoint | Self::DecoyEndpoint | Self::Store | Self::DecoyBatch
+            Self::RendezvousEndpoint
+                | Self::DecoyEndpoint
+                | Self::Store
+                | Self::DecoyBatch
+                | Self::MonitorBatch
+                | Self::Minute
+                | Self::MonitorEndpoint
+                | Self::MonitorLook
+                | Self::MonitorSettle
+                | Self::ReadWindows
+                | Self::WriteWindows
         )
     }
 }

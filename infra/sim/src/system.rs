@@ -1,27 +1,28 @@
 //! The whole system in one process: ports in memory, the functions' own handlers, and mappings
 //! that invoke them with the events that AWS would send.
 
+mod functions;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    iter::Cycle,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
-    vec,
 };
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use rendezvous::Rendezvous;
 use rendezvous_core::{
     EndpointName, ModelId,
     limits::MAX_PAYLOAD_BYTES,
     memory::{
         MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemorySecrets, MemoryStream,
-        Position,
+        MemoryWindows, Position,
     },
-    ports::{Archive, EndpointTable, Payloads, Secrets},
+    ports::{Archive, EndpointTable, Payloads, Secrets, WindowTable},
 };
-use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_ingress::{Settings, http::Http};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
@@ -37,7 +38,7 @@ use crate::{
     events::Carried,
     faults::{Faults, Faulty},
     fleet::{Fleet, Instance},
-    functions::{DecoyOfStream, DecoyOfTable, ModelHandler, RendezvousHandler},
+    functions::ModelHandler,
     ingress::{GATEWAY_TIMEOUT, Inside, Local, bad_gateway, step},
     link::Past,
     mapping::{self, Function, Host, Mapping},
@@ -53,8 +54,11 @@ pub struct Size {
     pub settings: Settings,
     /// The decoy's mappings. Their batches become the files of the archive.
     pub decoy: Mapping,
-    /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
-    pub compute: Vec<Handle>,
+    /// The mapping of the monitor.
+    pub monitor: Mapping,
+    /// The runtimes on which lanes of mappings run, in turns; without any, that of the caller. A few
+    /// runtimes of one thread each are best: a message that stays on a thread wakes no other.
+    pub runtimes: Vec<Handle>,
     /// The runtime on which the decoy runs; without one, that of the caller.
     pub archiving: Option<Handle>,
     /// What goes wrong by chance, and who watches.
@@ -83,7 +87,16 @@ impl Default for Size {
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
-            compute: Vec::new(),
+            // Most requests are decided within the batch in which they appear, and cost the monitor nothing.
+            monitor: Mapping {
+                batch_size: 1_000,
+                maximum_batching_window: Duration::from_secs(1),
+                maximum_record_age: Duration::from_hours(23),
+                maximum_retry_attempts: u32::MAX,
+                starting_position: Position::TrimHorizon,
+                ..Mapping::default()
+            },
+            runtimes: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
         }
@@ -91,13 +104,13 @@ impl Default for Size {
 }
 
 /// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
-/// the table of endpoints `E`, the secret `K` and the store of large payloads `L`.
-pub struct System<
-    A,
-    E: EndpointTable = MemoryEndpoints,
-    K: Secrets = MemorySecrets,
-    L: Payloads = MemoryPayloads,
-> {
+/// the table of endpoints `E`, the secret `K`, the table of windows `W` and the store of large payloads `L`.
+pub struct System<A, E = MemoryEndpoints, K = MemorySecrets, W = MemoryWindows, L = MemoryPayloads>
+where
+    E: EndpointTable,
+    K: Secrets,
+    L: Payloads,
+{
     pub endpoints: Arc<E>,
     pub input: Arc<MemoryStream>,
     pub scores: Arc<MemoryStream>,
@@ -105,6 +118,7 @@ pub struct System<
     pub outcomes: Arc<MemoryOutcomes>,
     pub payloads: Arc<L>,
     pub secrets: Arc<K>,
+    pub windows: Arc<W>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
     ingress: Fleet<Http<Local<E, K, L>>>,
@@ -113,7 +127,9 @@ pub struct System<
     past: Arc<Past>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
-    compute: Mutex<Cycle<vec::IntoIter<Handle>>>,
+    runtimes: Vec<Handle>,
+    /// How many lanes run on these.
+    placed: AtomicUsize,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
 }
@@ -121,17 +137,25 @@ pub struct System<
 impl<A: Archive> System<A> {
     /// Starts a system without models whose endpoints are in memory.
     pub fn start(archive: Arc<A>, size: &Size) -> Self {
-        let secrets = Arc::new(MemorySecrets::random());
-        Self::start_on(archive, Arc::default(), secrets, Arc::default(), size)
+        let (endpoints, secrets) = (Arc::default(), Arc::new(MemorySecrets::random()));
+        Self::start_on(archive, endpoints, secrets, Arc::default(), Arc::default(), size)
     }
 }
 
-impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
+impl<A, E, K, W, L> System<A, E, K, W, L>
+where
+    A: Archive,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+{
     /// Starts a system without models on these ports.
     pub fn start_on(
         archive: Arc<A>,
         endpoints: Arc<E>,
         secrets: Arc<K>,
+        windows: Arc<W>,
         payloads: Arc<L>,
         size: &Size,
     ) -> Self {
@@ -158,7 +182,8 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
             models: Mutex::default(),
-            compute: Mutex::new(size.compute.clone().into_iter().cycle()),
+            runtimes: size.runtimes.clone(),
+            placed: AtomicUsize::new(0),
             tasks: Mutex::default(),
             endpoints,
             input,
@@ -166,6 +191,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
             outcomes,
             payloads,
             secrets,
+            windows,
             archive,
             counters,
             past,
@@ -174,46 +200,10 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
             stop,
         };
         system.start_rendezvous();
+        system.start_monitor(&size.monitor);
         let _entered = size.archiving.as_ref().map(Handle::enter);
         system.start_decoy(&size.decoy);
         system
-    }
-
-    fn start_rendezvous(&self) {
-        let (endpoints, ledger) = (self.endpoints.clone(), self.ledger.clone());
-        let (counters, past) = (self.counters.clone(), self.past.clone());
-        let conditions = self.host.conditions.clone();
-        let fleet = self.fleet(Role::Rendezvous, "rendezvous", move |actor| {
-            Rendezvous::new(
-                Link::new(endpoints.clone(), actor, &conditions),
-                Link::with_past(ledger.clone(), actor, &conditions, &past),
-                counters.clone(),
-            )
-        });
-        let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
-        let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
-        self.map(&self.scores, &mapping, RendezvousHandler { fleet, ledger, conditions });
-    }
-
-    fn start_decoy(&self, mapping: &Mapping) {
-        let (archive, endpoints) = (self.archive.clone(), self.endpoints.clone());
-        let payloads = self.payloads.clone();
-        let (counters, conditions) = (self.counters.clone(), self.host.conditions.clone());
-        let fleet = Arc::new(self.fleet(Role::Decoy, "decoy", move |actor| {
-            Decoy::new(
-                Link::new(archive.clone(), actor, &conditions),
-                Link::new(endpoints.clone(), actor, &conditions),
-                Link::new(payloads.clone(), actor, &conditions),
-                counters.clone(),
-            )
-        }));
-        for (stream, source) in [(&self.input, Stream::Input), (&self.scores, Stream::Scores)] {
-            self.map(stream, mapping, DecoyOfStream { fleet: fleet.clone(), source });
-        }
-        let (ledger, outcomes) = (&self.ledger.changes, &self.outcomes.changes);
-        for (changes, source) in [(ledger, Table::Ledger), (outcomes, Table::Outcomes)] {
-            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source });
-        }
     }
 
     /// The instances of a function.
@@ -228,17 +218,33 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
         fleet
     }
 
-    /// Starts a mapping.
+    /// Starts a mapping, with a runtime for each lane; without one, on that of the caller.
     fn map<T: Carried>(
         &self,
         stream: &MemoryStream<T>,
         mapping: &Mapping,
         function: impl Function<T>,
+        runtime: impl Fn() -> Option<Handle>,
     ) {
         let tasks = &mut *lock(&self.tasks);
         for lane in mapping::lanes(stream, mapping, &Arc::new(function), &self.host) {
-            tasks.spawn(lane);
+            match runtime() {
+                Some(runtime) => tasks.spawn_on(lane, &runtime),
+                None => tasks.spawn(lane),
+            };
         }
+    }
+
+    /// The runtime of the next lane.
+    fn runtime_in_turn(&self) -> Option<Handle> {
+        let place = self.placed.fetch_add(1, Ordering::Relaxed);
+        self.runtimes.get(place.checked_rem(self.runtimes.len())?).cloned()
+    }
+
+    /// The runtimes on which lanes run, as [`Size::runtimes`] says. Who calls the system is best on one of
+    /// them, too.
+    pub fn runtimes(&self) -> &[Handle] {
+        &self.runtimes
     }
 
     /// Brings a model up beside the others: it scores what arrives from now on.
@@ -249,7 +255,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
     /// The same, with a mapping of its own. A mapping without a filter gets one for the endpoints of
     /// the model's profile. The function's time-out is [`DEFAULT_FUNCTION_TIMEOUT`] in any case.
     pub fn add_model_with<M: Model>(&self, model: M, mapping: &Mapping) -> Arc<Faults> {
-        self.add_model_on(model, mapping, || lock(&self.compute).next())
+        self.add_model_on(model, mapping, || self.runtime_in_turn())
     }
 
     /// The same for a model that waits for a network: its batches are handled on the runtime of the caller.
@@ -288,13 +294,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
             faults: faults.clone(),
             conditions: self.host.conditions.clone(),
         };
-        let tasks = &mut *lock(&self.tasks);
-        for lane in mapping::lanes(&self.input, &mapping, &Arc::new(handler), &self.host) {
-            match runtime() {
-                Some(runtime) => tasks.spawn_on(lane, &runtime),
-                None => tasks.spawn(lane),
-            };
-        }
+        self.map(&self.input, &mapping, handler, runtime);
         lock(&self.models).insert(id, faults.clone());
         faults
     }
@@ -313,7 +313,7 @@ impl<A: Archive, E: EndpointTable, K: Secrets, L: Payloads> System<A, E, K, L> {
         lock(&self.functions).insert(id.to_string(), actor.clone());
         lock(&self.models).insert(id.clone(), faults.clone());
         let mapping = Mapping { filter_by_endpoint: Some(endpoints), ..mapping.clone() };
-        self.map(&self.input, &mapping, make(actor, faults));
+        self.map(&self.input, &mapping, make(actor, faults), || None);
     }
 
     /// The models that are up.

@@ -44,7 +44,7 @@ impl Wanted {
     }
 
     fn extent(&self, arrived: Range<Timestamp>, received: Range<Timestamp>) -> Extent<'_> {
-        Extent { endpoint: &self.endpoint, arrived, received }
+        Extent { endpoint: Some(&self.endpoint), arrived, received }
     }
 }
 
@@ -103,7 +103,9 @@ async fn add<C: IntoLine>(
     progress: impl FnMut(Progress),
 ) -> Result<(), ScanError> {
     let add = |rows: Vec<C>| {
-        for row in rows.into_iter().filter(|row| row.endpoint() == extent.endpoint) {
+        for row in
+            rows.into_iter().filter(|row| extent.endpoint.is_none_or(|name| row.endpoint() == name))
+        {
             sorter.push(u128::from_be_bytes(*row.id().as_bytes()), &row.line(names))?;
         }
         Ok(())
@@ -207,6 +209,7 @@ mod tests {
             deadline_us: at(request + 400),
             traceparent: None,
             model: model.parse().unwrap(),
+            artifact: None,
             started_us: at(request + 1),
             finished_us: at(request + 2),
             score: None,

@@ -9,6 +9,7 @@
 //!
 //! [`files`] names the files, [`views`] says which rows the analysts' views show.
 
+pub mod activity;
 pub mod files;
 mod group;
 pub mod join;

@@ -24,8 +24,9 @@ use crate::row_group::Unreadable;
 /// Which row groups are read. Rows of other endpoints and times can be among theirs.
 #[derive(Clone, Debug)]
 pub struct Extent<'a> {
-    pub endpoint: &'a EndpointName,
-    /// When the rows arrived: tells the days whose partitions are read.
+    /// All endpoints without one.
+    pub endpoint: Option<&'a EndpointName>,
+    /// When the rows arrived: tells the hours whose partitions are read.
     pub arrived: Range<Timestamp>,
     /// When their requests were received; all in a table without that column.
     pub received: Range<Timestamp>,
@@ -162,9 +163,9 @@ fn may_hold(group: &RowGroupMetaData, extent: &Extent<'_>) -> bool {
         let mut columns = group.columns().iter();
         columns.find(|column| name(column) == Some(wanted))?.statistics()
     };
-    let endpoint = extent.endpoint.as_str().as_bytes();
-    let is_of_endpoint = match statistics("endpoint") {
-        Some(Statistics::ByteArray(values)) => {
+    let is_of_endpoint = match (extent.endpoint, statistics("endpoint")) {
+        (Some(endpoint), Some(Statistics::ByteArray(values))) => {
+            let endpoint = endpoint.as_str().as_bytes();
             // A bound that was cut short is still a bound.
             values.min_opt().is_none_or(|least| least.data() <= endpoint)
                 && values.max_opt().is_none_or(|greatest| greatest.data() >= endpoint)

@@ -1,5 +1,7 @@
 //! A row group of a file, column by column.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use parquet::{
     basic::Type as Physical,
     column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader},
@@ -79,7 +81,14 @@ struct Cells<T: DataType> {
 }
 
 impl<T: DataType> Cells<T> {
+    /// The decoders of `parquet` panic on some pages that are damaged; that is an error here.
     fn read(reader: ColumnReader, rows: usize, defined: i16) -> Result<Self, ParquetError> {
+        let read = || Self::decode(reader, rows, defined);
+        let damaged = |_| Err(ParquetError::General("a page is damaged".to_owned()));
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(damaged)
+    }
+
+    fn decode(reader: ColumnReader, rows: usize, defined: i16) -> Result<Self, ParquetError> {
         let mut reader: ColumnReaderImpl<T> = get_typed_column_reader(reader);
         let mut cells =
             Self { values: Vec::new(), definition: Vec::new(), repetition: Vec::new(), defined };

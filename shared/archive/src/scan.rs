@@ -1,4 +1,4 @@
-//! Reading a table of an archive: the partitions of some days, of their files the row groups that
+//! Reading a table of an archive: the partitions of some hours, of their files the row groups that
 //! can hold rows of interest, and of these the columns that are asked for.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -54,17 +54,25 @@ pub async fn scan<S: Select>(
     mut progress: impl FnMut(Progress),
 ) -> Result<(), ScanError> {
     let folders = files.folders(&format!("{}/", S::TABLE)).await?;
-    let (first, last) = (day(extent.arrived.start), day(extent.arrived.end));
+    let (first, last) = (hour(extent.arrived.start), hour(extent.arrived.end));
+    let day = |hour: &str| hour.split('/').next().unwrap_or_default().to_owned();
+    let (first_day, last_day) = (day(&first), day(&last));
     let among = |folder: &String| {
         let day = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        day.starts_with("date=") && day >= first.as_str() && day <= last.as_str()
+        day.starts_with("date=") && day >= first_day.as_str() && day <= last_day.as_str()
+    };
+    // `{table}/date=2025-11-22/hour=07/…`
+    let is_within = |file: &StoredFile| {
+        let hour = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let hour = hour.split_once('/').map_or("", |(_, hour)| hour);
+        hour >= first.as_str() && hour <= last.as_str()
     };
     let days: Vec<String> = folders.into_iter().filter(among).collect();
     let mut so_far = Progress { table: S::TABLE, days: 0, of_days: days.len(), files: 0, bytes: 0 };
     progress(so_far);
     for day in &days {
         let mut listed = files.list(day).await?;
-        listed.retain(|file| file.name.ends_with(".parquet"));
+        listed.retain(|file| file.name.ends_with(".parquet") && is_within(file));
         so_far.files += listed.len();
         let parts = stream::iter(listed).map(|file| fetch::<S>(files, file, extent));
         let mut parts = parts.buffered(AT_A_TIME);
@@ -85,10 +93,9 @@ pub async fn scan<S: Select>(
 /// 9999-01-01: names of days have four digits for the year.
 const LAST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);
 
-/// `date=2025-11-22`, of the days from 1970 on.
-fn day(instant: Timestamp) -> String {
-    let hour = Hour::of(instant.clamp(Timestamp::default(), LAST)).to_string();
-    hour.split('/').next().unwrap_or_default().to_owned()
+/// `date=2025-11-22/hour=07`, of the hours from 1970 on.
+fn hour(instant: Timestamp) -> String {
+    Hour::of(instant.clamp(Timestamp::default(), LAST)).to_string()
 }
 
 /// Reads what is needed of a file.

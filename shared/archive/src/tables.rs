@@ -9,7 +9,8 @@
 use std::borrow::Cow;
 
 use rendezvous_core::{
-    Arm, EndpointName, FailureKind, Json, Key, Kind, ModelId, Reason, RequestId, Timestamp,
+    Arm, Artifact, EndpointName, FailureKind, Json, Key, Kind, ModelId, Reason, RequestId,
+    Timestamp,
 };
 
 use crate::layout::{Layout, table};
@@ -67,6 +68,8 @@ table! {
         Distinct traceparent: Option<String>,
         /// name@version
         Few model: ModelId,
+        /// From which artefact the model scored, e.g. sha256:… of its file; null where it did not say
+        Few artifact: Option<Artifact>,
         /// When the model began
         Near started_us: Timestamp,
         /// When the model finished

@@ -9,7 +9,8 @@ use parquet::{
     errors::{ParquetError, Result},
 };
 use rendezvous_core::{
-    Arm, EndpointName, FailureKind, Invalid, Json, Key, Kind, ModelId, Reason, RequestId, Timestamp,
+    Arm, Artifact, EndpointName, FailureKind, Invalid, Json, Key, Kind, ModelId, Reason, RequestId,
+    Timestamp,
 };
 use serde::{
     Deserialize,
@@ -288,6 +289,7 @@ texts! {
     EndpointName: |name| name.as_str(), str::parse;
     ModelId: |id| id.as_str(), str::parse;
     Arm: |arm| arm.as_str(), str::parse;
+    Artifact: |artifact| artifact.as_str(), str::parse;
     Key: |key| key.as_str(), str::parse;
     Kind: |kind| kind.as_str(), word;
     Reason: |reason| reason.as_str(), word;

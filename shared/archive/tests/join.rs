@@ -65,6 +65,7 @@ fn score(n: u64, model: &str, took: Duration, value: f64) -> ScoreRow<'static> {
         deadline_us: request.deadline_us,
         traceparent: None,
         model: model.parse().unwrap(),
+        artifact: None,
         started_us: request.arrived_us,
         finished_us: request.arrived_us + took,
         score: Some(Json::parse(&value.to_string()).unwrap()),
@@ -280,6 +281,7 @@ async fn payloads_other_days_and_other_endpoints_are_not_read() {
     let old = |row| RequestRow { received_us: START - 9 * DAY, arrived_us: START, ..row };
     put(files, "old", &(0..2_000).map(large).map(old).collect::<Vec<_>>(), START).await;
     put(files, "yesterday", &rows, START - 2 * DAY).await;
+    put(files, "before", &rows, START - Duration::from_hours(2)).await;
 
     let found = joined(&archive, &Wanted { from: START, to: after(DAY), ..wanted() }).await;
     assert_eq!(found.len(), 2_000);
@@ -292,6 +294,7 @@ async fn payloads_other_days_and_other_endpoints_are_not_read() {
         assert_eq!(archive.read(name), (64 * 1024, 1), "{name}");
     }
     assert_eq!(archive.read("yesterday"), (0, 0));
+    assert_eq!(archive.read("before"), (0, 0), "an hour of the same day");
 }
 
 #[tokio::test]
@@ -306,7 +309,7 @@ async fn a_file_that_is_none_is_named() {
     }
     put(&archive, "1", &[score(1, "a@1", ms(1), 0.5)], START).await;
     let (_, whole) = archive.files().pop().unwrap();
-    // Any damage is an error or is not noticed; it is never a panic.
+    // Any damage is an error or is not noticed; it never ends the caller.
     for at in (0..whole.len()).step_by(7) {
         let damaged = MemoryArchive::default();
         let mut body = whole.to_vec();

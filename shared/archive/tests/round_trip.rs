@@ -70,6 +70,7 @@ fn score(n: usize) -> ScoreRow<'static> {
         deadline_us: request.deadline_us,
         traceparent: request.traceparent,
         model: model("a@1"),
+        artifact: (!n.is_multiple_of(3)).then(|| format!("version:{}", n % 2).parse().unwrap()),
         started_us: time(1),
         finished_us: time(2),
         score: failure.is_none().then(|| json(ODD[n % ODD.len()])),

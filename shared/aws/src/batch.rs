@@ -159,7 +159,7 @@ impl StreamBatch<'_> {
     /// it. The number beside each message is that of its record.
     pub fn messages<'b, M>(
         &'b self,
-        parse: impl Fn(&'b [u8]) -> Result<M, Invalid>,
+        mut parse: impl FnMut(&'b [u8]) -> Result<M, Invalid>,
     ) -> Vec<(usize, M)> {
         let mut messages = Vec::with_capacity(self.records.len());
         for (number, record) in self.records.iter().enumerate() {

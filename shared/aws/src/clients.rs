@@ -12,8 +12,8 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 
 use crate::{
-    BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, Environment, KinesisStream,
-    S3Archive, S3Payloads, StackSecrets,
+    BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, DynamoWindows, Environment,
+    KinesisStream, S3Archive, S3Payloads, StackSecrets,
 };
 
 /// Time-outs of calls that a client waits for. An answer takes single milliseconds; one that has
@@ -140,6 +140,11 @@ impl Aws {
     /// The outcomes table: `OUTCOMES_TABLE`.
     pub fn outcomes(&self) -> Result<DynamoOutcomes, BadVariable> {
         Ok(DynamoOutcomes::new(self.dynamodb(), self.environment.required("OUTCOMES_TABLE")?))
+    }
+
+    /// The table of windows: `WINDOWS_TABLE`.
+    pub fn windows(&self) -> Result<DynamoWindows, BadVariable> {
+        Ok(DynamoWindows::new(self.dynamodb(), self.environment.required("WINDOWS_TABLE")?))
     }
 
     /// The archive: `ARCHIVE_BUCKET`.

@@ -4,6 +4,7 @@ pub(crate) mod endpoints;
 pub(crate) mod ledger;
 pub(crate) mod outcomes;
 mod pace;
+pub(crate) mod windows;
 
 use std::collections::HashMap;
 

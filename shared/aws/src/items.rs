@@ -1,5 +1,5 @@
-//! The items of the ledger, of the table of outcomes and of the table of endpoints. Each attribute
-//! is described once, here: all code that writes or reads an item uses these functions.
+//! The items of the ledger and of the tables of outcomes, endpoints and windows. Each attribute is
+//! described once, here: all code that writes or reads an item uses these functions.
 //!
 //! Items are of the types of [`serde_dynamo`], as in the events of a table's change stream, and
 //! need no SDK; `serde_dynamo` converts them from and to those of the SDK.
@@ -8,9 +8,11 @@ pub mod endpoint;
 pub mod ledger;
 pub mod outcome;
 pub mod update;
+pub mod window;
 
 use std::{collections::HashMap, fmt::Display, marker::PhantomData, str::FromStr};
 
+use bytes::Bytes;
 use rendezvous_core::{Invalid, Json, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_dynamo::AttributeValue;
@@ -83,6 +85,16 @@ const fn text<T: Display + FromStr<Err = Invalid>>(name: &'static str) -> Attrib
     )
 }
 
+/// A text of any form (S).
+const fn plain(name: &'static str) -> Attribute<String> {
+    Attribute::new(
+        name,
+        "S",
+        |value| AttributeValue::S(value.clone()),
+        |value| s(value).map(|text| Ok(text.to_owned())),
+    )
+}
+
 /// A value as JSON (S).
 const fn json<T: Serialize + DeserializeOwned>(name: &'static str) -> Attribute<T> {
     Attribute::new(
@@ -147,6 +159,19 @@ const fn binary<const N: usize>(name: &'static str) -> Attribute<[u8; N]> {
     )
 }
 
+/// Bytes of any number (B).
+const fn bytes(name: &'static str) -> Attribute<Bytes> {
+    Attribute::new(
+        name,
+        "B",
+        |value| AttributeValue::B(value.to_vec()),
+        |value| {
+            let AttributeValue::B(bytes) = value else { return None };
+            Some(Ok(Bytes::copy_from_slice(bytes)))
+        },
+    )
+}
+
 /// A truth value (BOOL).
 const fn boolean(name: &'static str) -> Attribute<bool> {
     Attribute::new(
@@ -177,6 +202,7 @@ mod tests {
     use rendezvous_core::{
         Arm, Decision, Envelope, Failure, FailureKind, Kind, Mailbox, Reason, RequestId, Score,
         mailbox::Opening,
+        ports::{Entry, EntryKey},
     };
 
     use super::*;
@@ -289,6 +315,27 @@ mod tests {
             "reported_us": { "N": "-5" },
         });
         assert_eq!(serde_json::to_value(item).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_entry_is_the_same_after_its_item_and_the_layout_is_the_published_one() {
+        let minute = "0029396572".parse().unwrap();
+        let (series, part) = ("e/windows".to_owned(), "shardId-0/1/a@1".to_owned());
+        let key = EntryKey { series, minute, part };
+        let expires = Some(Timestamp::from_micros(1_763_794_344_000_001));
+        let entry = Entry { key, body: Bytes::from_static(&[1, 2]), expires };
+        let item = window::item(&entry);
+        let expected = serde_json::json!({
+            "series": { "S": "e/windows" },
+            "entry": { "S": "0029396572/shardId-0/1/a@1" },
+            "body": { "B": "AQI=" },
+            "expires_at": { "N": "1763794345" },
+        });
+        assert_eq!(serde_json::to_value(&item).unwrap(), expected);
+        let expires = Some(Timestamp::from_micros(1_763_794_345_000_000));
+        assert_eq!(window::read(&item).unwrap(), Entry { expires, ..entry.clone() });
+        let kept = Entry { expires: None, ..entry };
+        assert_eq!(window::read(&window::item(&kept)).unwrap(), kept);
     }
 
     #[test]

@@ -63,7 +63,9 @@ where
 fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_targets(["rendezvous", "ingress", "decoy", "onnx_model"].map(|ours| (ours, level)))
+        .with_targets(
+            ["rendezvous", "ingress", "decoy", "monitor", "onnx_model"].map(|ours| (ours, level)),
+        )
         // The span that holds the ids.
         .with_target("lambda_runtime", LevelFilter::INFO)
 }

@@ -34,6 +34,7 @@ pub use {
         endpoints::DynamoEndpoints,
         ledger::{Calls, CallsSince, DynamoLedger},
         outcomes::DynamoOutcomes,
+        windows::DynamoWindows,
     },
     environment::{BadVariable, Environment},
     kinesis::KinesisStream,

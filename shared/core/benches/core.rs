@@ -108,13 +108,13 @@ fn scored() -> (Box<RawValue>, Score) {
 #[divan::bench]
 fn write_a_score(bencher: Bencher) {
     let (envelope, score) = scored();
-    bencher.counter(ItemsCount::new(1_u32)).bench(|| ScoreMessage::write(&envelope, &score));
+    bencher.counter(ItemsCount::new(1_u32)).bench(|| ScoreMessage::write(&envelope, &score, None));
 }
 
 #[divan::bench]
 fn parse_a_score(bencher: Bencher) {
     let (envelope, score) = scored();
-    let bytes = ScoreMessage::write(&envelope, &score).expect("a message");
+    let bytes = ScoreMessage::write(&envelope, &score, None).expect("a message");
     bencher
         .counter(ItemsCount::new(1_u32))
         .bench(|| ScoreMessage::parse(black_box(&bytes)).is_ok());

@@ -29,7 +29,7 @@ pub struct ArmPlan {
 }
 
 /// What must hold of an arm before its share grows. A bound that is not given is not looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// How long a step is in force at least, in minutes.
     pub hold_minutes: u32,
@@ -42,6 +42,10 @@ pub struct Guard {
     /// The highest share of requests on which the arm's champion and that of `main` disagree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disagreement: Option<Share>,
+    /// By how much the squared error of the arm's champion may exceed that of `main`'s, on the same
+    /// requests, on average: the difference of their Brier scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Share>,
 }
 
 /// A key whose requests all belong to one arm, whatever the shares.

@@ -7,9 +7,11 @@
 mod files;
 mod payloads;
 pub mod samples;
+mod windows;
 
 pub use files::archive_files;
 pub use payloads::payloads;
+pub use windows::windows;
 
 use std::{collections::HashSet, slice, sync::Arc, time::Duration};
 

@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod error;
 pub mod limits;
+pub mod minute;
 mod mistakes;
 pub mod mutation;
 pub mod random;
@@ -18,6 +19,9 @@ pub mod random;
 pub mod json;
 pub mod names;
 pub mod share;
+pub mod value;
+
+pub mod artifact;
 
 pub mod decision;
 pub mod score;
@@ -51,6 +55,7 @@ pub mod memory;
 pub mod conformance;
 
 pub use arms::{ArmPlan, Guard, Pin};
+pub use artifact::Artifact;
 pub use clock::{Timestamp, now};
 pub use configuration::{Configuration, Draft, Observer, Role};
 pub use decision::{Decision, Kind, Reason};
@@ -59,7 +64,8 @@ pub use endpoint_cache::EndpointCache;
 pub use error::{Invalid, Unavailable, UnavailableKind, within};
 pub use json::Json;
 pub use mailbox::{Mailbox, Opening};
-pub use message::{Envelope, RequestMessage, ScoreMessage};
+pub use message::{Envelope, RequestMessage, ScoreMessage, ScoreReader};
+pub use minute::Minute;
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use payload::{Payload, PayloadRef, Sha256Digest};
 pub use schedule::{Choice, Schedule, Settlement, Verdict};

@@ -32,6 +32,9 @@ pub const MAX_OUTCOME_BYTES: usize = MAX_SCORE_BYTES;
 /// The longest failure message, in characters; the rest is cut.
 pub const MAX_FAILURE_CHARS: usize = 500;
 
+/// The largest entry of the table of windows, in bytes. With its key it fits an item of 400 KB.
+pub const MAX_ENTRY_BYTES: usize = 256 * 1024;
+
 /// The deepest nesting of arrays and objects in JSON from outside. Every common parser reads this
 /// deep; many stop at 100 (`PyYAML`, Jackson's default is 1000, `serde_json` 128).
 pub const MAX_DEPTH: usize = 64;

@@ -10,6 +10,7 @@ mod secrets;
 mod stream;
 mod tables;
 mod telemetry;
+mod windows;
 
 pub use archive::MemoryArchive;
 pub use changes::Change;
@@ -20,6 +21,7 @@ pub use secrets::MemorySecrets;
 pub use stream::{MemoryStream, Position, StoredRecord, Subscription};
 pub use tables::{MemoryEndpoints, MemoryOutcomes, StoredOutcome};
 pub use telemetry::MemoryTelemetry;
+pub use windows::MemoryWindows;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

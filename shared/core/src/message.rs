@@ -4,11 +4,14 @@
 //! poison. The payload and the score are never parsed, and a score's envelope is the very bytes
 //! of its request's.
 
+use std::{collections::HashMap, sync::Arc};
+
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    artifact::Artifact,
     clock::Timestamp,
     error::Invalid,
     json::Json,
@@ -129,15 +132,19 @@ impl<'a> RequestMessage<'a> {
 /// A model's score, or its failure, as it stands on the stream `scores`.
 #[derive(Clone, Debug)]
 pub struct ScoreMessage {
-    pub envelope: Envelope,
+    pub envelope: Arc<Envelope>,
     pub score: Score,
+    /// From which artefact the model scores, where it says so.
+    pub artifact: Option<Artifact>,
 }
 
 #[derive(Deserialize)]
 struct ScoreFields<'a> {
     v: u32,
-    envelope: Envelope,
+    #[serde(borrow)]
+    envelope: &'a RawValue,
     model: ModelId,
+    artifact: Option<Artifact>,
     started_us: Timestamp,
     finished_us: Timestamp,
     #[serde(borrow)]
@@ -149,6 +156,54 @@ impl ScoreMessage {
     /// Reads a record of the stream `scores`. A score that breaks a bound becomes a failure, see
     /// [`checked_score`].
     pub fn parse(record: &[u8]) -> Result<Self, Invalid> {
+        ScoreReader::default().read(record)
+    }
+
+    /// Writes the record of a score; the request's envelope goes back as it came.
+    pub fn write(
+        raw_envelope: &RawValue,
+        score: &Score,
+        artifact: Option<&Artifact>,
+    ) -> Result<Bytes, Invalid> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            v: u32,
+            envelope: &'a RawValue,
+            model: &'a ModelId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            artifact: Option<&'a Artifact>,
+            started_us: Timestamp,
+            finished_us: Timestamp,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            score: Option<&'a RawValue>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            failure: Option<&'a Failure>,
+        }
+        let fields = Fields {
+            v: VERSION,
+            envelope: raw_envelope,
+            model: &score.model,
+            artifact,
+            started_us: score.started,
+            finished_us: score.finished,
+            score: score.result.as_ref().ok().map(Json::raw),
+            failure: score.result.as_ref().err(),
+        };
+        let answer = score.result.as_ref().map_or(600, |json| json.as_str().len());
+        write_message(&fields, raw_envelope.get().len() + answer + 300)
+    }
+}
+
+/// Reads score messages one after the other. The scores of one request have one envelope, byte for byte:
+/// it is parsed once, and they share it.
+#[derive(Debug, Default)]
+pub struct ScoreReader<'a> {
+    envelopes: HashMap<&'a str, Arc<Envelope>>,
+}
+
+impl<'a> ScoreReader<'a> {
+    /// [`ScoreMessage::parse`] for the next of several records.
+    pub fn read(&mut self, record: &'a [u8]) -> Result<ScoreMessage, Invalid> {
         let fields: ScoreFields = parse_message("score", record, |fields: &ScoreFields| fields.v)?;
         let result = match (fields.score, fields.failure) {
             (Some(score), None) => checked_score(score.into()),
@@ -163,34 +218,17 @@ impl ScoreMessage {
             finished: fields.finished_us,
             result,
         };
-        Ok(Self { envelope: fields.envelope.checked()?, score })
+        let envelope = self.envelope(fields.envelope)?;
+        Ok(ScoreMessage { envelope, score, artifact: fields.artifact })
     }
 
-    /// Writes the record of a score; the request's envelope goes back as it came.
-    pub fn write(raw_envelope: &RawValue, score: &Score) -> Result<Bytes, Invalid> {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            v: u32,
-            envelope: &'a RawValue,
-            model: &'a ModelId,
-            started_us: Timestamp,
-            finished_us: Timestamp,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            score: Option<&'a RawValue>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            failure: Option<&'a Failure>,
+    fn envelope(&mut self, raw: &'a RawValue) -> Result<Arc<Envelope>, Invalid> {
+        if let Some(envelope) = self.envelopes.get(raw.get()) {
+            return Ok(envelope.clone());
         }
-        let fields = Fields {
-            v: VERSION,
-            envelope: raw_envelope,
-            model: &score.model,
-            started_us: score.started,
-            finished_us: score.finished,
-            score: score.result.as_ref().ok().map(Json::raw),
-            failure: score.result.as_ref().err(),
-        };
-        let answer = score.result.as_ref().map_or(600, |json| json.as_str().len());
-        write_message(&fields, raw_envelope.get().len() + answer + 200)
+        let envelope = Arc::new(Envelope::parse(raw)?);
+        self.envelopes.insert(raw.get(), envelope.clone());
+        Ok(envelope)
     }
 }
 
@@ -255,5 +293,27 @@ mod tests {
         for wrong in ["", &both, &reference.replace('3', "x"), &reference.replace(":3}", ":0}")] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn scores_share_the_envelope_that_they_have_in_common() {
+        let envelope = |key: &str| {
+            RawValue::from_string(format!(
+                r#"{{"id":"01998f1e-7b2a-7cc0-8000-3f0a5d9e1c22","endpoint":"e","config":1,"arm":"main","key":"{key}","received_us":1,"deadline_us":2,"other":0}}"#
+            ))
+            .unwrap()
+        };
+        let (one, other) = (envelope("k"), envelope("l"));
+        let message = |envelope, model| {
+            let score = crate::conformance::samples::score(model, "1");
+            ScoreMessage::write(envelope, &score, None).unwrap()
+        };
+        let records = [message(&one, "a@1"), message(&other, "a@1"), message(&one, "b@1")];
+        let mut reader = ScoreReader::default();
+        let [a, l, b] = records.each_ref().map(|record| reader.read(record).unwrap());
+        assert!(Arc::ptr_eq(&a.envelope, &b.envelope));
+        assert_eq!([&a, &l, &b].map(|m| m.envelope.key.as_str()), ["k", "l", "k"]);
+        assert_eq!([&a, &l, &b].map(|m| m.score.model.as_str()), ["a@1", "a@1", "b@1"]);
+        assert!(reader.read(b"{}").is_err() && reader.read(&records[0]).is_ok());
     }
 }

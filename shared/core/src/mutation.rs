@@ -100,6 +100,10 @@ mutations! {
     /// Readers of a stored payload do not check that it is what was stored.
     TrustPayloads,
 
+    // The monitor.
+    /// The monitor does not list the requests that the ledger leaves without a decision.
+    ForgetOverdue,
+
     // The decoy.
     /// The decoy acknowledges a batch whose files are not stored.
     AcknowledgeUnstored,

@@ -70,6 +70,7 @@ macro_rules! name {
         }
     };
 }
+pub(crate) use name;
 
 name! {
     /// A decision that clients ask for by name, e.g. `flight-delay`.
@@ -314,9 +315,9 @@ impl fmt::Debug for RequestId {
 }
 
 /// Text borrowed from the input where possible, so that reading a name allocates only once.
-struct Text<'de>(std::borrow::Cow<'de, str>);
+pub(crate) struct Text<'de>(pub(crate) std::borrow::Cow<'de, str>);
 
-struct TextVisitor;
+pub(crate) struct TextVisitor;
 
 impl<'de> de::Visitor<'de> for TextVisitor {
     type Value = Text<'de>;
@@ -389,11 +390,7 @@ mod tests {
         assert_ne!(first, id(&secret, "annf", &endpoint, "k"));
         assert_ne!(first, id(&secret, "ann", &other, "k"));
         assert_ne!(first, id(&secret, "ann", &endpoint, "k2"));
-        assert_ne!(
-            first,
-            id(&another, "ann", &endpoint, "k"),
-            "nobody computes it without the secret"
-        );
+        assert_ne!(first, id(&another, "ann", &endpoint, "k"), "the secret matters");
         assert_ne!(secret.owner("ann"), secret.owner("bob"));
         assert!(IdempotencySecret::new(&[1; 31]).is_err());
     }

@@ -15,6 +15,7 @@ use crate::{
     json::Json,
     mailbox::Mailbox,
     message::Envelope,
+    minute::Minute,
     names::{EndpointName, IdempotencySecret, Key, RequestId},
     payload::Sha256Digest,
     write::{Write, Written},
@@ -153,6 +154,49 @@ pub trait OutcomeTable: Send + Sync + 'static {
         outcome: Json,
         reported: Timestamp,
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+/// Where an entry of the table of windows is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryKey {
+    /// What is read together, e.g. the windows of an endpoint. Not empty.
+    pub series: String,
+    pub minute: Minute,
+    /// Distinguishes the entries of a minute.
+    pub part: String,
+}
+
+/// An entry of the table of windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: EntryKey,
+    /// At most [`MAX_ENTRY_BYTES`](crate::limits::MAX_ENTRY_BYTES).
+    pub body: Bytes,
+    /// Reads do not find the entry from then on, to the second; `None`: it is kept.
+    pub expires: Option<Timestamp>,
+}
+
+/// The table of windows: opaque entries, in series, by minute.
+///
+/// It knows nothing of what its entries hold. Beside windows it keeps the list of the requests that
+/// are to be decided in a minute.
+pub trait WindowTable: Send + Sync + 'static {
+    /// Writes every entry, in place of the one that has its key. After an error any of them may be
+    /// written; to write them again changes nothing.
+    fn put(&self, entries: Vec<Entry>) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Deletes the entries with these keys, as far as there are such. After an error any of them may be
+    /// deleted.
+    fn delete(&self, keys: Vec<EntryKey>) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// The entries of a series in these minutes, by minute and part; at most `limit`, the first ones.
+    /// May miss the latest writes.
+    fn read(
+        &self,
+        series: &str,
+        minutes: Range<Minute>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Entry>, Unavailable>> + Send;
 }
 
 /// Whether an archive took a file.

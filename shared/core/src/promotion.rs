@@ -64,6 +64,15 @@ pub fn promote_in_arm(
     Configuration::new(draft)
 }
 
+/// The arm has the share of its next step.
+pub fn step(current: &Configuration, arm: &Arm) -> Result<Configuration, Invalid> {
+    let mut draft = current.draft().clone();
+    let plan = draft.arms.iter_mut().find(|plan| plan.name == *arm);
+    let plan = plan.ok_or_else(|| Invalid::new(format!("there is no arm {arm}")))?;
+    plan.step += 1;
+    Configuration::new(draft)
+}
+
 /// The arm's schedule becomes the schedule of `main`, and the arm ends.
 pub fn finish(current: &Configuration, arm: &Arm) -> Result<Configuration, Invalid> {
     let mut draft = current.draft().clone();

@@ -17,13 +17,12 @@ use rendezvous_core::{
     Write, clock, conformance,
     conformance::samples,
     memory::{
-        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemoryStream,
+        MemoryArchive, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryStream, MemoryWindows,
         Position, Trouble,
     },
     now,
     ports::{
-        Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, OutcomeTable, Payloads,
-        PublishError,
+        Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, OutcomeTable, PublishError,
     },
     settle::{RequestState, Settled, give_up, settle},
 };
@@ -44,6 +43,11 @@ async fn the_memory_outcomes_conform() {
         table.get(endpoint, id).map(|outcome| outcome.outcome)
     };
     conformance::outcomes(&MemoryOutcomes::default(), look).await;
+}
+
+#[tokio::test]
+async fn the_memory_windows_conform() {
+    conformance::windows(&MemoryWindows::default()).await;
 }
 
 #[tokio::test]
@@ -90,19 +94,6 @@ async fn the_memory_archive_conforms() {
     #[expect(clippy::reversed_empty_ranges, reason = "it is the mistake")]
     let reversed = archive.read("file", 2..1).await;
     assert!(reversed.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_memory_payloads_conform_and_expire() {
-    clock::simulate(now());
-    let payloads = MemoryPayloads::with_retention(Duration::from_mins(1));
-    conformance::payloads(&payloads).await;
-    assert_eq!(payloads.keys().len(), 2);
-    tokio::time::advance(Duration::from_secs(61)).await;
-    assert_eq!(payloads.keys().len(), 0);
-    payloads.outage.set(Trouble::Down);
-    let down = payloads.get("payloads/e/x", 1).await.unwrap_err();
-    assert_eq!(down.dependency, "payload store");
 }
 
 /// A ledger and one request, received now.

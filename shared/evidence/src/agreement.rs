@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{kept::KeptPair, ranks::spearman};
 
 /// The shares at which the models' quantiles are compared.
-const SHARES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
+pub(crate) const SHARES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
 
 /// How far the values of two models agree.
 #[derive(Clone, Debug, PartialEq, Serialize)]

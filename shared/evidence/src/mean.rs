@@ -39,7 +39,7 @@
 
 use std::sync::LazyLock;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::interval::{Anytime, Confidence, Interval};
 
@@ -52,7 +52,7 @@ const MAX_STEPS: usize = 50;
 
 /// The running mean of observations in a stated range, and its confidence sequence. 40 bytes,
 /// whatever the number of observations.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanSequence {
     low: f64,
     high: f64,
@@ -72,6 +72,11 @@ impl MeanSequence {
     /// narrow, that of a frequent one is not: count the rarer of an event and its contrary.
     pub fn of_rates() -> Self {
         Self { low: 0.0, ..Self::of_differences(1.0) }
+    }
+
+    /// The rate of an event that happened in `events` of `count` observations.
+    pub fn of_events(events: u64, count: u64) -> Self {
+        Self { count, sum: events as f64, squares: events as f64, ..Self::of_rates() }
     }
 
     /// Counts an observation. One outside of the range counts as the nearest end of it; NaN is not
@@ -256,6 +261,7 @@ mod tests {
         let interval = rate.interval(Confidence::DEFAULT).unwrap();
         assert!((interval.low, interval.estimate) == (0.0, 0.0));
         assert!(interval.high < 0.001, "{interval:?}");
+        assert_eq!(rate, MeanSequence::of_events(0, 10_000));
     }
 
     #[test]

@@ -20,6 +20,8 @@
 //! ends of its buckets, so it stays valid. At most 8 bytes for each of 2,100 buckets, from 1 µs to
 //! 20 minutes, whatever the number of requests.
 
+mod wire;
+
 use std::time::Duration;
 
 use statrs::function::beta::ln_beta;
@@ -35,7 +37,7 @@ const LONGEST: f64 = 1.2e9;
 const PRIOR: f64 = 100.0;
 
 /// Times, counted, and the confidence sequences of their quantiles.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeQuantiles {
     /// Bucket `k` counts times in microseconds above `GROWTH^(k-1)`, up to `GROWTH^k`.
     buckets: Vec<u64>,
@@ -45,13 +47,7 @@ pub struct TimeQuantiles {
 impl TimeQuantiles {
     /// Counts a time. Less than 1 µs counts as 1 µs, more than 20 minutes as 20 minutes.
     pub fn push(&mut self, time: Duration) {
-        let micros = (time.as_secs_f64() * 1e6).clamp(1.0, LONGEST);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 0 and 2,101 by the clamp"
-        )]
-        let bucket = (micros.ln() / GROWTH.ln()).ceil() as usize;
+        let bucket = bucket_of(time);
         if bucket >= self.buckets.len() {
             self.buckets.resize(bucket + 1, 0);
         }
@@ -59,8 +55,32 @@ impl TimeQuantiles {
         self.count += 1;
     }
 
+    /// Counts the times of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        if self.buckets.len() < other.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        for (own, count) in self.buckets.iter_mut().zip(&other.buckets) {
+            *own += count;
+        }
+        self.count += other.count;
+    }
+
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How many times are above `limit`. Those in its bucket, which may be up to 1 % shorter, count as
+    /// above it.
+    pub fn above(&self, limit: Duration) -> u64 {
+        self.buckets.iter().skip(bucket_of(limit)).sum()
+    }
+
+    /// The time that a share of at least `p` of the times does not exceed, up to 1 % too long; `None`
+    /// without times.
+    pub fn quantile(&self, p: f64) -> Option<Duration> {
+        let bucket = self.bucket(nearest_rank(p, self.count.max(1)));
+        (self.count > 0).then(|| Duration::from_secs_f64(millis(bucket) / 1e3))
     }
 
     /// The `p`-quantile in milliseconds, `0 < p < 1`, and its interval. `None` before the first
@@ -89,6 +109,18 @@ impl TimeQuantiles {
         };
         self.buckets.iter().position(holds).unwrap_or(self.buckets.len())
     }
+}
+
+/// Which bucket counts a time.
+fn bucket_of(time: Duration) -> usize {
+    let micros = (time.as_secs_f64() * 1e6).clamp(1.0, LONGEST);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 2,101 by the clamp"
+    )]
+    let bucket = (micros.ln() / GROWTH.ln()).ceil() as usize;
+    bucket
 }
 
 /// The upper end of a bucket in milliseconds.
@@ -142,6 +174,7 @@ fn log_mixture(count: u64, n: u64, p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::{from_bytes, to_bytes};
 
     fn micros(micros: u64) -> Duration {
         Duration::from_micros(micros)
@@ -179,6 +212,35 @@ mod tests {
         times.push(Duration::MAX);
         assert_eq!(times.count(), 2);
         assert!(times.buckets.len() < 2_110);
+    }
+
+    #[test]
+    fn merged_and_read_again_is_as_counted_together() {
+        let times = |of: &mut dyn Iterator<Item = u64>| {
+            let mut times = TimeQuantiles::default();
+            of.for_each(|i| times.push(micros(i * i)));
+            times
+        };
+        let mut merged = times(&mut (1..3_000).step_by(2));
+        merged.merge(&times(&mut (0..9_000).step_by(2)));
+        let together = times(&mut (1..3_000).step_by(2).chain((0..9_000).step_by(2)));
+        assert_eq!(merged, together);
+        let bytes = to_bytes(&merged).unwrap();
+        assert_eq!(from_bytes::<TimeQuantiles>(&bytes), Ok(merged));
+        assert!(bytes.len() < 2_500, "{}", bytes.len());
+        assert!(from_bytes::<TimeQuantiles>(&[1, 1, 255, 255, 255, 255, 15, 1]).is_err());
+    }
+
+    #[test]
+    fn a_time_in_the_bucket_of_the_limit_counts_as_above_it() {
+        let mut times = TimeQuantiles::default();
+        (1..=1_000).for_each(|i| times.push(micros(i * 1_000)));
+        let above = times.above(micros(500_000));
+        assert!((500..=505).contains(&above), "{above}");
+        assert_eq!((times.above(Duration::MAX), times.above(Duration::ZERO)), (0, 1_000));
+        let median = times.quantile(0.5).unwrap();
+        assert!(median >= micros(500_000) && median <= micros(505_000), "{median:?}");
+        assert_eq!(TimeQuantiles::default().quantile(0.5), None);
     }
 
     /// Looked at after every 20th of 2,000 requests.

@@ -16,6 +16,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, delete_folder, name
 /// | `endpoints/{name}/current` | the number of the current version | the publisher | replaced atomically at each publication |
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server | never |
 /// | `payloads/{endpoint}/{request}` | a payload that is too large for a message | the server | deleted after the retention of the ledger, and when the server ends or starts |
+/// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `models.json` | the models that the server has up | the server | replaced atomically; deleted when the server ends |
 /// | `lock` | empty; locked by the server | the server | never |
@@ -98,6 +99,11 @@ impl DataFolder {
     /// The path of the payloads that are too large for a message.
     pub fn payloads(&self) -> PathBuf {
         self.root().join("payloads")
+    }
+
+    /// The path of the table of windows.
+    pub fn windows(&self) -> PathBuf {
+        self.root().join("windows")
     }
 
     /// The path of the secret.

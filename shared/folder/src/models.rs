@@ -2,15 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rendezvous_core::{EndpointName, ModelId};
+use rendezvous_core::{EndpointName, ModelId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     data_folder::DataFolder,
     files::{self, FileError},
 };
 
-/// Models, each with the endpoints whose requests it receives.
-pub type ModelsUp = BTreeMap<ModelId, BTreeSet<EndpointName>>;
+/// The models that a server has up.
+pub type ModelsUp = BTreeMap<ModelId, ModelUp>;
+
+/// A model that is up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelUp {
+    #[serde(rename = "since_us")]
+    pub since: Timestamp,
+    /// The endpoints whose requests it receives.
+    pub endpoints: BTreeSet<EndpointName>,
+}
 
 impl DataFolder {
     /// The models that the server has up; none where no server serves the folder. A server that was
@@ -46,7 +56,8 @@ mod tests {
         let folder = DataFolder::open(directory.path()).unwrap();
         assert_eq!(folder.models_up().unwrap(), None);
         let endpoints: BTreeSet<EndpointName> = ["e".parse().unwrap()].into();
-        let up: ModelsUp = [("a@1".parse().unwrap(), endpoints)].into();
+        let model = ModelUp { since: Timestamp::from_micros(7), endpoints };
+        let up: ModelsUp = [("a@1".parse().unwrap(), model)].into();
         folder.set_models_up(&up).unwrap();
         assert_eq!(folder.models_up().unwrap(), Some(up));
         folder.no_models_up().unwrap();

@@ -148,6 +148,7 @@ impl Stack {
             ("LEDGER_HOURS", "48"),
             ("ENDPOINTS_TABLE", self.output("EndpointsTable")),
             ("OUTCOMES_TABLE", self.output("OutcomesTable")),
+            ("WINDOWS_TABLE", self.output("WindowsTable")),
             ("ARCHIVE_BUCKET", self.output("ArchiveBucket")),
             ("PAYLOAD_BUCKET", self.output("PayloadBucket")),
         ];

@@ -25,6 +25,11 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
+    /// Where the schema is, for editors.
+    #[serde(default, rename = "$schema")]
+    _schema: Option<String>,
+    /// `onnx`, or nothing.
+    engine: Option<String>,
     pub model: ModelId,
     /// One sentence for people.
     pub about: String,
@@ -69,6 +74,9 @@ impl Card {
         let max = longest_model_timeout(MAX_FUNCTION_TIMEOUT).as_millis();
         if self.timeout_ms == 0 || u128::from(self.timeout_ms) > max {
             return Err(Invalid::new(format!("/timeout_ms: must be 1 to {max}")));
+        }
+        if self.engine.as_deref().is_some_and(|engine| engine != "onnx") {
+            return Err(Invalid::new("/engine: must be \"onnx\", or left out"));
         }
         if self.endpoints.is_empty() {
             return Err(Invalid::new("/endpoints: must name at least one endpoint"));
@@ -191,6 +199,7 @@ mod tests {
     #[test]
     fn a_card_that_cannot_work_is_refused_with_the_place_of_the_mistake() {
         for (from, to, message) in [
+            ("\"m@1\",", "\"m@1\", \"engine\": \"remote\",", "/engine: must be \"onnx\""),
             ("m@1", "m", "/model: "),
             ("[\"e\"]", "[]", "/endpoints: must name at least one endpoint"),
             ("[\"e\"]", "[\"e\", \"E E\"]", "/endpoints/1: "),

@@ -21,7 +21,7 @@ use std::{
     sync::Arc,
 };
 
-use rendezvous_core::{Failure, FailureKind, Invalid, Json};
+use rendezvous_core::{Artifact, Failure, FailureKind, Invalid, Json};
 use rendezvous_model::{Model, Profile};
 use sha2::{Digest, Sha256};
 
@@ -56,6 +56,7 @@ pub enum LoadError {
 pub struct OnnxModel {
     card: Card,
     profile: Profile,
+    artifact: Artifact,
     rows: Rows,
     engine: Engine,
     scores: Scores,
@@ -82,10 +83,11 @@ impl OnnxModel {
             let expected = &card.provenance.sha256;
             return Err(Invalid::new(format!("sha256 is {sha256}, but the card says {expected}")));
         }
-        Self::of(card, bytes).await.map_err(Invalid::new)
+        let artifact = format!("sha256:{sha256}").parse()?;
+        Self::of(card, artifact, bytes).await.map_err(Invalid::new)
     }
 
-    async fn of(card: Card, bytes: Vec<u8>) -> Result<Self, String> {
+    async fn of(card: Card, artifact: Artifact, bytes: Vec<u8>) -> Result<Self, String> {
         let ends = !may_loop(&bytes);
         let file = File::read(bytes)?;
         let declared = declared_rows(file.inputs())?;
@@ -96,7 +98,8 @@ impl OnnxModel {
         let rows = Rows::new(&card.inputs, &of, &kinds, &texts);
         let engine = Engine::new(graph, ends, Workers::shared());
         let largest_batch = largest_batch(&card, declared, &rows, &engine, &mut scores).await?;
-        Ok(Self { profile: card.profile(), card, rows, engine, scores, texts, largest_batch })
+        let profile = card.profile();
+        Ok(Self { card, profile, artifact, rows, engine, scores, texts, largest_batch })
     }
 
     pub fn card(&self) -> &Card {
@@ -133,6 +136,11 @@ impl Model for OnnxModel {
 
     fn largest_batch(&self) -> usize {
         self.largest_batch
+    }
+
+    /// The hash of the ONNX file.
+    fn artifact(&self) -> Option<Artifact> {
+        Some(self.artifact.clone())
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {

@@ -1,6 +1,7 @@
-//! What scikit-learn, `LightGBM` and `XGBoost` export, compared with their own scores for the same requests.
+//! What scikit-learn, `LightGBM`, `XGBoost` and `PyTorch` export, compared with their own scores for the same
+//! requests.
 //!
-//! `exports/make.py` writes the files. To compare the times, with an optimised build:
+//! `exports/make.py` and `exports/make_torch.py` write the files. To compare the times, with an optimised build:
 //!
 //!     cargo test --release -p rendezvous-onnx --test exports -- --ignored --nocapture
 //!     venv/bin/python functions/models/onnx/tests/exports/onnxruntime_times.py
@@ -80,7 +81,7 @@ async fn scores(model: &OnnxModel, payloads: &[Json], size: usize) -> Vec<Result
 #[tokio::test]
 async fn every_export_agrees_with_the_library_that_trained_it() {
     let cards = cards(&exports()).unwrap();
-    assert_eq!(cards.len(), 22);
+    assert_eq!(cards.len(), 23);
     for card in cards {
         let name = card.file_stem().unwrap().to_str().unwrap().to_owned();
         let model = OnnxModel::load(&card).await.unwrap();

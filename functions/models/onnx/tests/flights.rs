@@ -57,6 +57,13 @@ fn number(score: &Json) -> f64 {
 }
 
 #[tokio::test]
+async fn a_model_names_the_hash_of_its_file() {
+    let model = OnnxModel::load(&flights().join("prior.json")).await.unwrap();
+    let expected = format!("sha256:{}", model.card().provenance.sha256);
+    assert_eq!(model.artifact().unwrap().as_str(), expected);
+}
+
+#[tokio::test]
 async fn every_model_agrees_with_scikit_learn() {
     let (sample, mut expected) = (sample(), expected());
     let cards = cards(&flights()).unwrap();

@@ -4,7 +4,7 @@ import json
 import unittest
 from typing import Any, get_args
 
-from rendezvous_model import request, score
+from rendezvous_model import names, request, score
 from rendezvous_model.members import Unreadable
 from support import ROOT, golden
 
@@ -124,7 +124,7 @@ class Requests(unittest.TestCase):
 class Scores(unittest.TestCase):
     def test_the_golden_scores_are_written_to_the_byte(self) -> None:
         envelope = request.parse(golden("request").encode()).raw_envelope
-        for example in ["score", "failure"]:
+        for example in ["score", "failure", "score-artifact"]:
             text = golden(example)
             message = json.loads(text)
             result: score.Result
@@ -133,8 +133,12 @@ class Scores(unittest.TestCase):
             else:
                 result = score.checked(score.Invalid(message["failure"]["message"]))
             times = (message["started_us"], message["finished_us"])
-            written = score.write(envelope, message["model"], *times, result)
+            written = score.write(envelope, message["model"], *times, result, message.get("artifact"))
             self.assertEqual(written.decode(), text.strip())
+
+    def test_the_artifact_is_that_of_the_schema(self) -> None:
+        pattern = schema("score")["properties"]["artifact"]["pattern"]
+        self.assertEqual(pattern, f"^{names._ARTIFACT.pattern.removesuffix(chr(92) + 'Z')}$")
 
     def test_the_kinds_of_a_failure_are_those_of_the_schema(self) -> None:
         kinds = schema("score")["properties"]["failure"]["properties"]["kind"]["enum"]

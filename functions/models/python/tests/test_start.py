@@ -1,6 +1,7 @@
 """What is wrong in the arguments or in the environment fails the start, with a message that says what to do."""
 
 import contextlib
+import hashlib
 import importlib.resources
 import importlib.util
 import logging
@@ -8,6 +9,7 @@ import os
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -38,6 +40,30 @@ async def later(payload: Any) -> Any:
     return payload
 
 
+def sha256(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+class Artifact(Bench):
+    def artifacts(self, score: Any = echo, **options: Any) -> list[Any]:
+        """What a score and a failure say."""
+        messages = invoke(handler(score, **options), 1, None)
+        return [message.get("artifact") for message in messages]
+
+    def test_without_one_every_score_and_failure_names_the_hash_of_the_functions_file(self) -> None:
+        self.assertEqual(self.artifacts(), [sha256(ROOT / "functions/models/python/tests/support.py")] * 2)
+
+    def test_a_path_stands_for_the_hash_of_its_file_and_a_text_for_itself(self) -> None:
+        self.assertEqual(self.artifacts(artifact=EXAMPLE), [sha256(EXAMPLE)] * 2)
+        self.assertEqual(self.artifacts(artifact="version:3"), ["version:3"] * 2)
+
+    def test_a_function_without_a_file_has_no_artifact(self) -> None:
+        self.assertEqual(self.artifacts(score=str), [None] * 2)
+
+    def test_an_absent_file_fails_the_start(self) -> None:
+        self.assertRaises(FileNotFoundError, handler, echo, artifact=EXAMPLE.with_name("absent"))
+
+
 class Arguments(Bench):
     def test_wrong_arguments_are_named(self) -> None:
         good: dict[str, Any] = {"id": "m@1", "endpoints": ["e"], "score": echo}
@@ -54,6 +80,8 @@ class Arguments(Bench):
             ({"score": None, "score_batch": later}, "not async"),
             ({"largest_batch": 10}, "for score_batch"),
             ({"score": None, "score_batch": echo, "largest_batch": 0}, "largest_batch must be"),
+            ({"artifact": "of mine"}, "artifact 'of mine' must be a path"),
+            ({"artifact": 7}, "artifact 7 must be a path"),
             ({"timeout_ms": 0}, "timeout_ms must be"),
             ({"timeout_ms": 894_001}, "from 1 to 894000"),
             ({"timeout_ms": 0.5}, "timeout_ms must be"),

@@ -15,6 +15,9 @@ use serde_json::Value;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteCard {
+    /// Where the schema is, for editors.
+    #[serde(default, rename = "$schema")]
+    _schema: Option<String>,
     pub model: ModelId,
     /// One sentence for people.
     pub about: String,
@@ -151,6 +154,11 @@ pub(crate) mod tests {
             ),
             ("\"/x\", ", "", "/tensors/inputs/0/fields: "),
             ("url", "uri", "/uri: unknown field"),
+            (
+                "-1, 1], \"field\"",
+                "-1, 1], \"more\": 1, \"field\"",
+                "/tensors/inputs/1/more: unknown field",
+            ),
         ] {
             assert!(CARD.contains(from), "{from}");
             let error = RemoteCard::parse(&CARD.replacen(from, to, 1)).expect_err(to).to_string();

@@ -10,7 +10,9 @@ mod circuit;
 mod rows;
 mod server;
 
-use rendezvous_core::{Failure, FailureKind, Invalid, Json};
+use std::sync::{Mutex, PoisonError};
+
+use rendezvous_core::{Artifact, Failure, FailureKind, Invalid, Json};
 use rendezvous_model::{Model, Profile};
 use tokio::sync::Semaphore;
 
@@ -25,6 +27,8 @@ pub struct RemoteModel {
     /// The calls that may run at a time.
     calls: Semaphore,
     circuit: Circuit,
+    /// What the server's last answer said of the version.
+    artifact: Mutex<Option<Artifact>>,
 }
 
 impl RemoteModel {
@@ -32,7 +36,8 @@ impl RemoteModel {
     pub fn new(card: RemoteCard) -> Result<Self, Invalid> {
         let server = Server::new(card.infer()).map_err(Invalid::new)?;
         let (profile, calls) = (card.profile(), Semaphore::new(card.concurrency));
-        Ok(Self { card, profile, server, calls, circuit: Circuit::default() })
+        let (circuit, artifact) = (Circuit::default(), Mutex::default());
+        Ok(Self { card, profile, server, calls, circuit, artifact })
     }
 
     pub fn card(&self) -> &RemoteCard {
@@ -49,7 +54,9 @@ impl RemoteModel {
         let answered = self.server.call(body).await;
         attempt.ended(&answered);
         let answer = answered.map_err(|error| failed(error.to_string()))?;
-        rows::scores(&self.card.tensors, payloads.len(), &answer).map_err(failed)
+        let scores = rows::scores(&self.card.tensors, payloads.len(), &answer).map_err(failed)?;
+        *self.artifact.lock().unwrap_or_else(PoisonError::into_inner) = scores.artifact;
+        Ok(scores.results)
     }
 }
 
@@ -64,6 +71,11 @@ impl Model for RemoteModel {
 
     fn until_deadline(&self) -> bool {
         !self.profile.scores_expired
+    }
+
+    /// The version that the server named last.
+    fn artifact(&self) -> Option<Artifact> {
+        self.artifact.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {

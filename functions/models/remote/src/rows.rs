@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rendezvous_core::{
-    Failure, FailureKind, Json,
+    Artifact, Failure, FailureKind, Json,
     tensors::{Datatype, Tensor, Tensors, pointer_parts},
 };
 use serde::Deserialize;
@@ -83,6 +83,9 @@ fn fits(datatype: Datatype, element: &Value) -> bool {
 /// The answer to a call.
 #[derive(Deserialize)]
 struct Answer {
+    /// The version of the model that scored, where the server says it.
+    #[serde(default)]
+    model_version: Value,
     outputs: Vec<Output>,
 }
 
@@ -92,14 +95,21 @@ struct Output {
     data: Value,
 }
 
+/// What a server answered to a call.
+#[derive(Debug)]
+pub(crate) struct Scores {
+    /// One for each row.
+    pub(crate) results: Vec<Result<Json, Failure>>,
+    /// `version:…`, where the server says which version has scored.
+    pub(crate) artifact: Option<Artifact>,
+}
+
 /// The scores of `count` rows.
-pub(crate) fn scores(
-    tensors: &Tensors,
-    count: usize,
-    answer: &[u8],
-) -> Result<Vec<Result<Json, Failure>>, String> {
+pub(crate) fn scores(tensors: &Tensors, count: usize, answer: &[u8]) -> Result<Scores, String> {
     let answer: Answer = serde_json::from_slice(answer)
         .map_err(|error| format!("the answer of the server cannot be read: {error}"))?;
+    let version = answer.model_version.as_str().filter(|version| !version.is_empty());
+    let artifact = version.and_then(|version| format!("version:{version}").parse().ok());
     let mut outputs: HashMap<String, Vec<Value>> = HashMap::new();
     for Output { name, data } in answer.outputs {
         let mut elements = Vec::new();
@@ -119,7 +129,8 @@ pub(crate) fn scores(
             ));
         }
     }
-    Ok((0..count).map(|number| score(tensors, &outputs, number)).collect())
+    let results = (0..count).map(|number| score(tensors, &outputs, number)).collect();
+    Ok(Scores { results, artifact })
 }
 
 /// The score of one row.
@@ -219,7 +230,7 @@ mod tests {
     #[test]
     fn the_rows_of_an_answer_become_scores() {
         let answer = json!({ "outputs": [{ "name": "p", "shape": [2, 2], "data": [[0.25, 0.75], [1, 0]] }] });
-        let scores = scores(&tensors(), 2, answer.to_string().as_bytes()).unwrap();
+        let scores = scores(&tensors(), 2, answer.to_string().as_bytes()).unwrap().results;
         let texts: Vec<&str> =
             scores.iter().map(|score| score.as_ref().unwrap().as_str()).collect();
         assert_eq!(texts, [r#"{"no":0.25,"yes":0.75}"#, r#"{"no":1,"yes":0}"#]);
@@ -243,7 +254,7 @@ mod tests {
             assert!(error.starts_with(message), "{error}");
         }
         let infinite = said(json!({ "outputs": [{ "name": "p", "data": [1, null] }] })).unwrap();
-        let failure = infinite[0].as_ref().unwrap_err();
+        let failure = infinite.results[0].as_ref().unwrap_err();
         assert_eq!(failure.message, "the output p has an element that is not finite, or missing");
     }
 }

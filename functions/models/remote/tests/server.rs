@@ -88,7 +88,7 @@ async fn serve(stream: TcpStream, calls: Arc<AtomicUsize>) {
             _ => {
                 let doubled: Vec<f64> = data.iter().map(|x| x * 2.0).collect();
                 let output = json!({ "name": "y", "datatype": "FP64", "shape": [data.len(), 1], "data": doubled });
-                ("200 OK", json!({ "model_name": "m", "outputs": [output] }))
+                ("200 OK", json!({ "model_name": "m", "model_version": "3", "outputs": [output] }))
             }
         };
         let answer = answer.to_string();
@@ -110,6 +110,15 @@ fn failure(scores: &[Result<String, Failure>]) -> &str {
     let failure = scores[0].as_ref().unwrap_err();
     assert_eq!(failure.kind, FailureKind::Failed);
     &failure.message
+}
+
+#[tokio::test]
+async fn the_artifact_is_the_version_that_the_server_names() {
+    let server = Server::start().await;
+    let model = server.model();
+    assert_eq!(model.artifact(), None);
+    score(&model, &[r#"{"x":1}"#]).await;
+    assert_eq!(model.artifact().unwrap().as_str(), "version:3");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ mod work;
 
 use std::{collections::HashSet, future::Future, time::Duration};
 
-use rendezvous_core::{EndpointName, Failure, Invalid, Json, ModelId};
+use rendezvous_core::{Artifact, EndpointName, Failure, Invalid, Json, ModelId};
 
 pub use {function::ModelFunction, report::ModelReport};
 
@@ -75,6 +75,11 @@ pub trait Model: Send + Sync + 'static {
     /// of another server, whose time is not free.
     fn until_deadline(&self) -> bool {
         false
+    }
+
+    /// From which artefact it scores now, where it is known. Every score and failure says so.
+    fn artifact(&self) -> Option<Artifact> {
+        None
     }
 
     /// Returns one result for each payload, in order.

@@ -174,6 +174,7 @@ impl<'a, M: Model> Work<'a, M> {
     /// The messages of results that were started at `started` and are finished now.
     fn messages(&self, scored: Vec<Scored<'_>>, started: Timestamp) -> Messages {
         let (model, finished) = (&self.model.profile().id, now());
+        let artifact = self.model.artifact();
         let mut messages = Messages::default();
         for ((position, request), result) in scored {
             let RequestMessage { envelope, raw_envelope, .. } = request;
@@ -185,7 +186,7 @@ impl<'a, M: Model> Work<'a, M> {
                 continue;
             }
             let score = Score { model: model.clone(), started, finished, result };
-            match ScoreMessage::write(raw_envelope, &score) {
+            match ScoreMessage::write(raw_envelope, &score, artifact.as_ref()) {
                 Ok(data) => {
                     messages.records.push(Record { key: envelope.key.clone(), data });
                     messages.positions.push(position);

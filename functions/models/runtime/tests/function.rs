@@ -14,7 +14,7 @@ use std::{
 
 use common::{Bench, profile};
 use rendezvous_core::{
-    Envelope, Failure, Json, RequestMessage, Timestamp, Unavailable, clock,
+    Artifact, Envelope, Failure, Json, RequestMessage, Timestamp, Unavailable, clock,
     conformance::samples,
     memory::{MemoryPayloads, MemoryTelemetry, Trouble},
     now,
@@ -41,6 +41,10 @@ impl Model for Batches {
         100
     }
 
+    fn artifact(&self) -> Option<Artifact> {
+        "sha256:00".parse().ok()
+    }
+
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
         assert!(payloads.iter().all(|payload| payload.as_str() != "\"panic\""));
         let mut results: Vec<_> = payloads.iter().cloned().map(Ok).collect();
@@ -49,6 +53,13 @@ impl Model for Batches {
         }
         results
     }
+}
+
+#[tokio::test]
+async fn scores_and_failures_name_the_artefact() {
+    let bench = Batches::bench();
+    assert_eq!(bench.handle(&["1", "\"panic\""]).await, None);
+    assert_eq!(bench.artifacts().await, vec![Some("sha256:00".to_owned()); 2]);
 }
 
 /// Counts its calls. Panics, or hangs, on every one.

@@ -12,6 +12,9 @@ use super::process::Program;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FunctionCard {
+    /// Where the schema is, for editors.
+    #[serde(default, rename = "$schema")]
+    _schema: Option<String>,
     pub(crate) model: ModelId,
     /// One sentence for people.
     #[expect(dead_code, reason = "for people")]

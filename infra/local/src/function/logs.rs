@@ -2,12 +2,12 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-/// The most bytes of a log. A longer one becomes the former log, of which there is one.
+/// The most bytes of a log. The end of a longer one becomes the former log, of which there is one.
 const MAX_LOG: u64 = 10_000_000;
 
 /// The log of a function.
@@ -35,11 +35,14 @@ impl Log {
 
     /// Cuts a log that is too long. A running process goes on at the beginning of the empty file.
     pub(super) fn bound(&self) -> io::Result<()> {
-        let Ok(length) = fs::metadata(&self.0).map(|file| file.len()) else { return Ok(()) };
+        let Ok(mut full) = File::open(&self.0) else { return Ok(()) };
+        let length = full.metadata()?.len();
         if length <= MAX_LOG {
             return Ok(());
         }
-        fs::copy(&self.0, self.0.with_extension("former.log"))?;
+        // A process may have written far more since the last look.
+        full.seek(SeekFrom::Start(length - MAX_LOG))?;
+        io::copy(&mut full.take(MAX_LOG), &mut File::create(self.0.with_extension("former.log"))?)?;
         OpenOptions::new().write(true).open(&self.0)?.set_len(0)
     }
 }

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
 use rendezvous_core::{RequestId, now};
+use rustix::process::{Pid, setpriority_process};
 use tokio::{
     process::{Child, Command},
     time::{Instant, interval, timeout_at},
@@ -20,6 +21,9 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often the memory and the log of a process are looked at while it works.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The nice value of functions; the server has 0.
+const LOWER_PRIORITY: i32 = 10;
 
 /// How much of what a function says of its error is shown.
 const SHOWN: usize = 300;
@@ -104,10 +108,7 @@ impl Process {
                     return Err(self.because(&format!("it timed out after {} s", timeout.as_secs_f64())));
                 }
                 _ = looks.tick() => {
-                    if let Err(error) = self.log.bound() {
-                        tracing::warn!(function = name, %error, "the log of a function cannot be cut");
-                    }
-                    let used = pid.and_then(resident_mb).unwrap_or_default();
+                    let used = look(name, pid, &self.log).await;
                     if used > f64::from(*memory_mb) {
                         return Err(self.because(&format!("it used {used} MB of {memory_mb} MB of memory")));
                     }
@@ -140,6 +141,19 @@ impl Process {
     }
 }
 
+/// Bounds the log of a process and returns its memory in MB. On a thread of its own: both read files,
+/// and the requests of other models must not wait for them.
+async fn look(name: &str, pid: Option<u32>, log: &Log) -> f64 {
+    let (log, function) = (log.clone(), name.to_owned());
+    let looked = tokio::task::spawn_blocking(move || {
+        if let Err(error) = log.bound() {
+            tracing::warn!(function, %error, "the log of a function cannot be cut");
+        }
+        pid.and_then(resident_mb).unwrap_or_default()
+    });
+    looked.await.unwrap_or_default()
+}
+
 fn spawn(program: &Program, log: &Log, runtime_api: &str) -> io::Result<Child> {
     let Some((name, arguments)) = program.command.split_first() else {
         return Err(io::Error::other("the command is empty"));
@@ -148,7 +162,7 @@ fn spawn(program: &Program, log: &Log, runtime_api: &str) -> io::Result<Child> {
     // A path with a folder is one from the card's folder.
     let own = program.folder.join(name);
     let executable = if name.contains('/') && own.exists() { own } else { name.into() };
-    Command::new(executable)
+    let child = Command::new(executable)
         .args(arguments)
         .current_dir(&program.folder)
         .envs(program.environment.iter().map(|(name, value)| (name, value)))
@@ -159,7 +173,18 @@ fn spawn(program: &Program, log: &Log, runtime_api: &str) -> io::Result<Child> {
         .stdout(output)
         .stderr(errors)
         .kill_on_drop(true)
-        .spawn()
+        .spawn()?;
+    yield_processors(&program.name, &child);
+    Ok(child)
+}
+
+/// On Lambda a function has processors of its own. Here the server and the models within it go first.
+fn yield_processors(name: &str, child: &Child) {
+    // Without an id the process has ended, and `None` would be this process.
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(Err(error)) = pid.map(|pid| setpriority_process(Some(pid), LOWER_PRIORITY)) {
+        tracing::warn!(function = name, %error, "a function runs with the priority of the server");
+    }
 }
 
 fn shown(command: &[String]) -> String {

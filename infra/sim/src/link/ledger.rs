@@ -21,11 +21,18 @@ fn step(write: &Write, role: Role) -> Step {
         Step::Accept
     } else if !sets(|each| matches!(each, Assignment::Decision(_))) {
         Step::File
-    } else if role == Role::Ingress {
-        Step::IngressSettle
     } else {
-        Step::RendezvousSettle
+        match role {
+            Role::Ingress => Step::IngressSettle,
+            Role::Monitor => Step::MonitorSettle,
+            _ => Step::RendezvousSettle,
+        }
     }
+}
+
+/// The step of the protocol that a read of a mailbox is.
+fn look(role: Role) -> Step {
+    if role == Role::Monitor { Step::MonitorLook } else { Step::Look }
 }
 
 /// A write in short: of which request, what it sets, and how often its models have failed.
@@ -56,7 +63,8 @@ impl<P: Ledger> Ledger for Link<P> {
         if self.is_plain() {
             return self.port.read(id, consistency).await;
         }
-        let occasion = self.weather().map(|weather| weather.occasion(Step::Look, subject(id)));
+        let step = look(self.actor.role());
+        let occasion = self.weather().map(|weather| weather.occasion(step, subject(id)));
         let stale = occasion.filter(|occasion| {
             consistency == Consistency::Eventual && occasion.meets(Fault::Stale)
         });

@@ -1,13 +1,17 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    ops::Range,
     sync::Arc,
 };
 
 use bytes::Bytes;
 use rendezvous_core::{
-    Configuration, Endpoint, EndpointName, Json, Provenance, Publication, RequestId, Timestamp,
-    Unavailable,
-    ports::{Archive, EndpointTable, OutcomeTable, PublishError, Secrets, StackSecret, Stored},
+    Configuration, Endpoint, EndpointName, Json, Minute, Provenance, Publication, RequestId,
+    Timestamp, Unavailable,
+    ports::{
+        Archive, EndpointTable, Entry, EntryKey, OutcomeTable, PublishError, Secrets, StackSecret,
+        Stored, WindowTable,
+    },
 };
 
 use super::{Link, subject};
@@ -107,6 +111,59 @@ impl<P: OutcomeTable> OutcomeTable for Link<P> {
         let name = || format!("outcomes.put {endpoint} {id} {reported}");
         let occasion = self.occasion(Some(Step::Outcome), || subject(id));
         self.call(occasion, name, make, |cause| cause).await
+    }
+}
+
+impl<P: WindowTable> WindowTable for Link<P> {
+    async fn put(&self, entries: Vec<Entry>) -> Result<(), Unavailable> {
+        if self.is_plain() || entries.is_empty() {
+            return self.port.put(entries).await;
+        }
+        let about = hash(entries.iter().map(|entry| &entry.key).collect::<Vec<_>>());
+        let shown = || {
+            let keys: Vec<_> = entries.iter().map(|entry| &entry.key).collect();
+            format!("windows.put {keys:?}")
+        };
+        let make = || {
+            let (port, entries) = (self.port.clone(), entries.clone());
+            async move { port.put(entries).await }
+        };
+        let occasion = self.occasion(Some(Step::WriteWindows), || about);
+        self.call(occasion, shown, make, |cause| cause).await
+    }
+
+    async fn delete(&self, keys: Vec<EntryKey>) -> Result<(), Unavailable> {
+        if self.is_plain() || keys.is_empty() {
+            return self.port.delete(keys).await;
+        }
+        let about = hash(&keys);
+        let shown = || format!("windows.delete {keys:?}");
+        let make = || {
+            let (port, keys) = (self.port.clone(), keys.clone());
+            async move { port.delete(keys).await }
+        };
+        let occasion = self.occasion(Some(Step::WriteWindows), || about);
+        self.call(occasion, shown, make, |cause| cause).await
+    }
+
+    async fn read(
+        &self,
+        series: &str,
+        minutes: Range<Minute>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Unavailable> {
+        if self.is_plain() {
+            return self.port.read(series, minutes, limit).await;
+        }
+        let about = hash((series, minutes.end));
+        let shown = || format!("windows.read {series} before {}", minutes.end);
+        let make = || {
+            let (port, series) = (self.port.clone(), series.to_owned());
+            let minutes = minutes.clone();
+            async move { port.read(&series, minutes, limit).await }
+        };
+        let occasion = self.occasion(Some(Step::ReadWindows), || about);
+        self.call(occasion, shown, make, |cause| cause).await
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[A
         is_assigned(world, envelope);
         are_scored(world, envelope, &scored, &failed);
         is_readable(world, envelope, &scored);
+        is_decided(world, envelope);
     }
 }
 
@@ -97,6 +98,18 @@ fn requests(body: &[u8]) -> Vec<RequestId> {
     let Ok(batch) = payload.batch::<Data<'_>>() else { return Vec::new() };
     let messages = batch.messages(RequestMessage::parse);
     messages.into_iter().map(|(_, request)| request.envelope.id).collect()
+}
+
+/// Everybody has had more than three minutes since the last fault.
+fn is_decided(world: &World, envelope: &Envelope) {
+    let read = world.system.ledger.read(envelope.id, Consistency::Strong).now_or_never();
+    let Some(mailbox) = read.and_then(Result::ok).flatten() else { return };
+    let may_be_sent = mailbox.scores.is_empty()
+        && mailbox.opening.is_some_and(|opening| opening.owner.is_some() && !opening.accepted);
+    if mailbox.decision.is_none() && !may_be_sent {
+        let what = format!("nobody has decided it: {mailbox:?}");
+        violation(world, Invariant::Overdue, envelope.id, what);
+    }
 }
 
 fn is_readable(

@@ -87,7 +87,7 @@ impl Witness {
 
     fn is_filed(&self, ledger: &MemoryLedger, seen: &mut Seen, message: &ScoreMessage) {
         let at = now();
-        let ScoreMessage { envelope, score } = message;
+        let ScoreMessage { envelope, score, .. } = message;
         let Some(endpoint) = seen.endpoint(envelope) else { return };
         let is_listed = endpoint.configuration.schedule(&envelope.arm).lists(&score.model);
         let is_kept = true_time() < envelope.received + self.retention;

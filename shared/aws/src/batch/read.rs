@@ -47,6 +47,11 @@ impl Event {
         Ok(Unread { source: sources.next().unwrap_or_default(), records })
     }
 
+    /// The event as a `T`, where it is not one of records.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Invalid> {
+        serde_json::from_str(self.0.get()).map_err(invalid)
+    }
+
     /// The event's records, which carry `T`.
     pub fn batch<'a, T: Content<'a>>(&'a self) -> Result<Batch<'a, T>, Invalid> {
         Ok(self.records()?.read())

@@ -6,7 +6,8 @@ use crate::{
 };
 
 /// A change of an item, with the old and the new image, as on a DynamoDB stream. Of a mailbox's
-/// changes only the one in which the decision appears is kept: it is the only one that is read.
+/// changes only those are kept that are read: in which the mailbox is made or opened again, and in
+/// which the decision appears.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Mailbox {

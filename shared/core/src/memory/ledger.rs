@@ -41,7 +41,8 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct MemoryLedger {
     pub outage: Outage,
-    /// Each change in which a decision first appears.
+    /// Each change in which a decision first appears, and each in which a mailbox is made, or opened
+    /// again, without one.
     pub changes: MemoryStream<Change>,
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
@@ -198,7 +199,11 @@ impl MemoryLedger {
             part.make_room(self.capacity_of_part)?;
             part.by_age.push_back(id);
         }
-        if mailbox.decision.is_some() && former.as_ref().is_none_or(|m| m.decision.is_none()) {
+        let is_new = |former: &Mailbox| {
+            let (decided, was_decided) = (mailbox.decision.is_some(), former.decision.is_some());
+            decided != was_decided || former.envelope.received != mailbox.envelope.received
+        };
+        if former.as_ref().is_none_or(is_new) {
             let change = || Change::Mailbox { old: former.clone(), new: mailbox.clone() };
             self.changes.tell(change);
         }

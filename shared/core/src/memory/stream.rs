@@ -1,4 +1,5 @@
 mod lane;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -7,7 +8,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,8 +17,11 @@ use std::{
 use bytes::Bytes;
 use tokio::time::sleep;
 
-pub use self::lane::Subscription;
-use self::lane::{Lane, Successor};
+pub use self::{lane::Subscription, record::StoredRecord};
+use self::{
+    lane::{Lane, Successor},
+    record::event_id,
+};
 use super::{lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now, with_clock_ahead},
@@ -97,51 +101,6 @@ impl<T> State<T> {
             let excess = self.log.len().saturating_sub(retained);
             self.log.drain(..excess);
         }
-    }
-}
-
-/// A record as the stream keeps it.
-#[derive(Debug)]
-pub struct StoredRecord<T = Bytes> {
-    pub shard: usize,
-    pub sequence: u64,
-    pub key: Key,
-    pub data: T,
-    pub arrived: Timestamp,
-    event_id: String,
-    /// Of `key`.
-    hash: u64,
-    /// What `data` takes.
-    bytes: usize,
-    held: Arc<AtomicUsize>,
-}
-
-/// How many digits a sequence number has as a text.
-const DIGITS: usize = 20;
-
-impl<T> StoredRecord<T> {
-    /// What events call the record, as with Kinesis: the name of its shard, a colon and its sequence
-    /// number.
-    pub fn event_id(&self) -> &str {
-        &self.event_id
-    }
-
-    /// The sequence number in decimal, as on AWS. Leading zeros let it grow along a shard as a text,
-    /// too.
-    pub fn sequence_number(&self) -> &str {
-        &self.event_id[self.event_id.len() - DIGITS..]
-    }
-
-    /// On which of so many lanes it is: records of one key are on one.
-    fn lane(&self, lanes: usize) -> usize {
-        // Other bits than those that tell the shard.
-        usize::try_from(self.hash.swap_bytes() % lanes as u64).unwrap_or(0)
-    }
-}
-
-impl<T> Drop for StoredRecord<T> {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -299,12 +258,13 @@ impl<T> MemoryStream<T> {
         let stored = Arc::new(StoredRecord {
             shard: shard.number,
             sequence: state.next,
-            event_id: format!("{}:{:0DIGITS$}", shard.name, state.next),
+            event_id: event_id(&shard.name, state.next),
             hash,
             key,
             data,
             // The time of the stream, not of the producer.
             arrived: with_clock_ahead(0, now),
+            endpoint: OnceLock::new(),
             bytes,
             held: self.held.clone(),
         });

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from faults import batches, cost, functions
+from faults import batches, brought, cost, functions
 from faults.build import binaries, build
 from faults.proxy import Proxy
 from faults.stack import Failed, Stack
@@ -23,6 +23,8 @@ CHECKS: dict[str, Check] = {
         functions.frozen,
         functions.gathered,
         cost.priced,
+        brought.brought,
+        brought.inferred,
         batches.returned,
         batches.switched,
         batches.bisected,

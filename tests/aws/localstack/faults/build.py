@@ -48,14 +48,33 @@ def sam() -> Path:
 
 def build(folder: Path) -> Path:
     """Makes the functions' packages of the binaries in a folder; returns where the built template is."""
+    _build(folder, BUILT, [])
+    for card in BUILT.glob("*/ModelFunction/flights/*.json"):
+        _allow_slow_calls(card)
+    return BUILT
+
+
+def build_model(folder: Path, built: Path, **variables: str) -> Path:
+    """Builds a model's own stack, with variables for the Makefile; returns where the function's package is."""
+    _build(folder, built, ["--template", ROOT / "functions/models/template.yaml"], **variables)
+    package = built / "ModelFunction"
+    for card in package.glob("flights/*.json"):
+        _allow_slow_calls(card)
+    return package
+
+
+def _build(folder: Path, built: Path, options: list[str | Path], **variables: str) -> None:
     environment = os.environ | {
         # The binaries are there already.
         "CARGO_BUILD": "true",
         "BUILT": str(folder / "%"),
         "INSTALL": "install -s",
         "SAM_CLI_TELEMETRY": "0",
+        **variables,
     }
-    subprocess.run([sam(), "build", "--build-dir", BUILT], cwd=ROOT, env=environment, check=True, capture_output=True)
-    for card in BUILT.glob("*/ModelFunction/flights/*.json"):
-        card.write_text(card.read_text().replace(SHORT, LONG))
-    return BUILT
+    command = [sam(), "build", *options, "--build-dir", built]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+def _allow_slow_calls(card: Path) -> None:
+    card.write_text(card.read_text().replace(SHORT, LONG))

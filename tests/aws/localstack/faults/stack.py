@@ -101,16 +101,31 @@ class Stack:
     def deploy(self, template: Path) -> float:
         """Returns how many seconds it took."""
         start = time.monotonic()
-        parameters = [f"{name}={value}" for name, value in PARAMETERS.items()]
+        self._deploy(self.name, template, **PARAMETERS)
+        return time.monotonic() - start
+
+    def deploy_model(self, name: str, template: Path, **parameters: str) -> None:
+        """Deploys a model's own stack."""
+        streams = {name: self.outputs[name] for name in ("InputStream", "ScoresStream", "FailureBucket")}
+        parameters |= streams | {"System": self.name, "Endpoints": ENDPOINT, "Alarms": "no"}
+        self._deploy(f"{self.name}-{name}", template, **parameters)
+
+    def delete_model(self, name: str) -> None:
+        """Deletes a model's own stack, and waits until it is gone."""
+        client = self.client("cloudformation")
+        client.delete_stack(StackName=f"{self.name}-{name}")
+        waiter = client.get_waiter("stack_delete_complete")
+        waiter.wait(StackName=f"{self.name}-{name}", WaiterConfig={"Delay": 2, "MaxAttempts": 60})
+
+    def _deploy(self, name: str, template: Path, **parameters: str) -> None:
         command: list[str | Path] = [
             *(sam(), "deploy", "--template-file", "template.yaml", "--config-file", ROOT / "samconfig.toml"),
-            *("--stack-name", self.name, "--region", "us-east-1", "--no-progressbar"),
-            *("--parameter-overrides", *parameters),
+            *("--stack-name", name, "--region", "us-east-1", "--no-progressbar"),
+            *("--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())),
         ]
         environment = os.environ | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
         done = subprocess.run(command, cwd=template, env=environment, capture_output=True, text=True, check=False)
-        must(done.returncode == 0, f"the stack is not deployed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-        return time.monotonic() - start
+        must(done.returncode == 0, f"{name} is not deployed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -142,6 +157,10 @@ class Stack:
             "observers": [{"model": model, "role": "challenger"} for model in MODELS if model not in models],
             "value": "/delay_probability",
         }
+        self.publish(configuration)
+
+    def publish(self, configuration: dict[str, Any]) -> None:
+        """Makes a configuration of the endpoint current."""
         file = INSTALLED / f"{ENDPOINT}.json"
         file.write_text(json.dumps(configuration))
         publish = ["apply", file, "--yes", "--message", "faults"]
@@ -176,7 +195,7 @@ class Stack:
 
     def functions(self) -> list[str]:
         """The names of all functions."""
-        ours = ("IngressFunction", "RendezvousFunction", "DecoyFunction")
+        ours = ("IngressFunction", "RendezvousFunction", "DecoyFunction", "MonitorFunction")
         return [self.outputs[name] for name in ours] + [self.function(model) for model in MODELS]
 
     def mapping(self, model: str) -> str:

@@ -70,7 +70,7 @@ class Environments(unittest.TestCase):
         bootstrap.chmod(0o755)
 
     def start(self, timeout: int = 10, **variables: str) -> Environment:
-        environment = Environment(self.code, variables, timeout)
+        environment = Environment([f"{self.code}/bootstrap"], self.code, variables, timeout)
         self.addCleanup(environment.kill)
         return environment
 

@@ -10,8 +10,8 @@ def predict(payload: dict[str, Any]) -> dict[str, float]:
     if not isinstance(hour, int) or not 0 <= hour <= 23:
         raise Invalid("/hour is not a whole number from 0 to 23")
     probability = 0.08 + 0.015 * max(0, hour - 5)
-    # Weather is missing in some requests.
-    if payload.get("weather", {}).get("precip", 0) > 0:
+    # Weather is missing or null in some requests.
+    if (payload.get("weather") or {}).get("precip", 0) > 0:
         probability += 0.15
     return {"delay_probability": round(probability, 4)}
 

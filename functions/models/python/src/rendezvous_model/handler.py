@@ -5,8 +5,10 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+from rendezvous_model import artifact as artifacts
 from rendezvous_model import batch, calls, clock, environment, limits, metrics, names, payloads, score
 from rendezvous_model.outbox import Outbox
 from rendezvous_model.request import Request
@@ -27,6 +29,7 @@ class Profile:
     timeout_ms: int
     scores_expired: bool
     largest_batch: int
+    artifact: str | None = None
 
 
 def model(
@@ -38,6 +41,7 @@ def model(
     timeout_ms: int = 1_000,
     scores_expired: bool = False,
     largest_batch: int | None = None,
+    artifact: str | Path | None = None,
 ) -> "Handler":
     """The Lambda handler of a model, `name@version`, which scores the requests of these endpoints.
 
@@ -48,6 +52,9 @@ def model(
     A call that takes longer than `timeout_ms` is the failure `timed_out`. With `scores_expired` requests past their deadline
     are scored, too, instead of being answered `expired`.
 
+    `artifact` says from what the model scores, and every score says so: a path, of whose file the hash is taken, or a text such
+    as `version:3`. Without it, it is the hash of the file in which the function stands.
+
     Raises ValueError for wrong arguments, and for an environment that does not fit them.
     """
     if (score is None) == (score_batch is None):
@@ -56,8 +63,11 @@ def model(
         raise ValueError("score and score_batch must be plain functions, not async ones")
     if score is not None and largest_batch is not None:
         raise ValueError("largest_batch is for score_batch: score gets one payload at a time")
+    function = score or score_batch
+    assert function is not None
     largest = (100 if largest_batch is None else largest_batch) if score is None else 1
-    profile = Profile(id, frozenset(_endpoints(endpoints)), timeout_ms, scores_expired, largest)
+    named = artifacts.of(artifact, function)
+    profile = Profile(id, frozenset(_endpoints(endpoints)), timeout_ms, scores_expired, largest, named)
     _check(profile)
     return Handler(profile, score_batch or _one_by_one(score))
 
@@ -179,7 +189,8 @@ class _Work:
         records = []
         for (i, request), result in zip(requests, results, strict=True):
             self._report.count(result, finished_us - started_us)
-            data = score.write(request.raw_envelope, self._profile.id, started_us, finished_us, result)
+            profile = self._profile
+            data = score.write(request.raw_envelope, profile.id, started_us, finished_us, result, profile.artifact)
             records.append((i, Record(request.key, data)))
         self._outbox.add(records)
 

@@ -69,14 +69,17 @@ def checked(value: Any) -> Result:
     return Score(text)
 
 
-def write(raw_envelope: str, model: str, started_us: int, finished_us: int, result: Result) -> bytes:
+def write(
+    raw_envelope: str, model: str, started_us: int, finished_us: int, result: Result, artifact: str | None = None
+) -> bytes:
     """The record of a result; the request's envelope goes back as it came."""
     if isinstance(result, Score):
         answer = f'"score":{result.text}'
     else:
         answer = f'"failure":{_ENCODER.encode({"kind": result.kind, "message": result.message})}'
+    named = "" if artifact is None else f'"artifact":"{artifact}",'
     message = (
-        f'{{"v":{VERSION},"envelope":{raw_envelope},"model":"{model}",'
+        f'{{"v":{VERSION},"envelope":{raw_envelope},"model":"{model}",{named}'
         f'"started_us":{started_us},"finished_us":{finished_us},{answer}}}'
     )
     return message.encode()

@@ -104,6 +104,15 @@ impl<M: Model> Bench<M> {
         sent
     }
 
+    /// The artefact that each message on the stream names.
+    #[allow(dead_code, reason = "not every test looks at it")]
+    pub(crate) async fn artifacts(&self) -> Vec<Option<String>> {
+        let records = self.lane.next(100, usize::MAX, Duration::ZERO).await;
+        let artifacts =
+            records.iter().map(|record| ScoreMessage::parse(&record.data).unwrap().artifact);
+        artifacts.map(|artifact| artifact.map(|artifact| artifact.to_string())).collect()
+    }
+
     /// The only report.
     pub(crate) fn report(&self) -> ModelReport {
         let mut reports = self.reports();

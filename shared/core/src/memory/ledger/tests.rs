@@ -144,7 +144,7 @@ async fn an_open_request_is_kept_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_decision_is_told_once_to_those_who_listen() {
+async fn a_new_mailbox_and_its_decision_are_told_once_to_those_who_listen() {
     let ledger = MemoryLedger::default();
     let endpoint = samples::endpoint();
     let settle = async |envelope: &Arc<Envelope>| {
@@ -156,15 +156,17 @@ async fn a_decision_is_told_once_to_those_who_listen() {
 
     let lane = &ledger.changes.subscribe(Position::TrimHorizon, 1)[0];
     let envelope = samples::envelope(&endpoint);
-    ledger.write(&Write::open(&envelope, [1; 32], None)).await.unwrap();
+    let opened = ledger.write(&Write::open(&envelope, [1; 32], None)).await.unwrap();
     let filed = file(&ledger, &envelope, &[samples::score("a@1", "1")]).await.unwrap();
     let new = settle(&envelope).await;
     settle(&envelope).await;
     let accepted = ledger.write(&Write::accept(&envelope)).await.unwrap();
     assert!(matches!(accepted, Written::Applied(_)), "a later change of a decided mailbox");
     let told = lane.next(10, usize::MAX, Duration::ZERO).await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].data, Change::Mailbox { old: filed.into_mailbox(), new });
+    assert_eq!(told.len(), 2);
+    let opened = opened.into_mailbox().unwrap();
+    assert_eq!(told[0].data, Change::Mailbox { old: None, new: opened });
+    assert_eq!(told[1].data, Change::Mailbox { old: filed.into_mailbox(), new });
     drop(told);
     assert_eq!(ledger.changes.held(), 0);
 }

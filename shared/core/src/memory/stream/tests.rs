@@ -1,6 +1,7 @@
 use tokio::time::Instant;
 
 use super::*;
+use crate::names::EndpointName;
 
 fn record(key: &str, data: &str) -> Record {
     Record { key: key.parse().unwrap(), data: Bytes::from(data.to_owned()) }
@@ -53,6 +54,26 @@ async fn a_batch_closes_when_full_by_count_or_bytes_or_when_its_window_has_passe
     put(&stream, vec![record("k", "12345")]).await;
     assert_eq!(lane.next(10, 10, window).await.len(), 1);
     assert_eq!(begin.elapsed(), 2 * window, "what was taken no longer counts");
+}
+
+#[tokio::test]
+async fn the_endpoint_of_a_record_is_read_once() {
+    let stream = MemoryStream::new("test", 1);
+    let lanes = [(); 2].map(|()| stream.subscribe(Position::Latest, 1).remove(0));
+    put(&stream, vec![record("k", "e"), record("k", "E")]).await;
+    let mut reads = 0;
+    for lane in &lanes {
+        let batch = lane.next(10, 1_000, Duration::ZERO).await;
+        let endpoints = batch.iter().map(|record| {
+            let endpoint = record.endpoint(|data| {
+                reads += 1;
+                std::str::from_utf8(data).unwrap().parse().ok()
+            });
+            endpoint.map(EndpointName::as_str)
+        });
+        assert_eq!(endpoints.collect::<Vec<_>>(), [Some("e"), None]);
+    }
+    assert_eq!(reads, 2);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-"""One execution environment: a process of `bootstrap`, frozen between invocations as on Lambda."""
+"""One execution environment: a function's process, frozen between invocations as on Lambda."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ class Answer:
 class Environment:
     """A running function. Used by one thread at a time."""
 
-    def __init__(self, code: str, variables: dict[str, str], timeout_seconds: int) -> None:
+    def __init__(self, command: list[str], code: str, variables: dict[str, str], timeout_seconds: int) -> None:
         self._timeout = timeout_seconds
         self._invocations: queue.Queue[Invocation | None] = queue.Queue()
         self._answers: queue.Queue[tuple[str, bytes, bool]] = queue.Queue()
@@ -59,7 +59,7 @@ class Environment:
         # Its first call may come before its process is known here.
         with self._lock:
             self.process = subprocess.Popen(
-                [os.path.join(code, "bootstrap")],
+                command,
                 cwd=code,
                 env=variables | own,
                 stdin=subprocess.DEVNULL,

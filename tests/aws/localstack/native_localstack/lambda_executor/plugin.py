@@ -1,13 +1,22 @@
-"""LocalStack's executor `native`: functions of runtime provided.* as processes of this machine, without Docker."""
+"""LocalStack's executor `native`: functions as processes of this machine, without Docker.
+
+Of the runtimes there are provided.* and python3.*, the latter with the Python of LocalStack, whatever its version.
+"""
 
 import json
+import os
+import sys
 import time
 from typing import Any
 
 from localstack import config
 from localstack.aws.connect import connect_to
 from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.lambda_models import (
+    FunctionVersion,
+    InvocationResult,
+    VersionFunctionConfiguration,
+)
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localstack.utils.cloudwatch.cloudwatch_util import store_cloudwatch_logs
@@ -33,7 +42,7 @@ class NativeExecutor(RuntimeExecutor):
     def _start(self) -> Environment:
         function = self.function_version.config
         code = str(function.code.get_unzipped_code_location())
-        self.environment = Environment(code, self.variables, int(function.timeout))
+        self.environment = Environment(_command(function, code), code, self.variables, int(function.timeout))
         return self.environment
 
     def stop(self) -> None:
@@ -83,6 +92,13 @@ class NativeExecutor(RuntimeExecutor):
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
         """Keeps the code, which may be the next version's, too."""
+
+
+def _command(function: VersionFunctionConfiguration, code: str) -> list[str]:
+    """What a runtime starts: the function's own program, or Lambda's loop around a handler in Python."""
+    if str(function.runtime).startswith("python"):
+        return [sys.executable, "-m", "awslambdaric", str(function.handler)]
+    return [os.path.join(code, "bootstrap")]
 
 
 class NativePlugin(RuntimeExecutorPlugin):

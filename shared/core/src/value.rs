@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 /// The number at `pointer` (RFC 6901); none where there is no number.
-pub(crate) fn number(json: &str, pointer: &str) -> Option<f64> {
+pub fn number(json: &str, pointer: &str) -> Option<f64> {
     parse(at(json, pointer)?)
 }
 
 /// The same for a truth, which may also be `true` or `false`, for 1 and 0.
-pub(crate) fn truth(json: &str, pointer: &str) -> Option<f64> {
+pub fn truth(json: &str, pointer: &str) -> Option<f64> {
     match at(json, pointer)? {
         "true" => Some(1.0),
         "false" => Some(0.0),

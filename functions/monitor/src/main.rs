@@ -1,0 +1,55 @@
+//! The monitor function on AWS: connects the library to its tables, and determines by which of its
+//! entrances an event comes.
+
+mod metrics;
+
+use std::{process::ExitCode, time::Duration};
+
+use rendezvous_aws::{
+    batch::{Event, Response},
+    lambda,
+};
+use rendezvous_monitor::Monitor;
+use serde::Deserialize;
+
+use crate::metrics::Metrics;
+
+/// The event of a schedule.
+#[derive(Deserialize)]
+struct Scheduled {
+    run: Run,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Run {
+    Minute,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    lambda::main(async |aws| {
+        let metrics = Metrics::new(aws.environment().required("STACK")?);
+        let scores = format!(":stream/{}", aws.environment().required("SCORES_STREAM")?);
+        let (endpoints, ledger) = (aws.endpoints()?.into(), aws.ledger()?.into());
+        let windows = aws.windows()?.into();
+        let days = aws.environment().number("WINDOW_DAYS")?;
+        let keep = Duration::from_hours(24 * u64::from(days));
+        let monitor = Monitor::new(endpoints, ledger, windows, metrics.into(), keep);
+        lambda::run(async |event: Event| {
+            let Ok(records) = event.records() else {
+                let Scheduled { run: Run::Minute } = event.read()?;
+                Box::pin(monitor.minute()).await;
+                return Ok(Response::default());
+            };
+            // The other source is the ledger's change stream.
+            Ok(if records.source().ends_with(&scores) {
+                monitor.handle_scores(records.read()).await
+            } else {
+                monitor.handle_ledger(records.read()).await
+            })
+        })
+        .await
+    })
+    .await
+}

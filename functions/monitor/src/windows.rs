@@ -1,0 +1,246 @@
+//! Partial windows: what one batch has seen of one minute.
+//!
+//! | series | part | holds |
+//! | --- | --- | --- |
+//! | `{endpoint}/decisions` | `{config}/{arm}/{batch}` | [`Decisions`] |
+//! | `{endpoint}/models` | `{config}/{arm}/{model}/{batch}` | [`Window`] |
+//! | `{endpoint}/pairs` | `{config}/{arm}/{batch}` | [`Pair`] of the champions of `main` and of a guarded arm |
+//! | `guarded` | `{endpoint}` | nothing: the endpoint had decisions and has a guarded arm |
+//!
+//! A window's minute is that in which its records arrived. A batch is named by its first record, so that one
+//! that comes again writes its own entries again. One that is cut anew has another first record for its
+//! second part: what both attempts held is counted twice, and a pair whose scores come to different batches
+//! counts as two requests that are not paired. The archive is exact.
+//!
+//! Decisions that no client can have waited for are left out: the request's deadline is longer than its
+//! schedule's, or it was decided more than a second after its deadline. They would say of a guarded arm that
+//! it is slow.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rendezvous_aws::{
+    batch::{StreamBatch, TableBatch},
+    items::ledger as item,
+};
+use rendezvous_core::{
+    Arm, ArmPlan, Decision, Endpoint, EndpointName, Envelope, Invalid, Minute, ModelId, RequestId,
+    Score, ScoreMessage, Timestamp, Unavailable,
+    limits::LATE_AFTER,
+    ports::{EndpointTable, Entry, EntryKey, Ledger, Telemetry, WindowTable},
+    random, value,
+};
+use rendezvous_evidence::{
+    bytes::to_bytes,
+    window::{Decisions, Pair, Window},
+};
+use serde::Serialize;
+
+use crate::{Monitor, MonitorReport};
+
+/// The series of the endpoints that have decisions and a guarded arm.
+pub const GUARDED: &str = "guarded";
+
+/// A value at or above it is on the upper side, as in a comparison.
+const THRESHOLD: f64 = 0.5;
+
+/// A client does not wait for longer after the deadline.
+const WAITED: Duration = Duration::from_secs(1);
+
+/// A series of an endpoint.
+pub fn series(endpoint: &EndpointName, of: &str) -> String {
+    format!("{endpoint}/{of}")
+}
+
+/// What the parts of a configuration version's windows of an arm begin with.
+pub fn part(config: u64, arm: &Arm) -> String {
+    format!("{config}/{arm}/")
+}
+
+/// What the windows of a batch have in common.
+struct Batch<'b> {
+    name: &'b str,
+    expires: Timestamp,
+}
+
+impl Batch<'_> {
+    fn entry(&self, series: String, minute: Minute, part: String, body: Vec<u8>) -> Entry {
+        let key = EntryKey { series, minute, part };
+        Entry { key, body: Bytes::from(body), expires: Some(self.expires) }
+    }
+
+    /// The entry of a window. Every window has bytes.
+    fn window(
+        &self,
+        series: String,
+        minute: Minute,
+        part: &str,
+        window: &impl Serialize,
+    ) -> Option<Entry> {
+        Some(self.entry(series, minute, format!("{part}{}", self.name), to_bytes(window)?))
+    }
+}
+
+/// The champions of a guarded arm and of `main`, if they differ.
+pub(crate) fn guarded(
+    endpoint: &Endpoint,
+) -> impl Iterator<Item = (&ArmPlan, Option<[&ModelId; 2]>)> {
+    let draft = endpoint.configuration.draft();
+    let main = draft.schedule.champion();
+    draft.arms.iter().filter(|plan| plan.guard.is_some()).map(move |plan| {
+        let champion = plan.schedule.champion();
+        (plan, (champion != main).then_some([main, champion]))
+    })
+}
+
+/// The results of one request in a batch that may be paired.
+type Results = HashMap<ModelId, Option<f64>>;
+
+impl<E, L, W, T> Monitor<E, L, W, T>
+where
+    E: EndpointTable,
+    L: Ledger,
+    W: WindowTable,
+    T: Telemetry<MonitorReport>,
+{
+    /// The windows of the decisions in a batch of the ledger's changes.
+    pub(crate) async fn decisions(
+        &self,
+        batch: &TableBatch<'_>,
+        expires: Timestamp,
+    ) -> Result<Vec<Entry>, Unavailable> {
+        let mut windows: BTreeMap<(EndpointName, u64, Arm, Minute), Decisions> = BTreeMap::new();
+        let mut guarded_in: BTreeSet<(EndpointName, Minute)> = BTreeSet::new();
+        for record in batch.records().iter().flatten() {
+            // What cannot be read was counted when the overdue requests were listed.
+            let Ok(Some((envelope, decision))) = decided(&record.content.old, &record.content.new)
+            else {
+                continue;
+            };
+            let version = self.endpoints.version(&envelope.endpoint, decision.config).await?;
+            let Some(endpoint) =
+                version.filter(|endpoint| is_waited_for(endpoint, &envelope, &decision))
+            else {
+                continue;
+            };
+            let minute = Minute::of(record.arrived);
+            if guarded(&endpoint).next().is_some() {
+                guarded_in.insert((endpoint.name.clone(), minute));
+            }
+            let Decision { kind, reason, decided, deadline, config, arm, .. } = decision;
+            let window = windows.entry((envelope.endpoint, config, arm, minute)).or_default();
+            let (after, late) = (decided.since(envelope.received), decided > deadline + LATE_AFTER);
+            window.push(kind, reason, after, late, true);
+        }
+        let batch = Batch { name: batch.place(0).event_id, expires };
+        let windows = windows.iter().filter_map(|((endpoint, config, arm, minute), window)| {
+            let series = series(endpoint, "decisions");
+            batch.window(series, *minute, &part(*config, arm), window)
+        });
+        let guarded = guarded_in.iter().map(|(endpoint, minute)| {
+            batch.entry(GUARDED.to_owned(), *minute, endpoint.to_string(), Vec::new())
+        });
+        Ok(windows.chain(guarded).collect())
+    }
+
+    /// The windows of the models, and of pairs of champions, in a batch of the stream `scores`.
+    pub(crate) async fn scores(
+        &self,
+        batch: &StreamBatch<'_>,
+        messages: Vec<(usize, ScoreMessage)>,
+        expires: Timestamp,
+    ) -> Result<Vec<Entry>, Unavailable> {
+        let name = batch.place(0).event_id;
+        let mut models: BTreeMap<(EndpointName, u64, Arm, ModelId, Minute), Window> =
+            BTreeMap::new();
+        let mut requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)> =
+            BTreeMap::new();
+        for (number, ScoreMessage { envelope, score, .. }) in messages {
+            let Some(Ok(record)) = batch.records().get(number) else { continue };
+            let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
+            let Some(endpoint) = version else { continue };
+            let minute = Minute::of(record.arrived);
+            let value = number_of(&score, &endpoint);
+            let Envelope { endpoint: of, config, arm, .. } = &*envelope;
+            let key = (of.clone(), *config, arm.clone(), score.model.clone(), minute);
+            let window = models.entry(key).or_insert_with_key(|key| Window::new(seed(key, name)));
+            match &score.result {
+                Ok(_) => window.score(score.finished.since(envelope.received), value),
+                Err(failure) => window.failure(failure.kind),
+            }
+            let is_champion = |pair: [&ModelId; 2]| pair.contains(&&score.model);
+            if guarded(&endpoint).any(|(_, pair)| pair.is_some_and(is_champion)) {
+                let key = (envelope.id, envelope.received);
+                let (.., results) =
+                    requests.entry(key).or_insert((minute, envelope, HashMap::new()));
+                results.entry(score.model).or_insert(value);
+            }
+        }
+        let batch = Batch { name, expires };
+        let mut entries: Vec<Entry> = Vec::new();
+        for ((endpoint, config, arm, model, minute), window) in &models {
+            let part = format!("{}{model}/", part(*config, arm));
+            entries.extend(batch.window(series(endpoint, "models"), *minute, &part, window));
+        }
+        for ((endpoint, config, arm, minute), pair) in &self.pairs(requests).await? {
+            let part = part(*config, arm);
+            entries.extend(batch.window(series(endpoint, "pairs"), *minute, &part, pair));
+        }
+        Ok(entries)
+    }
+
+    async fn pairs(
+        &self,
+        requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)>,
+    ) -> Result<BTreeMap<(EndpointName, u64, Arm, Minute), Pair>, Unavailable> {
+        let mut pairs = BTreeMap::new();
+        for (minute, envelope, results) in requests.into_values() {
+            let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
+            let Some(endpoint) = version else { continue };
+            for (plan, champions) in guarded(&endpoint) {
+                let Some(champions) = champions else { continue };
+                let [main, arm] = champions.map(|model| results.get(model).copied());
+                if main.or(arm).is_some() {
+                    let key = (endpoint.name.clone(), endpoint.version, plan.name.clone(), minute);
+                    let pair = pairs.entry(key).or_insert_with(|| Pair::new(THRESHOLD));
+                    pair.push(main.flatten(), arm.flatten());
+                }
+            }
+        }
+        Ok(pairs)
+    }
+}
+
+/// The decision that first appears in a change of the ledger.
+fn decided(
+    old: &rendezvous_aws::items::Attributes,
+    new: &rendezvous_aws::items::Attributes,
+) -> Result<Option<(Envelope, Decision)>, Invalid> {
+    if item::DECISION.is_in(old) {
+        return Ok(None);
+    }
+    let Some(decision) = item::DECISION.find(new)? else { return Ok(None) };
+    Ok(Some((item::ENVELOPE.get(new)?, decision)))
+}
+
+fn is_waited_for(endpoint: &Endpoint, envelope: &Envelope, decision: &Decision) -> bool {
+    let schedule = endpoint.configuration.schedule(&envelope.arm);
+    envelope.deadline.since(envelope.received) <= schedule.deadline()
+        && decision.decided <= decision.deadline + WAITED
+}
+
+fn number_of(score: &Score, endpoint: &Endpoint) -> Option<f64> {
+    let json = score.result.as_ref().ok()?;
+    value::number(json.as_str(), endpoint.configuration.value()?)
+}
+
+/// Windows that are merged have different seeds.
+fn seed(key: &(EndpointName, u64, Arm, ModelId, Minute), batch: &str) -> u64 {
+    let (endpoint, config, arm, model, minute) = key;
+    let subject = format!("{endpoint}/{config}/{arm}/{model}/{minute}/{batch}");
+    u64::from_le_bytes(random::bytes("window", &subject))
+}

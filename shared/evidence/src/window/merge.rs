@@ -1,0 +1,25 @@
+use rendezvous_core::Invalid;
+use serde::de::DeserializeOwned;
+
+use crate::bytes::from_bytes;
+
+/// A window that can be merged with others, in any order and grouping.
+pub trait Merge {
+    /// Counts what `other` has counted. It belongs to other requests.
+    fn merge(&mut self, other: &Self);
+}
+
+/// Reads windows and merges them; `None` where there are none.
+pub fn merged<T: Merge + DeserializeOwned>(
+    windows: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> Result<Option<T>, Invalid> {
+    let mut merged: Option<T> = None;
+    for bytes in windows {
+        let window: T = from_bytes(bytes.as_ref())?;
+        match &mut merged {
+            Some(merged) => merged.merge(&window),
+            None => merged = Some(window),
+        }
+    }
+    Ok(merged)
+}

@@ -1,0 +1,139 @@
+//! Arms whose share grows, or that end, by the figures of their guards.
+
+use std::time::Duration;
+
+use rendezvous_core::{Endpoint, Publication, memory::Trouble, ports::EndpointTable};
+use rendezvous_tests::{
+    CONFIGURATION,
+    Does::{Fail, Score},
+    World, endpoint,
+};
+use tokio::time::sleep;
+
+/// The usual endpoint with a guarded arm `next`, in which only `b@1` may answer.
+fn configuration() -> String {
+    CONFIGURATION.replace(
+        "\"observers\"",
+        r#""arms": [ { "name": "next", "steps": [0.5, 1.0],
+                       "schedule": { "choices": [ { "model": "b@1" } ],
+                                     "deadline_ms": 500, "fallback": { "p": 0.22 } },
+                       "guard": { "hold_minutes": 5, "fallback_rate": 0.05, "disagreement": 0.2 } } ],
+           "observers""#,
+    )
+}
+
+async fn world() -> World {
+    let world = World::new().await;
+    world.model("a@1", Score(20));
+    world.publish(&configuration()).await;
+    world
+}
+
+/// Requests for so many minutes, one a second.
+async fn traffic(world: &World, minutes: u64) {
+    for _ in 0..minutes * 60 {
+        world.ask("{}").await;
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn current(world: &World) -> Endpoint {
+    let table = &world.system.endpoints;
+    let version = table.current(&endpoint()).await.unwrap().unwrap();
+    let found = table.version(&endpoint(), version).await.unwrap().unwrap();
+    Endpoint::clone(&found)
+}
+
+/// The versions that the monitor has published.
+async fn published(world: &World) -> Vec<Publication> {
+    let history = world.system.endpoints.history(&endpoint()).await.unwrap();
+    let by_monitor = |publication: &Publication| {
+        publication.provenance.as_ref().is_some_and(|by| by.author() == "monitor")
+    };
+    history.into_iter().filter(by_monitor).collect()
+}
+
+fn message(publication: &Publication) -> &str {
+    publication.provenance.as_ref().unwrap().message()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_arm_is_removed_with_its_figures_and_a_second_try_is_judged_by_its_own() {
+    let world = world().await;
+    let b = world.model("b@1", Fail(5));
+    traffic(&world, 10).await;
+    let [removed] = &published(&world).await[..] else { panic!("not one version") };
+    assert!(message(removed).contains("a condition is violated"), "{removed:?}");
+    assert!(message(removed).contains("not answered by a model: 100.00 %"), "{removed:?}");
+    assert_eq!(removed.replaced, Some(2));
+    assert!(current(&world).await.configuration.draft().arms.is_empty());
+
+    b.to(Score(20));
+    world.publish(&configuration()).await;
+    traffic(&world, 25).await;
+    let messages: Vec<_> = published(&world).await.iter().map(|p| message(p).to_owned()).collect();
+    assert!(messages[1..].iter().all(|message| message.contains("every condition holds")));
+    assert!(messages.len() > 1, "the second try does not step");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_arm_steps_and_becomes_main() {
+    let world = world().await;
+    world.model("b@1", Score(20));
+    traffic(&world, 45).await;
+    let [stepped, finished] = &published(&world).await[..] else { panic!("not two versions") };
+    assert!(message(stepped).contains("steps on, every condition holds"), "{stepped:?}");
+    assert!(message(finished).contains("becomes main, every condition holds"), "{finished:?}");
+    let held = finished.published.since(stepped.published);
+    assert!(held >= Duration::from_mins(5), "{held:?}");
+    let configuration = current(&world).await.configuration;
+    assert_eq!(configuration.draft().schedule.champion().as_str(), "b@1");
+    assert!(configuration.draft().arms.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_traffic_and_while_no_window_is_written_an_arm_waits() {
+    let world = world().await;
+    world.model("b@1", Score(20));
+    sleep(Duration::from_hours(3)).await;
+    assert_eq!(published(&world).await.len(), 0);
+    world.system.windows.outage.set(Trouble::Down);
+    traffic(&world, 15).await;
+    assert_eq!(published(&world).await.len(), 0);
+    // The batches of the outage are delivered again.
+    world.system.windows.outage.set(Trouble::None);
+    traffic(&world, 15).await;
+    assert!(!published(&world).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_version_of_an_operator_who_publishes_meanwhile_is_lost() {
+    let world = world().await;
+    world.model("b@1", Fail(5));
+    let operator = async {
+        let mut mine = Vec::new();
+        for number in 0..6 {
+            sleep(Duration::from_mins(4)).await;
+            let now = current(&world).await;
+            let deadline = format!("\"deadline_ms\": {}", 600 + number);
+            let text = serde_json::to_string_pretty(&now.configuration).unwrap();
+            let text = text.replacen("\"deadline_ms\": 1000", &deadline, 1);
+            mine.push(world.publish(&text).await);
+        }
+        mine
+    };
+    let (mine, ()) = tokio::join!(operator, traffic(&world, 40));
+    let history = world.system.endpoints.history(&endpoint()).await.unwrap();
+    let versions: Vec<u64> = history.iter().map(|publication| publication.version).collect();
+    assert_eq!(versions, (1..=u64::try_from(versions.len()).unwrap()).collect::<Vec<_>>());
+    let by = |version: &u64| {
+        let publication = history.iter().find(|publication| publication.version == *version);
+        publication.unwrap().provenance.clone().unwrap().author().to_owned()
+    };
+    assert!(mine.iter().all(|version| by(version) == "test"), "{history:?}");
+    let last = current(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+    assert!(last.configuration.draft().arms.is_empty());
+    let deadline = last.configuration.draft().schedule.deadline();
+    assert!(deadline < Duration::from_secs(1), "the operator's change is kept: {deadline:?}");
+}
