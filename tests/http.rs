@@ -5,18 +5,15 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
 use rendezvous_core::{RequestId, Unavailable, clock, memory::Trouble, now};
 use rendezvous_local::{http, ready::not_ready};
-use rendezvous_sim::Size;
-use rendezvous_tests::{CONFIGURATION, Does, World};
+use rendezvous_tests::{Does, World};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    runtime::{Builder, Runtime},
     sync::watch,
     task::JoinHandle,
 };
@@ -50,17 +47,13 @@ async fn server() -> Server {
 impl Server {
     /// Sends bytes on a connection of their own and reads until the server closes it.
     async fn send(&self, bytes: &[u8]) -> String {
-        ask(self.address, bytes).await
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The server may refuse and close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
     }
-}
-
-async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may refuse and close before it has read everything.
-    let _ = stream.write_all(bytes).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
@@ -78,29 +71,6 @@ fn get(path: &str) -> Vec<u8> {
 
 fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("nothing")
-}
-
-#[tokio::test]
-async fn connections_are_served_on_the_runtimes_of_the_system_in_turns() {
-    let start = |name| {
-        let mut runtime = Builder::new_multi_thread();
-        runtime.worker_threads(1).thread_name(name).enable_all().build().unwrap()
-    };
-    let threads = ["first", "second"].map(start);
-    let runtimes = threads.iter().map(|runtime| runtime.handle().clone()).collect();
-    let world = World::with(CONFIGURATION, Size { runtimes, ..Size::default() }).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = watch::channel(false);
-    let name = || async { vec![thread::current().name().unwrap().to_owned()] };
-    let served = tokio::spawn(http::serve(world.system.clone(), name, listener, stopped));
-    for expected in ["first", "second", "first"] {
-        let answer = ask(address, &get("ready")).await;
-        assert!(answer.contains(&format!("Not ready: {expected}.")), "{answer}");
-    }
-    stop.send(true).unwrap();
-    served.await.unwrap();
-    threads.into_iter().for_each(Runtime::shutdown_background);
 }
 
 #[tokio::test]

@@ -1,13 +1,7 @@
 //! HTTP on 127.0.0.1 in the place of API Gateway: each request becomes the event that API Gateway
 //! sends to a Lambda function, and the function's response becomes the answer.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::{self, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use aws_lambda_events::{
     apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
@@ -36,9 +30,8 @@ use rendezvous_core::{
 use rendezvous_sim::System;
 use serde_json::json;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    net::TcpListener,
+    sync::{Semaphore, watch},
     time::timeout,
 };
 
@@ -74,7 +67,6 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: 
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
-    let mut runtimes = system.runtimes().to_vec().into_iter().cycle();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
@@ -89,7 +81,6 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: 
                 continue;
             }
         };
-        let runtime = runtimes.next().unwrap_or_else(Handle::current);
         let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
             let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
@@ -106,15 +97,9 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: 
                 })
             }
         });
-        let (server, watcher) = (server.clone(), graceful.watcher());
-        runtime.spawn(async move {
-            let connection = async {
-                let stream = TokioIo::new(TcpStream::from_std(stream)?);
-                watcher
-                    .watch(server.serve_connection(stream, answer))
-                    .await
-                    .map_err(io::Error::other)
-            };
+        let connection = server.serve_connection(TokioIo::new(stream), answer);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "a connection has ended");
             }
@@ -130,12 +115,11 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+) -> std::io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    // Another runtime may serve it.
-    Ok((stream.into_std()?, peer, place))
+    Ok((stream, peer, place))
 }
 
 async fn answer<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: Payloads>(

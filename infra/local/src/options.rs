@@ -105,7 +105,7 @@ impl SystemOptions {
         let archiving =
             Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
         let size = Size {
-            runtimes: compute.handles().cloned().collect(),
+            compute: compute.handles().cloned().collect(),
             archiving: Some(archiving.handle().clone()),
             ..self.size()?
         };

@@ -56,10 +56,9 @@ pub struct Size {
     pub decoy: Mapping,
     /// The mapping of the monitor.
     pub monitor: Mapping,
-    /// The runtimes on which lanes of mappings run, in turns; without any, that of the caller. A few
-    /// runtimes of one thread each are best: a message that stays on a thread wakes no other.
-    pub runtimes: Vec<Handle>,
-    /// The runtime on which the decoy runs; without one, that of the caller.
+    /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
+    pub compute: Vec<Handle>,
+    /// The runtime on which the decoy and the monitor run; without one, that of the caller.
     pub archiving: Option<Handle>,
     /// What goes wrong by chance, and who watches.
     pub conditions: Conditions,
@@ -96,7 +95,7 @@ impl Default for Size {
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
             },
-            runtimes: Vec::new(),
+            compute: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
         }
@@ -127,7 +126,7 @@ where
     past: Arc<Past>,
     models: Mutex<BTreeMap<ModelId, Arc<Faults>>>,
     host: Host<Link<A>>,
-    runtimes: Vec<Handle>,
+    compute: Vec<Handle>,
     /// How many lanes run on these.
     placed: AtomicUsize,
     tasks: Mutex<JoinSet<()>>,
@@ -182,7 +181,7 @@ where
             scores: Arc::new(MemoryStream::new("scores", size.shards)),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
             models: Mutex::default(),
-            runtimes: size.runtimes.clone(),
+            compute: size.compute.clone(),
             placed: AtomicUsize::new(0),
             tasks: Mutex::default(),
             endpoints,
@@ -200,8 +199,8 @@ where
             stop,
         };
         system.start_rendezvous();
-        system.start_monitor(&size.monitor);
         let _entered = size.archiving.as_ref().map(Handle::enter);
+        system.start_monitor(&size.monitor);
         system.start_decoy(&size.decoy);
         system
     }
@@ -238,13 +237,7 @@ where
     /// The runtime of the next lane.
     fn runtime_in_turn(&self) -> Option<Handle> {
         let place = self.placed.fetch_add(1, Ordering::Relaxed);
-        self.runtimes.get(place.checked_rem(self.runtimes.len())?).cloned()
-    }
-
-    /// The runtimes on which lanes run, as [`Size::runtimes`] says. Who calls the system is best on one of
-    /// them, too.
-    pub fn runtimes(&self) -> &[Handle] {
-        &self.runtimes
+        self.compute.get(place.checked_rem(self.compute.len())?).cloned()
     }
 
     /// Brings a model up beside the others: it scores what arrives from now on.

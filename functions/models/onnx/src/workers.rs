@@ -157,9 +157,8 @@ pub fn on_compute_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// Threads for the tasks that call models and for those that they exchange messages with, with a tokio
-/// runtime of its own each. On such a thread a graph that has shown itself quick runs in place, without
-/// waking another thread.
+/// Threads for the tasks that call models, with a tokio runtime of its own each. On such a thread a
+/// graph that has shown itself quick runs in place, without waking another thread.
 ///
 /// They end when this is dropped.
 #[derive(Debug)]
@@ -172,7 +171,7 @@ impl Compute {
     pub fn start() -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, NonZero::get);
         let start = |i: usize| {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
             let (end, ended) = oneshot::channel();
             let handle = runtime.handle().clone();
             let serve = move || {
