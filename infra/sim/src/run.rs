@@ -174,6 +174,7 @@ impl World {
             models::kill(self, model, false);
         }
         tokio::time::sleep(FREEZE + OVERDUE).await;
+        rendezvous_core::mutation::unmutated(|| end::check_overdue(self));
         if !self.system.drain(PATIENCE).await {
             let what = "not everything was handled in the end".to_owned();
             let violation = Violation { invariant: Invariant::Readable, request: None, what };

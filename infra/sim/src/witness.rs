@@ -155,6 +155,13 @@ impl Witness {
         self.seen().late.contains(&id)
     }
 
+    /// Every request that was sent or has a mailbox, by id.
+    pub fn known(&self) -> Vec<RequestId> {
+        let mut known: Vec<RequestId> = self.seen().requests.keys().copied().collect();
+        known.sort_unstable();
+        known
+    }
+
     /// The requests that were decided, with their decisions.
     pub fn decisions(&self) -> Vec<(RequestId, Arc<Decision>)> {
         self.seen().decisions.clone()

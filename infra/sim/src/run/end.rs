@@ -33,7 +33,6 @@ pub(super) fn check(world: &World, requests: &[RequestMessage<'_>], results: &[A
         is_assigned(world, envelope);
         are_scored(world, envelope, &scored, &failed);
         is_readable(world, envelope, &scored);
-        is_decided(world, envelope);
     }
 }
 
@@ -100,15 +99,22 @@ fn requests(body: &[u8]) -> Vec<RequestId> {
     messages.into_iter().map(|(_, request)| request.envelope.id).collect()
 }
 
-/// Everybody has had more than three minutes since the last fault.
-fn is_decided(world: &World, envelope: &Envelope) {
-    let read = world.system.ledger.read(envelope.id, Consistency::Strong).now_or_never();
+/// Checks, while the ledger still keeps the mailboxes, that none is overdue. It is more than three minutes
+/// after the last fault and the last deadline.
+pub(super) fn check_overdue(world: &World) {
+    for id in world.witness.known() {
+        is_decided(world, id);
+    }
+}
+
+fn is_decided(world: &World, id: RequestId) {
+    let read = world.system.ledger.read(id, Consistency::Strong).now_or_never();
     let Some(mailbox) = read.and_then(Result::ok).flatten() else { return };
     let may_be_sent = mailbox.scores.is_empty()
         && mailbox.opening.is_some_and(|opening| opening.owner.is_some() && !opening.accepted);
     if mailbox.decision.is_none() && !may_be_sent {
         let what = format!("nobody has decided it: {mailbox:?}");
-        violation(world, Invariant::Overdue, envelope.id, what);
+        violation(world, Invariant::Overdue, id, what);
     }
 }
 
