@@ -11,7 +11,7 @@ mod say;
 mod stack;
 mod target;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
 use rendezvousctl::{change::Change, failure::Failure, output::Output, past::Range};
@@ -22,6 +22,9 @@ use crate::{
     options::{Command, EvidenceOptions, Options},
     say::say,
 };
+
+/// How often `--watch` repeats.
+const WATCHED_EVERY: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -62,6 +65,16 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Compare(options) => print(evidence::compare(&target, &options).await?),
         Command::Whatif(options) => print(evidence::whatif(&target, &options).await?),
         Command::Gaps(options) => print(evidence::gaps(&target, &options).await?),
+        Command::Status { options, watch } => loop {
+            print(evidence::status(&target, &options).await?);
+            if !watch {
+                break;
+            }
+            tokio::time::sleep(WATCHED_EVERY).await;
+            if !json {
+                say("");
+            }
+        },
         Command::Models(options) => print(evidence::models(&target, &options).await?),
         Command::Apply { files, writing } => {
             configure::apply(&target, &files, &writing.with(json)).await?;
