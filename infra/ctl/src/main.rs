@@ -71,8 +71,8 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
                 break;
             }
             tokio::time::sleep(WATCHED_EVERY).await;
-            if !json {
-                say("");
+            if !say::separate() {
+                break;
             }
         },
         Command::Models(options) => print(evidence::models(&target, &options).await?),

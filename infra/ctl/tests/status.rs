@@ -95,8 +95,8 @@ async fn the_windows_of_the_last_minutes_are_added_up_by_arm_and_by_model() {
     world.decided(1, "1/main/y", &[(Kind::StandIn, Reason::Opened, 60), champion]).await;
     world.decided(1, "1/new/y", &[(Kind::None, Reason::Deadline, 210)]).await;
     world.decided(20, "1/main/z", &[champion]).await;
-    world.scored(2, "1/main/a@1/x", &[0.1, 0.2], &[]).await;
-    world.scored(1, "1/main/a@1/y", &[0.3], &[FailureKind::TimedOut, FailureKind::Invalid]).await;
+    world.scored(2, "1/main/a@1/x", &[0.125, 0.25], &[]).await;
+    world.scored(1, "1/main/a@1/y", &[0.5], &[FailureKind::TimedOut, FailureKind::Invalid]).await;
     world.scored(1, "1/new/b@1/y", &[], &[FailureKind::Failed]).await;
     world.put("verdicts", 2, "1/new/", b"2 requests".to_vec()).await;
     world.put("verdicts", 1, "1/new/", b"3 requests".to_vec()).await;
@@ -119,7 +119,7 @@ async fn the_windows_of_the_last_minutes_are_added_up_by_arm_and_by_model() {
     assert_eq!(arm(1)["verdict"]["because"], "3 requests");
     let model = |number: usize| &found["models"][number];
     assert_eq!((&model(0)["model"], &model(0)["roles"]), (&json!("a@1"), &json!(["champion"])));
-    assert_eq!((&model(0)["scored"], &model(0)["median"]), (&json!(3), &json!(0.2)));
+    assert_eq!((&model(0)["scored"], &model(0)["median"]), (&json!(3), &json!(0.25)));
     assert_eq!(model(0)["failed"], json!({"timed_out": 1, "invalid": 1}));
     assert_eq!((&model(1)["failed"], &model(1)["silent"]), (&json!({"failed": 1}), &json!(false)));
     assert_eq!((&model(2)["silent"], &model(2)["roles"]), (&json!(true), &json!(["challenger"])));
