@@ -68,8 +68,12 @@ impl World {
 
     async fn scored(&self, ago: u32, part: &str, values: &[f64], failures: &[FailureKind]) {
         let mut window = Window::new(u64::from(ago));
-        values.iter().for_each(|value| window.score(Duration::from_millis(40), Some(*value)));
-        failures.iter().for_each(|kind| window.failure(*kind));
+        for value in values {
+            window.score(Duration::from_millis(40), Some(*value));
+        }
+        for kind in failures {
+            window.failure(*kind);
+        }
         self.put("models", ago, part, to_bytes(&window).unwrap()).await;
     }
 

@@ -12,9 +12,8 @@ const REASONS: usize = 3;
 pub(super) fn table(found: &Status) -> String {
     let mut parts = vec![format!("Windows from {}\n", found.time())];
     parts.extend(found.endpoints.iter().map(of_endpoint));
-    if !found.warnings.is_empty() {
-        parts.push(found.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect());
-    }
+    let warnings = found.warnings.iter().map(|warning| format!("warning: {warning}"));
+    parts.extend(lines(warnings));
     parts.join("\n")
 }
 
@@ -24,20 +23,27 @@ fn of_endpoint(found: &EndpointStatus) -> String {
         "arm", "keys", "step", "requests", "a minute", "champion", "stand-in", "fallback", "none",
         "late", "p50 ms", "p99 ms", "reasons",
     ];
-    let mut lines = vec![head.map(str::to_owned).to_vec()];
-    lines.extend(found.arms.iter().map(of_arm));
-    text += &aligned(&lines, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(found.arms.iter().map(of_arm));
+    text += &aligned(&rows, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     let head = ["model", "role", "scored", "failed", "p50 ms", "p99 ms", "median", "failures"];
-    let mut lines = vec![head.map(str::to_owned).to_vec()];
-    lines.extend(found.models.iter().map(of_model));
-    text = text + "\n" + &aligned(&lines, &[2, 3, 4, 5, 6]);
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(found.models.iter().map(of_model));
+    text = text + "\n" + &aligned(&rows, &[2, 3, 4, 5, 6]);
     let verdicts = found.arms.iter().filter_map(|arm| Some((arm, arm.verdict.as_ref()?)));
-    let verdicts: String = verdicts
-        .map(|(arm, verdict)| {
-            format!("verdict on {}, {}: {}\n", arm.arm, instant(verdict.minute_us), verdict.because)
-        })
-        .collect();
-    if verdicts.is_empty() { text } else { text + "\n" + &verdicts }
+    let verdicts = verdicts.map(|(arm, verdict)| {
+        format!("verdict on {}, {}: {}", arm.arm, instant(verdict.minute_us), verdict.because)
+    });
+    match lines(verdicts) {
+        Some(verdicts) => text + "\n" + &verdicts,
+        None => text,
+    }
+}
+
+/// A line for each text; `None` without texts.
+fn lines(texts: impl Iterator<Item = String>) -> Option<String> {
+    let texts: Vec<String> = texts.collect();
+    (!texts.is_empty()).then(|| texts.join("\n") + "\n")
 }
 
 fn of_arm(arm: &ArmStatus) -> Vec<String> {
