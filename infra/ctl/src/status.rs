@@ -77,7 +77,7 @@ struct ModelStatus {
     model: rendezvous_core::ModelId,
     /// None where the current configuration does not list it.
     roles: Vec<String>,
-    /// Whether it sent nothing although the endpoint had requests.
+    /// Whether it sent nothing although there were requests under the current version.
     silent: bool,
     #[serde(flatten)]
     figures: ModelFigures,
@@ -119,10 +119,13 @@ async fn of_endpoint(
             "{name}: a window cannot be read: {invalid}; use the rendezvousctl of the system's version"
         ))
     };
-    let decisions = decisions_by_arm(&read("decisions").await?).map_err(unreadable)?;
-    let models = windows_by_model(&read("models").await?).map_err(unreadable)?;
+    let (decided, sent) = (read("decisions").await?, read("models").await?);
     let verdicts = read("verdicts").await?;
-    let has_requests = !decisions.is_empty() || !models.is_empty();
+    let current = format!("{}/", endpoint.version);
+    let has_requests =
+        decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));
+    let decisions = decisions_by_arm(&decided).map_err(unreadable)?;
+    let models = windows_by_model(&sent).map_err(unreadable)?;
     let draft = endpoint.configuration.draft();
     let mut arms: Vec<Arm> = draft.schedules().map(|(arm, _)| arm.clone()).collect();
     let former = decisions.keys().filter(|arm| !arms.contains(arm)).cloned().collect::<Vec<_>>();

@@ -162,6 +162,9 @@ async fn where_windows_are_missing_it_says_what_to_do() {
     let output = world.status(15).await.unwrap();
     assert!(warnings(&output)[0].contains("rendezvous-local serve must run"), "{}", output.text);
     assert_eq!(output.json["endpoints"][0]["models"][0]["silent"], false, "nothing was asked");
+    world.decided(1, "7/main/x", &[(Kind::None, Reason::Deadline, 200)]).await;
+    let output = world.status(15).await.unwrap();
+    assert_eq!(output.json["endpoints"][0]["models"][0]["silent"], false, "of another version");
     world.decided(1, "1/main/x", &[(Kind::None, Reason::Deadline, 200)]).await;
     let output = world.status(15).await.unwrap();
     assert!(warnings(&output)[0].contains("decisions and no scores"), "{}", output.text);

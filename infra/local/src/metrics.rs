@@ -48,15 +48,15 @@ fn ingress(text: &mut Text, Totals { ingress, .. }: &Totals) {
 }
 
 fn rendezvous(text: &mut Text, Totals { rendezvous, .. }: &Totals) {
-    let scores = "Scores and failures that the rendezvous function received.";
+    let scores = "Scores and failures that rendezvous has read.";
     text.counter("rendezvous_scores_total", scores, rendezvous.scores);
     let unreadable = "Records of the stream scores that cannot be read.";
     text.counter("rendezvous_unreadable_total", unreadable, rendezvous.unreadable);
-    let expired = "Scores that came too late to be filed.";
+    let expired = "Scores that came more than a minute after the deadline and were not filed.";
     text.counter("rendezvous_expired_total", expired, rendezvous.expired);
-    let settled = "Requests that the rendezvous function settled.";
+    let settled = "Requests that were settled by rendezvous, or by ingress meanwhile.";
     text.counter("rendezvous_settled_total", settled, rendezvous.settled);
-    let again = "Scores that were handed over again.";
+    let again = "Scores that could not be filed and are handed over again.";
     text.counter("rendezvous_again_total", again, rendezvous.again);
     let lag = "How far behind the stream scores rendezvous was at most.";
     text.seconds("rendezvous_longest_lag_seconds", lag, rendezvous.longest_lag);
@@ -74,7 +74,7 @@ fn models(text: &mut Text, Totals { models, .. }: &Totals) {
     family("model_failed_total", "counter", failed, |model| float(model.failed));
     let expired = "Requests that reached the model after their deadline.";
     family("model_expired_total", "counter", expired, |model| float(model.expired));
-    let unsent = "Scores and failures of the model that could not be sent.";
+    let unsent = "Scores and failures of the model that were not sent.";
     family("model_unsent_total", "counter", unsent, |model| float(model.unsent));
     let lag = "How far behind the stream input the model was at most.";
     family("model_longest_lag_seconds", "gauge", lag, |model| model.longest_lag.as_secs_f64());
@@ -86,7 +86,11 @@ fn decoy(text: &mut Text, Totals { decoy, .. }: &Totals) {
     text.counter("decoy_rows_total", "Rows that were archived.", decoy.rows);
     let quarantined = "Records that cannot be read and are kept in quarantine.";
     text.counter("decoy_quarantined_total", quarantined, decoy.quarantined);
-    text.counter("decoy_files_total", "Files that were archived.", decoy.files);
+    text.counter(
+        "decoy_files_total",
+        "Files that were archived, quarantine included.",
+        decoy.files,
+    );
     text.counter("decoy_bytes_total", "Bytes of the files that were archived.", decoy.bytes);
     let lag = "How far behind its sources the decoy was at most.";
     text.seconds("decoy_longest_lag_seconds", lag, decoy.longest_lag);
