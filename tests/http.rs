@@ -258,3 +258,41 @@ async fn a_model_that_scores_nothing_is_not_ready() {
     let answer = server.send(&get("ready")).await;
     assert!(answer.contains("a@1 of e scored none of its last requests"), "{answer}");
 }
+
+#[tokio::test]
+async fn the_counters_are_answered_in_the_format_of_prometheus() {
+    let server = server().await;
+    server.world.model("a@1", Does::Score(0));
+    assert_eq!(status(&server.send(&post("", b"{\"p\":1}")).await), "200");
+    let answer = server.send(&get("metrics")).await;
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    for line in [
+        "rendezvous_ingress_answers_total{kind=\"champion\"} 1",
+        "rendezvous_ingress_answers_total{kind=\"none\"} 0",
+        "# TYPE rendezvous_model_scored_total counter",
+        "rendezvous_model_scored_total{model=\"a@1\"} 1",
+        "rendezvous_model_failing{model=\"a@1\"} 0",
+        "# TYPE rendezvous_decoy_longest_lag_seconds gauge",
+    ] {
+        assert!(body.lines().any(|found| found == line), "{line} is missing in {body}");
+    }
+    // Each metric has its help and its type before its samples, once.
+    let mut family = "";
+    for line in body.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split(' ').next().unwrap();
+            assert_eq!(body.matches(&format!("# HELP {family} ")).count(), 1, "{family}");
+        } else if let Some(type_) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = type_.split_once(' ').unwrap();
+            assert_eq!((name, kind == "counter"), (family, family.ends_with("_total")));
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert_eq!(name.split('{').next().unwrap(), family);
+            value.parse::<f64>().unwrap();
+        }
+    }
+    let posted =
+        server.send(b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&posted.await), "405");
+}

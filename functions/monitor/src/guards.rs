@@ -4,8 +4,8 @@
 //! name, or the step before, has another version. Every publication, also one that changes something else,
 //! begins the step anew.
 //!
-//! What the windows say is added up in one entry of the series `{endpoint}/ramps` (see [`Ramp`]), from the
-//! version's publication on, so that a run reads the last minutes only. It stays [`BEHIND`] minutes behind,
+//! What the windows say is added up in one entry of the series `{endpoint}/ramps` (see `Ramp`), from the
+//! version's publication on, so that a run reads the last minutes only. It stays `BEHIND` minutes behind,
 //! because partial windows are written late; windows that come later still are not counted. The verdict of
 //! each minute is kept in the series `{endpoint}/verdicts`, as the text that would be the version's message.
 

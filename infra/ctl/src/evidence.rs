@@ -1,10 +1,10 @@
-//! The commands that read the archive: connects them to a stack or to a data folder.
+//! The commands that read the archive or the windows: connects them to a stack or to a data folder.
 
 use std::time::Duration;
 
 use rendezvous_core::ModelId;
 use rendezvous_evidence::Requirement;
-use rendezvous_folder::{FolderArchive, FolderEndpoints};
+use rendezvous_folder::{FolderArchive, FolderEndpoints, FolderWindows};
 use rendezvousctl::{
     compare::{self, CompareOptions},
     failure::Failure,
@@ -12,6 +12,7 @@ use rendezvousctl::{
     models::{self, ModelsOptions},
     output::Output,
     past::Range,
+    status::{self, StatusOptions},
     up,
     whatif::{self, WhatIfOptions},
 };
@@ -60,6 +61,20 @@ pub(crate) async fn models(target: &Target, options: &ModelsOptions) -> Result<O
             let files = stack.archive().map_err(Failure::Failed)?;
             let table = stack.endpoints().map_err(Failure::Failed)?;
             models::models(&files, &table, &stack.models_up().await, options).await
+        }
+    }
+}
+
+pub(crate) async fn status(target: &Target, options: &StatusOptions) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (windows, table) = (FolderWindows::new(&folder), FolderEndpoints::new(&folder));
+            status::status(&windows, &table, options).await
+        }
+        System::Stack(stack) => {
+            let windows = stack.windows().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            status::status(&windows, &table, options).await
         }
     }
 }

@@ -11,17 +11,23 @@ mod say;
 mod stack;
 mod target;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
-use rendezvousctl::{change::Change, failure::Failure, output::Output, past::Range};
+use rendezvousctl::{
+    change::Change, failure::Failure, output::Output, past::Range, status::StatusOptions,
+};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     configure::Read,
     options::{Command, EvidenceOptions, Options},
     say::say,
+    target::Target,
 };
+
+/// How often `--watch` repeats.
+const WATCHED_EVERY: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -62,6 +68,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Compare(options) => print(evidence::compare(&target, &options).await?),
         Command::Whatif(options) => print(evidence::whatif(&target, &options).await?),
         Command::Gaps(options) => print(evidence::gaps(&target, &options).await?),
+        Command::Status { options, watch } => status(&target, &options, watch, print).await?,
         Command::Models(options) => print(evidence::models(&target, &options).await?),
         Command::Apply { files, writing } => {
             configure::apply(&target, &files, &writing.with(json)).await?;
@@ -96,4 +103,23 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the status once, or, to `watch` it, again and again while somebody reads it.
+async fn status(
+    target: &Target,
+    options: &StatusOptions,
+    watch: bool,
+    print: impl Fn(Output),
+) -> Result<(), Failure> {
+    loop {
+        print(evidence::status(target, options).await?);
+        if !watch {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCHED_EVERY).await;
+        if !say::separate() {
+            return Ok(());
+        }
+    }
 }

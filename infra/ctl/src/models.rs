@@ -186,7 +186,7 @@ fn versions(activity: &Activity) -> Vec<Version> {
 }
 
 /// What a model is in a configuration.
-fn roles(configuration: &Configuration, model: &ModelId) -> Vec<String> {
+pub(crate) fn roles(configuration: &Configuration, model: &ModelId) -> Vec<String> {
     let mut roles = Vec::new();
     for (arm, schedule) in configuration.arms() {
         let choices = schedule.choices();

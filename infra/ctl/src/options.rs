@@ -13,6 +13,7 @@ use rendezvousctl::{
     gaps::GapsOptions,
     models::ModelsOptions,
     past::instant,
+    status::StatusOptions,
     whatif::WhatIfOptions,
 };
 
@@ -88,6 +89,14 @@ pub(crate) enum Command {
         model: ModelId,
         #[command(flatten)]
         writing: WritingOptions,
+    },
+    /// Says what every endpoint, its arms and its models did in the last minutes.
+    Status {
+        #[command(flatten)]
+        options: StatusOptions,
+        /// Repeat every five seconds until Ctrl-C; with --json, one document after the other.
+        #[arg(long)]
+        watch: bool,
     },
     /// Lists the models: which are up, since when, from which artefact, and what they sent lately.
     Models(ModelsOptions),

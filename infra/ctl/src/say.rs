@@ -9,6 +9,11 @@ pub(crate) fn say(text: impl Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// Prints an empty line to standard output. Returns whether somebody can still read it.
+pub(crate) fn separate() -> bool {
+    writeln!(io::stdout()).is_ok()
+}
+
 /// Prints what is said beside the result to standard error.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");

@@ -8,7 +8,7 @@ use aws_sdk_lambda::{
     types::{EventSourceMappingConfiguration as Mapping, FilterCriteria},
 };
 use aws_smithy_types::error::display::DisplayErrorContext;
-use rendezvous_aws::{DynamoEndpoints, S3Archive, items::outcome};
+use rendezvous_aws::{DynamoEndpoints, DynamoWindows, S3Archive, items::outcome};
 use rendezvous_core::{EndpointName, RequestId, Timestamp};
 use rendezvousctl::{
     up::{Function, Model, Up},
@@ -99,6 +99,12 @@ impl Stack {
     pub(crate) fn endpoints(&self) -> Result<DynamoEndpoints, String> {
         let table = self.output("EndpointsTable")?;
         Ok(DynamoEndpoints::new(aws_sdk_dynamodb::Client::new(&self.config), table))
+    }
+
+    /// The windows of the last days.
+    pub(crate) fn windows(&self) -> Result<DynamoWindows, String> {
+        let table = self.output("WindowsTable")?;
+        Ok(DynamoWindows::new(aws_sdk_dynamodb::Client::new(&self.config), table))
     }
 
     /// Athena's workgroup with the saved queries, which has the stack's name.

@@ -27,13 +27,15 @@ use rendezvous_core::{
     now,
     ports::{Archive, EndpointTable, Payloads, Secrets, WindowTable},
 };
-use rendezvous_sim::System;
+use rendezvous_sim::{System, Totals};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     time::timeout,
 };
+
+use crate::metrics;
 
 /// The most bytes of a body that are read.
 const MAX_BODY: usize = MAX_PAYLOAD_BYTES;
@@ -92,6 +94,9 @@ pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: 
                 Ok::<_, Infallible>(match request.uri().path() {
                     "/ready" | "/v2/health/ready" if refused(&request).is_none() => {
                         readiness(&request, &ready().await)
+                    }
+                    "/metrics" if refused(&request).is_none() => {
+                        counters(&request, &system.counters.totals())
                     }
                     _ => answer(system, peer, request).await,
                 })
@@ -202,14 +207,11 @@ fn declares(headers: &HeaderMap, form: Form) -> bool {
 
 /// Answers `GET /ready` and `GET /v2/health/ready`: 200, or 503 with what does not work.
 fn readiness(request: &Request<Incoming>, wrong: &[String]) -> Response<Full<Bytes>> {
-    let method = request.method();
     let form = Form::of(request.uri().path());
-    let mut response = if method != Method::GET && method != Method::HEAD {
-        let detail = "GET and HEAD are allowed.";
-        let mut response = form.refusal(StatusCode::METHOD_NOT_ALLOWED, detail);
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
-    } else if wrong.is_empty() {
+    if let Some(refusal) = unread(request, form) {
+        return refusal;
+    }
+    let mut response = if wrong.is_empty() {
         let body = match form {
             Form::V1 => json!({ "status": "ready" }),
             Form::V2 => json!({ "ready": true }),
@@ -223,6 +225,28 @@ fn readiness(request: &Request<Incoming>, wrong: &[String]) -> Response<Full<Byt
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Answers `GET /metrics`.
+fn counters(request: &Request<Incoming>, totals: &Totals) -> Response<Full<Bytes>> {
+    if let Some(refusal) = unread(request, Form::V1) {
+        return refusal;
+    }
+    let mut response = Response::new(Full::new(Bytes::from(metrics::text(totals))));
+    let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Refuses other methods than those that read.
+fn unread(request: &Request<Incoming>, form: Form) -> Option<Response<Full<Bytes>>> {
+    let method = request.method();
+    if method == Method::GET || method == Method::HEAD {
+        return None;
+    }
+    let mut response = form.refusal(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed.");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
 }
 
 fn response(answered: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {

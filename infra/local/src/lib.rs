@@ -8,6 +8,7 @@ mod endpoints;
 mod flights;
 mod folder;
 mod function;
+mod metrics;
 mod percentiles;
 mod processes;
 mod report;

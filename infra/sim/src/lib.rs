@@ -32,7 +32,7 @@ pub mod witness;
 
 pub use actor::{Actor, Role};
 pub use conditions::Conditions;
-pub use counters::Counters;
+pub use counters::{Counters, ModelTotals, Totals};
 pub use link::Link;
 pub use system::{Size, System};
 pub use trace::Trace;

@@ -1,0 +1,145 @@
+//! Windows as figures.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use rendezvous_core::{
+    Arm, FailureKind, Invalid, ModelId,
+    decision::{Kind, Reason},
+    ports::Entry,
+};
+use rendezvous_evidence::{
+    quantile::TimeQuantiles,
+    window::{Decisions, Merge, Window, merged},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+const KINDS: [Kind; 4] = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];
+const FAILURES: [FailureKind; 4] =
+    [FailureKind::Failed, FailureKind::TimedOut, FailureKind::Expired, FailureKind::Invalid];
+
+/// What the decisions of an arm say.
+#[derive(Debug, Serialize)]
+pub(super) struct ArmFigures {
+    pub(super) requests: u64,
+    pub(super) per_minute: f64,
+    /// How many requests each kind of decision answered.
+    pub(super) kinds: BTreeMap<&'static str, u64>,
+    /// The reasons that occurred, the most frequent first.
+    pub(super) reasons: Vec<ReasonCount>,
+    pub(super) late: u64,
+    pub(super) elapsed_ms: Option<Times>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReasonCount {
+    pub(super) reason: &'static str,
+    pub(super) count: u64,
+}
+
+/// Quantiles of times, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Times {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+}
+
+/// What the scores of a model say.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelFigures {
+    pub(super) scored: u64,
+    /// The failures of each kind that occurred.
+    pub(super) failed: BTreeMap<&'static str, u64>,
+    pub(super) elapsed_ms: Option<Times>,
+    /// The median of the value; none where the configuration names no value.
+    pub(super) median: Option<f64>,
+}
+
+impl ArmFigures {
+    /// The figures of an arm, `None` where it has no decisions, in this span of time.
+    pub(super) fn of(decisions: Option<&Decisions>, time: Duration) -> Self {
+        let none = Decisions::default();
+        let decisions = decisions.unwrap_or(&none);
+        let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
+        for (_, reason, count) in decisions.iter() {
+            *reasons.entry(reason).or_default() += count;
+        }
+        let mut reasons: Vec<ReasonCount> = reasons
+            .into_iter()
+            .map(|(reason, count)| ReasonCount { reason: reason.as_str(), count })
+            .collect();
+        reasons.sort_by_key(|each| std::cmp::Reverse(each.count));
+        let requests = decisions.count();
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let per_minute = requests as f64 / (time.as_secs_f64() / 60.0);
+        Self {
+            requests,
+            per_minute,
+            kinds: KINDS.map(|kind| (kind.as_str(), decisions.kind(kind))).into(),
+            reasons,
+            late: decisions.late(),
+            elapsed_ms: Times::of(decisions.time()),
+        }
+    }
+
+    pub(super) fn kind(&self, kind: Kind) -> u64 {
+        self.kinds.get(kind.as_str()).copied().unwrap_or(0)
+    }
+}
+
+impl ModelFigures {
+    /// Scores and failures.
+    pub(super) fn messages(&self) -> u64 {
+        self.scored + self.failures()
+    }
+
+    /// The failures of all kinds.
+    pub(super) fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    /// The figures of a model, `None` where it has sent nothing.
+    pub(super) fn of(window: Option<&Window>) -> Self {
+        let failed = |kind| (kind, window.map_or(0, |window| window.failed(kind)));
+        let failed = FAILURES.map(failed).into_iter().filter(|(_, count)| *count > 0);
+        Self {
+            scored: window.map_or(0, Window::scored),
+            failed: failed.map(|(kind, count)| (kind.as_str(), count)).collect(),
+            elapsed_ms: window.and_then(|window| Times::of(window.time())),
+            median: window.and_then(|window| window.values().quantile(0.5)),
+        }
+    }
+}
+
+impl Times {
+    fn of(times: &TimeQuantiles) -> Option<Self> {
+        let ms = |p| Some(times.quantile(p)?.as_secs_f64() * 1_000.0);
+        Some(Self { p50: ms(0.5)?, p99: ms(0.99)? })
+    }
+}
+
+/// The decisions of each arm, under whatever version of the configuration.
+pub(super) fn decisions_by_arm(entries: &[Entry]) -> Result<BTreeMap<Arm, Decisions>, Invalid> {
+    // `{config}/{arm}/{batch}`
+    merged_by(entries, |part| part.split('/').nth(1)?.parse().ok())
+}
+
+/// The windows of each model, under whatever version of the configuration and in whatever arm.
+pub(super) fn windows_by_model(entries: &[Entry]) -> Result<BTreeMap<ModelId, Window>, Invalid> {
+    // `{config}/{arm}/{model}/{batch}`
+    merged_by(entries, |part| part.split('/').nth(2)?.parse().ok())
+}
+
+fn merged_by<K: Ord, T: Merge + DeserializeOwned>(
+    entries: &[Entry],
+    key: impl Fn(&str) -> Option<K>,
+) -> Result<BTreeMap<K, T>, Invalid> {
+    let mut bodies: BTreeMap<K, Vec<&Bytes>> = BTreeMap::new();
+    for entry in entries {
+        if let Some(key) = key(&entry.key.part) {
+            bodies.entry(key).or_default().push(&entry.body);
+        }
+    }
+    let merged = bodies.into_iter().map(|(key, bodies)| Ok(merged(bodies)?.map(|all| (key, all))));
+    merged.filter_map(Result::transpose).collect()
+}
