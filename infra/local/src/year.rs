@@ -62,6 +62,12 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
             maximum_record_age: DAY * 7,
             ..Size::default().decoy
         },
+        // As rarely: nobody looks at the windows of single minutes.
+        monitor: Mapping {
+            maximum_batching_window: DAY,
+            maximum_record_age: DAY * 7,
+            ..Size::default().monitor
+        },
         ..options.size()?
     };
     let bring_up = |system: &Local, loaded: Loaded| match loaded {
