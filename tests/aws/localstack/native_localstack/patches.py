@@ -1,6 +1,9 @@
-"""Corrections of LocalStack 4.14.0's CloudFormation, without which the template's change set fails."""
+"""Corrections of LocalStack 4.14.0, without which the template's change set fails."""
 
-from types import SimpleNamespace
+import re
+import sys
+import time
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from localstack.runtime import hooks
@@ -14,6 +17,7 @@ def install() -> None:
     _numbers_as_keys_of_mappings()
     _numbers_in_equals()
     _retain_except_on_create()
+    _schedules()
 
 
 def _numbers_as_keys_of_mappings() -> None:
@@ -59,3 +63,23 @@ class _Retains:
 def _retain_except_on_create() -> None:
     """RetainExceptOnCreate keeps a resource, as Retain does."""
     change_set_model_executor.DeletionPolicy = SimpleNamespace(Retain=_Retains())
+
+
+class _CronTab:
+    """When a rule with `rate(n minutes)`, which LocalStack turns into `*/n * * * *`, is due."""
+
+    def __init__(self, schedule: str) -> None:
+        minutes = re.fullmatch(r"\*/(\d+) \* \* \* \*", schedule)
+        if minutes is None:
+            raise ValueError(f"only rates in minutes are emulated, not {schedule}")
+        self._seconds = int(minutes[1]) * 60
+
+    def next(self, **_: Any) -> float:
+        return self._seconds - time.time() % self._seconds
+
+
+def _schedules() -> None:
+    """Rules of EventBridge need the package crontab, which PyPI has as source only."""
+    module = ModuleType("crontab")
+    module.CronTab = _CronTab  # type: ignore[attr-defined]
+    sys.modules.setdefault("crontab", module)
