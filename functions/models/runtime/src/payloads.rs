@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use rendezvous_core::{
-    Envelope, Json, Payload, PayloadRef, RequestMessage, Timestamp, Unavailable,
+    Envelope, Json, Payload, PayloadRef, RequestMessage, Unavailable,
     limits::MAX_PAYLOAD_BYTES,
     now,
     payloads::{FetchError, PAYLOAD_STORE, fetch},
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::{
     Model,
-    work::{Request, Work},
+    work::{Fetched, Request, Work},
 };
 
 /// The most bytes of stored payloads that a function holds at a time: four of the largest.
@@ -23,13 +23,6 @@ const MAX_HELD_BYTES: u64 = 4 * MAX_PAYLOAD_BYTES as u64;
 /// How many payloads are read at a time, and how long one may take.
 const READS_AT_ONCE: usize = 16;
 const READ_WITHIN: Duration = Duration::from_secs(5);
-
-/// Requests with their payloads.
-pub(crate) struct Fetched<'a> {
-    /// When the reads began.
-    pub(crate) start: Timestamp,
-    pub(crate) payloads: Vec<(Request<'a>, Result<Json, FetchError>)>,
-}
 
 /// The requests that are scored with a payload in their message, and those with a stored payload in portions
 /// that are held one after the other.

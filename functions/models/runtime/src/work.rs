@@ -13,7 +13,7 @@ use rendezvous_core::{
     ports::Record,
 };
 
-use crate::{Model, ModelReport, call::results, payloads::Fetched, time::Limits};
+use crate::{Model, ModelReport, call::results, time::Limits};
 
 /// A request and its position in the batch.
 pub(crate) type Request<'a> = (usize, &'a RequestMessage<'a>);
@@ -21,6 +21,13 @@ pub(crate) type Request<'a> = (usize, &'a RequestMessage<'a>);
 pub(crate) type Ready<'a> = (Request<'a>, Json);
 /// A request, its position in the batch, and what the model returned for it.
 type Scored<'a> = (Request<'a>, Result<Json, Failure>);
+
+/// Requests with their payloads.
+pub(crate) struct Fetched<'a> {
+    /// When the reads began.
+    pub(crate) start: Timestamp,
+    pub(crate) payloads: Vec<(Request<'a>, Result<Json, FetchError>)>,
+}
 
 /// Scores and failures that are to be sent, and the positions of their requests in the batch.
 #[derive(Default)]
