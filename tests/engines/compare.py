@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1000)
     options = parser.parse_args()
     if "RENDEZVOUS_LOCAL" not in os.environ:
-        subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "rendezvous-local"], cwd=install.ROOT, check=True)
+        subprocess.run(["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "rendezvous-local"], cwd=install.ROOT, check=True)
     with TemporaryDirectory(dir=install.TARGET) as place, contextlib.ExitStack() as stack:
         folder, start = Path(place), time.monotonic()
         (folder / "models").mkdir()

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Monitor, MonitorReport,
-    windows::{GUARDED, guarded, part, series},
+    windows::{DECISIONS, GUARDED, PAIRS, RAMPS, VERDICTS, guarded, part, series},
 };
 
 /// The author of the versions that are published here.
@@ -113,7 +113,7 @@ where
         let verdict = judge(guard, plan, now, &since);
         let entry = Entry {
             key: EntryKey {
-                series: series(&endpoint.name, "verdicts"),
+                series: series(&endpoint.name, VERDICTS),
                 minute: Minute::of(now),
                 part: part(endpoint.version, &plan.name),
             },
@@ -128,7 +128,7 @@ where
     /// is in no history.
     async fn ramp(&self, endpoint: &Endpoint, plan: &ArmPlan) -> Result<Option<Ramp>, Unavailable> {
         let key = EntryKey {
-            series: series(&endpoint.name, "ramps"),
+            series: series(&endpoint.name, RAMPS),
             minute: Minute::FIRST,
             part: part(endpoint.version, &plan.name),
         };
@@ -171,7 +171,7 @@ where
         let read = async |of: &str| {
             self.windows.read(&series(name, of), from..complete, MAX_ENTRIES).await
         };
-        let (mut decisions, mut pairs) = (read("decisions").await?, read("pairs").await?);
+        let (mut decisions, mut pairs) = (read(DECISIONS).await?, read(PAIRS).await?);
         let cut = [&decisions, &pairs].into_iter().filter(|entries| entries.len() == MAX_ENTRIES);
         // Of the last minute of a read that was cut there may be more.
         let to = cut.filter_map(|entries| Some(entries.last()?.key.minute)).min();

@@ -51,6 +51,14 @@ const THRESHOLD: f64 = 0.5;
 /// A client does not wait for longer after the deadline.
 const WAITED: Duration = Duration::from_secs(1);
 
+/// The other series, each of an endpoint.
+pub const DECISIONS: &str = "decisions";
+pub const MODELS: &str = "models";
+pub const PAIRS: &str = "pairs";
+/// The sum of each guarded arm, and the verdict of each minute: see [`crate::guards`].
+pub const RAMPS: &str = "ramps";
+pub const VERDICTS: &str = "verdicts";
+
 /// A series of an endpoint.
 pub fn series(endpoint: &EndpointName, of: &str) -> String {
     format!("{endpoint}/{of}")
@@ -59,6 +67,16 @@ pub fn series(endpoint: &EndpointName, of: &str) -> String {
 /// What the parts of a configuration version's windows of an arm begin with.
 pub fn part(config: u64, arm: &Arm) -> String {
     format!("{config}/{arm}/")
+}
+
+/// The arm in the part of an entry of [`DECISIONS`], [`MODELS`] or [`PAIRS`].
+pub fn arm(part: &str) -> Option<Arm> {
+    part.split('/').nth(1)?.parse().ok()
+}
+
+/// The model in the part of an entry of [`MODELS`].
+pub fn model(part: &str) -> Option<ModelId> {
+    part.split('/').nth(2)?.parse().ok()
 }
 
 /// What the windows of a batch have in common.
@@ -138,7 +156,7 @@ where
         }
         let batch = Batch { name: batch.place(0).event_id, expires };
         let windows = windows.iter().filter_map(|((endpoint, config, arm, minute), window)| {
-            let series = series(endpoint, "decisions");
+            let series = series(endpoint, DECISIONS);
             batch.window(series, *minute, &part(*config, arm), window)
         });
         let guarded = guarded_in.iter().map(|(endpoint, minute)| {
@@ -184,11 +202,11 @@ where
         let mut entries: Vec<Entry> = Vec::new();
         for ((endpoint, config, arm, model, minute), window) in &models {
             let part = format!("{}{model}/", part(*config, arm));
-            entries.extend(batch.window(series(endpoint, "models"), *minute, &part, window));
+            entries.extend(batch.window(series(endpoint, MODELS), *minute, &part, window));
         }
         for ((endpoint, config, arm, minute), pair) in &self.pairs(requests).await? {
             let part = part(*config, arm);
-            entries.extend(batch.window(series(endpoint, "pairs"), *minute, &part, pair));
+            entries.extend(batch.window(series(endpoint, PAIRS), *minute, &part, pair));
         }
         Ok(entries)
     }

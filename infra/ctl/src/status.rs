@@ -12,7 +12,7 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointName, Invalid, Minute, Timestamp, now,
     ports::{EndpointTable, Entry, WindowTable},
 };
-use rendezvous_monitor::windows::{part, series};
+use rendezvous_monitor::windows::{DECISIONS, MODELS, VERDICTS, part, series};
 use serde::Serialize;
 
 use self::figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model};
@@ -119,8 +119,8 @@ async fn of_endpoint(
             "{name}: a window cannot be read: {invalid}; use the rendezvousctl of the system's version"
         ))
     };
-    let (decided, sent) = (read("decisions").await?, read("models").await?);
-    let verdicts = read("verdicts").await?;
+    let (decided, sent) = (read(DECISIONS).await?, read(MODELS).await?);
+    let verdicts = read(VERDICTS).await?;
     let current = format!("{}/", endpoint.version);
     let has_requests =
         decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));

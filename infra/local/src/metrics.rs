@@ -11,8 +11,6 @@ use rendezvous_sim::{ModelTotals, Totals};
 /// The content type of the format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const KINDS: [Kind; 4] = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];
-
 /// The counters as text. They begin with 0 when the process starts.
 pub(crate) fn text(totals: &Totals) -> String {
     let mut text = Text(String::new());
@@ -25,7 +23,7 @@ pub(crate) fn text(totals: &Totals) -> String {
 }
 
 fn ingress(text: &mut Text, Totals { ingress, .. }: &Totals) {
-    let answers = KINDS.map(|kind| {
+    let answers = Kind::ALL.map(|kind| {
         let count = ingress.answers.get(kind.as_str()).copied().unwrap_or(0);
         (format!("{{kind=\"{}\"}}", kind.as_str()), count)
     });
@@ -69,13 +67,13 @@ fn models(text: &mut Text, Totals { models, .. }: &Totals) {
         text.family(name, kind, help, samples);
     };
     let scored = "Requests that the model scored.";
-    family("model_scored_total", "counter", scored, |model| float(model.scored));
+    family("model_scored_total", "counter", scored, |model| model.scored as f64);
     let failed = "Failures of the model of every kind but expired.";
-    family("model_failed_total", "counter", failed, |model| float(model.failed));
+    family("model_failed_total", "counter", failed, |model| model.failed as f64);
     let expired = "Requests that reached the model after their deadline.";
-    family("model_expired_total", "counter", expired, |model| float(model.expired));
+    family("model_expired_total", "counter", expired, |model| model.expired as f64);
     let unsent = "Scores and failures of the model that were not sent.";
-    family("model_unsent_total", "counter", unsent, |model| float(model.unsent));
+    family("model_unsent_total", "counter", unsent, |model| model.unsent as f64);
     let lag = "How far behind the stream input the model was at most.";
     family("model_longest_lag_seconds", "gauge", lag, |model| model.longest_lag.as_secs_f64());
     let failing = "1 if the model scored none of the requests of its last batch, else 0.";
@@ -134,10 +132,4 @@ impl Text {
     fn seconds(&mut self, name: &str, help: &str, value: Duration) {
         self.family(name, "gauge", help, [(String::new(), value.as_secs_f64())]);
     }
-}
-
-/// Prometheus has floating-point numbers only.
-#[expect(clippy::cast_precision_loss, reason = "the format's numbers are of this type")]
-fn float(count: u64) -> f64 {
-    count as f64
 }

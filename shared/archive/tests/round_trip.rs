@@ -56,9 +56,7 @@ fn request(n: usize) -> RequestRow<'static> {
 }
 
 fn score(n: usize) -> ScoreRow<'static> {
-    let kinds =
-        [FailureKind::Failed, FailureKind::TimedOut, FailureKind::Expired, FailureKind::Invalid];
-    let failure = n.is_multiple_of(2).then(|| kinds[n / 2 % kinds.len()]);
+    let failure = n.is_multiple_of(2).then(|| FailureKind::ALL[n / 2 % FailureKind::ALL.len()]);
     let request = request(n);
     ScoreRow {
         request_id: request.request_id,
@@ -84,15 +82,6 @@ fn score(n: usize) -> ScoreRow<'static> {
 }
 
 fn decision(n: usize) -> DecisionRow<'static> {
-    let kinds = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];
-    let reasons = [
-        Reason::Preferred,
-        Reason::Opened,
-        Reason::Survivor,
-        Reason::Exhausted,
-        Reason::Deadline,
-        Reason::Unavailable,
-    ];
     let request = request(n);
     DecisionRow {
         request_id: request.request_id,
@@ -102,8 +91,8 @@ fn decision(n: usize) -> DecisionRow<'static> {
         received_us: request.received_us,
         deadline_us: request.deadline_us,
         decided_us: time(3),
-        kind: kinds[n % kinds.len()],
-        reason: reasons[n % reasons.len()],
+        kind: Kind::ALL[n % Kind::ALL.len()],
+        reason: Reason::ALL[n % Reason::ALL.len()],
         model: n.is_multiple_of(2).then(|| model("b@1")),
         champion: model("a@1"),
         seen: (0..n % 4).map(|i| model(&format!("m@{i}"))).collect(),

@@ -82,6 +82,9 @@ pub enum Reason {
 macro_rules! as_str {
     ($type:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
         impl $type {
+            /// All of them. Statistics are kept in this order: a new one comes last.
+            pub const ALL: [Self; [$(stringify!($variant)),+].len()] = [$(Self::$variant),+];
+
             /// The word that stands for it in JSON, tables and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -112,17 +115,10 @@ mod tests {
 
     #[test]
     fn words_are_the_same_in_json_and_in_text() {
-        for kind in [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None] {
+        for kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
-        for reason in [
-            Reason::Preferred,
-            Reason::Opened,
-            Reason::Survivor,
-            Reason::Exhausted,
-            Reason::Deadline,
-            Reason::Unavailable,
-        ] {
+        for reason in Reason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }

@@ -55,6 +55,9 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Failed, Self::TimedOut, Self::Expired, Self::Invalid];
+
     /// The word that stands for it in JSON and in messages.
     pub const fn as_str(self) -> &'static str {
         match self {

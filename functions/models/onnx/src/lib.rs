@@ -15,15 +15,13 @@ mod row;
 mod workers;
 
 use std::{
-    fmt::Write,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rendezvous_core::{Artifact, Failure, FailureKind, Invalid, Json};
+use rendezvous_core::{Artifact, Failure, FailureKind, Invalid, Json, Sha256Digest};
 use rendezvous_model::{Model, Profile};
-use sha2::{Digest, Sha256};
 
 use crate::{
     engine::Engine,
@@ -78,7 +76,7 @@ impl OnnxModel {
     /// The model of a card and the content of its ONNX file: checks the file's hash, compares the file
     /// with the card, and scores sample rows to find out how many rows the graph takes.
     pub async fn from_bytes(card: Card, bytes: Vec<u8>) -> Result<Self, Invalid> {
-        let sha256 = hex(&Sha256::digest(&bytes));
+        let sha256 = Sha256Digest::of(&bytes).to_string();
         if sha256 != card.provenance.sha256 {
             let expected = &card.provenance.sha256;
             return Err(Invalid::new(format!("sha256 is {sha256}, but the card says {expected}")));
@@ -211,12 +209,4 @@ async fn largest_batch(
             Ok(1)
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

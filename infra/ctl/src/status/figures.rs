@@ -12,11 +12,8 @@ use rendezvous_evidence::{
     quantile::TimeQuantiles,
     window::{Decisions, Merge, Window, merged},
 };
+use rendezvous_monitor::windows;
 use serde::{Serialize, de::DeserializeOwned};
-
-const KINDS: [Kind; 4] = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];
-const FAILURES: [FailureKind; 4] =
-    [FailureKind::Failed, FailureKind::TimedOut, FailureKind::Expired, FailureKind::Invalid];
 
 /// What the decisions of an arm say.
 #[derive(Debug, Serialize)]
@@ -75,7 +72,7 @@ impl ArmFigures {
         Self {
             requests,
             per_minute,
-            kinds: KINDS.map(|kind| (kind.as_str(), decisions.kind(kind))).into(),
+            kinds: Kind::ALL.map(|kind| (kind.as_str(), decisions.kind(kind))).into(),
             reasons,
             late: decisions.late(),
             elapsed_ms: Times::of(decisions.time()),
@@ -101,7 +98,7 @@ impl ModelFigures {
     /// The figures of a model, `None` where it has sent nothing.
     pub(super) fn of(window: Option<&Window>) -> Self {
         let failed = |kind| (kind, window.map_or(0, |window| window.failed(kind)));
-        let failed = FAILURES.map(failed).into_iter().filter(|(_, count)| *count > 0);
+        let failed = FailureKind::ALL.map(failed).into_iter().filter(|(_, count)| *count > 0);
         Self {
             scored: window.map_or(0, Window::scored),
             failed: failed.map(|(kind, count)| (kind.as_str(), count)).collect(),
@@ -120,14 +117,12 @@ impl Times {
 
 /// The decisions of each arm, under whatever version of the configuration.
 pub(super) fn decisions_by_arm(entries: &[Entry]) -> Result<BTreeMap<Arm, Decisions>, Invalid> {
-    // `{config}/{arm}/{batch}`
-    merged_by(entries, |part| part.split('/').nth(1)?.parse().ok())
+    merged_by(entries, windows::arm)
 }
 
 /// The windows of each model, under whatever version of the configuration and in whatever arm.
 pub(super) fn windows_by_model(entries: &[Entry]) -> Result<BTreeMap<ModelId, Window>, Invalid> {
-    // `{config}/{arm}/{model}/{batch}`
-    merged_by(entries, |part| part.split('/').nth(2)?.parse().ok())
+    merged_by(entries, windows::model)
 }
 
 fn merged_by<K: Ord, T: Merge + DeserializeOwned>(

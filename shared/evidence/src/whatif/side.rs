@@ -33,8 +33,6 @@ pub struct Elapsed {
     pub p99: f64,
 }
 
-const KINDS: [Kind; 4] = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];
-
 /// Answers so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
@@ -74,7 +72,7 @@ impl Tally {
         let ms = |q| self.elapsed.quantile(q).as_secs_f64() * 1e3;
         let models = self.models.iter().map(|(model, count)| (model.to_string(), *count));
         Side {
-            kinds: KINDS.map(|kind| (kind, count(kind))).into(),
+            kinds: Kind::ALL.map(|kind| (kind, count(kind))).into(),
             models: models.collect(),
             elapsed_ms: Elapsed { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99) },
             fallback_rate: share((count(Kind::Fallback) + count(Kind::None)) as f64, all),

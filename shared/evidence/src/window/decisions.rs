@@ -6,20 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::merge::Merge;
 use crate::quantile::TimeQuantiles;
 
-const KINDS: [Kind; 4] = [Kind::Champion, Kind::StandIn, Kind::Fallback, Kind::None];
-const REASONS: [Reason; 6] = [
-    Reason::Preferred,
-    Reason::Opened,
-    Reason::Survivor,
-    Reason::Exhausted,
-    Reason::Deadline,
-    Reason::Unavailable,
-];
-
 /// The decisions of one arm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
-    /// By kind, and within it by reason, in the order above, which never changes: it is kept in bytes.
+    /// By kind, and within it by reason, in the order of their `ALL`.
     counts: [[u64; 6]; 4],
     late: u64,
     settled: u64,
@@ -30,7 +20,7 @@ impl Decisions {
     /// Counts a decision: how long after the request's receipt it was made, whether that was late, and
     /// whether its commit was confirmed.
     pub fn push(&mut self, kind: Kind, reason: Reason, after: Duration, late: bool, settled: bool) {
-        let (kind, reason) = (place(&KINDS, &kind), place(&REASONS, &reason));
+        let (kind, reason) = (place(&Kind::ALL, &kind), place(&Reason::ALL, &reason));
         self.counts[kind][reason] += 1;
         self.late += u64::from(late);
         self.settled += u64::from(settled);
@@ -42,19 +32,19 @@ impl Decisions {
     }
 
     pub fn kind(&self, kind: Kind) -> u64 {
-        self.counts[place(&KINDS, &kind)].iter().sum()
+        self.counts[place(&Kind::ALL, &kind)].iter().sum()
     }
 
     pub fn reason(&self, reason: Reason) -> u64 {
-        self.counts.iter().map(|reasons| reasons[place(&REASONS, &reason)]).sum()
+        self.counts.iter().map(|reasons| reasons[place(&Reason::ALL, &reason)]).sum()
     }
 
     /// Each kind and reason that occurred, and how often.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, Reason, u64)> {
         let reasons = |(kind, counts): (Kind, [u64; 6])| {
-            REASONS.into_iter().zip(counts).map(move |(reason, count)| (kind, reason, count))
+            Reason::ALL.into_iter().zip(counts).map(move |(reason, count)| (kind, reason, count))
         };
-        KINDS.into_iter().zip(self.counts).flat_map(reasons).filter(|(.., count)| *count > 0)
+        Kind::ALL.into_iter().zip(self.counts).flat_map(reasons).filter(|(.., count)| *count > 0)
     }
 
     /// Requests that no model answered.

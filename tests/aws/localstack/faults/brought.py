@@ -21,6 +21,7 @@ from harness.paths import INSTALLED, ROOT
 SCHEDULE = ("logistic@1", "timetable@1", "prior@1")
 PYTHON = ROOT / "functions/models/python"
 CLIENTS = 2
+DEADLINE_MS = 20_000
 # The tests of tritonclient that need no answer within milliseconds.
 TRITON = (
     "test_server_and_model_are_live_ready_and_described",
@@ -127,12 +128,12 @@ def _remote_card(port: int) -> dict[str, object]:
 @contextmanager
 def asked(stack: Stack) -> Iterator[list[Reply]]:
     """Some clients ask one request after the other until the end, and each is answered."""
-    replies: list[Reply] = [stack.ask()]
+    replies: list[Reply] = [stack.ask(deadline_ms=DEADLINE_MS)]
     end = threading.Event()
 
     def ask() -> None:
         while not end.is_set():
-            replies.append(stack.ask())
+            replies.append(stack.ask(deadline_ms=DEADLINE_MS))
 
     asking = [stack.pool.submit(ask) for _ in range(CLIENTS)]
     try:
@@ -144,8 +145,14 @@ def asked(stack: Stack) -> Iterator[list[Reply]]:
 
 
 def _all_in_time(replies: list[Reply]) -> None:
-    late = [reply.by for reply in replies if not reply.body["settled"] or reply.body["kind"] in ("fallback", "none")]
-    must(not late, f"{len(late)} of {len(replies)} requests are not answered by a model, or not settled: {late[:5]}")
+    wrong = [
+        reply.by
+        for reply in replies
+        if not reply.body["settled"]
+        or reply.body["kind"] in ("fallback", "none")
+        or reply.body["elapsed_ms"] > DEADLINE_MS
+    ]
+    must(not wrong, f"{len(wrong)} of {len(replies)} requests are late, not settled, or answered by no model: {wrong[:5]}")
 
 
 def inferred(stack: Stack, _proxy: Proxy) -> str:
