@@ -65,13 +65,24 @@ def delete(stack):
     client = boto3.client("cloudformation")
     client.delete_stack(StackName=stack)
     client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
-    for table in ("EndpointsTable", "OutcomesTable"):
+    for table in ("EndpointsTable", "OutcomesTable", "WindowsTable"):
         boto3.client("dynamodb").delete_table(TableName=kept[table])
     for name in ("ArchiveBucket", "FailureBucket", "PayloadBucket"):
-        bucket = boto3.resource("s3").Bucket(kept[name])
+        empty_and_delete(boto3.resource("s3").Bucket(kept[name]))
+
+
+def empty_and_delete(bucket):
+    for _ in range(10):
         bucket.object_versions.delete()
         bucket.objects.delete()
-        bucket.delete()
+        try:
+            return bucket.delete()
+        except bucket.meta.client.exceptions.ClientError as error:
+            # An invocation that outlives its function may still have stored a file.
+            if error.response["Error"]["Code"] != "BucketNotEmpty":
+                raise
+        time.sleep(1)
+    sys.exit(f"{bucket.name} is not empty after 10 seconds")
 
 
 if __name__ == "__main__":
