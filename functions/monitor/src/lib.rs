@@ -10,6 +10,7 @@
 //! windows, and a decision is committed by [`rendezvous_core::settle`](mod@rendezvous_core::settle) as
 //! everywhere.
 
+pub mod baselines;
 pub mod guards;
 pub mod overdue;
 pub mod windows;
