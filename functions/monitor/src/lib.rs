@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | a batch of the ledger's changes | lists the requests that it leaves without a decision under the minute in which they are overdue; writes windows of its decisions |
 //! | a batch of the stream `scores` | writes windows of its scores |
-//! | every minute | decides the requests that are overdue; judges guarded arms |
+//! | a batch of the outcomes' changes | lists the outcomes that a guard waits for |
+//! | every minute | counts the listed outcomes; decides the requests that are overdue; judges guarded arms |
 //!
 //! Each may run twice, at the same time, late, or not at all for a while: the list is kept in the table of
 //! windows, and a decision is committed by [`rendezvous_core::settle`](mod@rendezvous_core::settle) as
@@ -12,6 +13,7 @@
 
 pub mod baselines;
 pub mod guards;
+pub mod outcomes;
 pub mod overdue;
 pub mod windows;
 
@@ -38,7 +40,7 @@ pub struct Monitor<E, L, W, T> {
 /// The report of one batch or of one minute's run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MonitorReport {
-    /// `ledger`, `scores` or `minute`.
+    /// `ledger`, `scores`, `outcomes` or `minute`.
     pub source: &'static str,
     /// How far behind its source a batch was.
     pub lag: Duration,
@@ -54,6 +56,8 @@ pub struct MonitorReport {
     pub left: usize,
     /// Windows that a batch has become.
     pub windows: usize,
+    /// Outcomes that the run has counted for guards.
+    pub outcomes: usize,
     /// Versions that the run has published.
     pub published: usize,
     /// How long after its deadline the run has decided a request, at most.
@@ -123,6 +127,9 @@ where
         let mut report = MonitorReport { source: "minute", ..MonitorReport::default() };
         if let Err(unavailable) = self.settle_overdue(&mut report).await {
             tracing::error!(%unavailable, "overdue requests are left for the next minute");
+        }
+        if let Err(unavailable) = self.count_outcomes(&mut report).await {
+            tracing::error!(%unavailable, "outcomes are left for the next minute");
         }
         if let Err(unavailable) = self.guards(&mut report).await {
             tracing::error!(%unavailable, "arms are left for the next minute");

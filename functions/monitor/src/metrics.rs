@@ -12,6 +12,7 @@ struct Report {
     source: &'static str,
     monitor_unreadable: usize,
     windows_written: usize,
+    outcomes_counted: usize,
     versions_published: usize,
     overdue_listed: usize,
     overdue_settled: usize,
@@ -36,12 +37,13 @@ impl Metrics {
 impl Telemetry<MonitorReport> for Metrics {
     fn record(&self, report: &MonitorReport) {
         let MonitorReport { source, lag, unreadable, listed, settled, left, latest, .. } = *report;
-        let MonitorReport { windows, published, .. } = *report;
+        let MonitorReport { windows, outcomes, published, .. } = *report;
         let report = Report {
             stack: self.stack.clone(),
             source,
             monitor_unreadable: unreadable,
             windows_written: windows,
+            outcomes_counted: outcomes,
             versions_published: published,
             overdue_listed: listed,
             overdue_settled: settled,

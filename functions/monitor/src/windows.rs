@@ -40,13 +40,13 @@ use rendezvous_evidence::{
 };
 use serde::Serialize;
 
-use crate::{Monitor, MonitorReport};
+use crate::{Monitor, MonitorReport, outcomes};
 
 /// The series of the endpoints that have decisions and a guarded arm.
 pub const GUARDED: &str = "guarded";
 
 /// A value at or above it is on the upper side, as in a comparison.
-const THRESHOLD: f64 = 0.5;
+pub(crate) const THRESHOLD: f64 = 0.5;
 
 /// A client does not wait for longer after the deadline.
 const WAITED: Duration = Duration::from_secs(1);
@@ -199,7 +199,7 @@ where
             }
         }
         let batch = Batch { name, expires };
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = self.values(&requests, name, expires).await?;
         for ((endpoint, config, arm, model, minute), window) in &models {
             let part = format!("{}{model}/", part(*config, arm));
             entries.extend(batch.window(series(endpoint, MODELS), *minute, &part, window));
@@ -207,6 +207,22 @@ where
         for ((endpoint, config, arm, minute), pair) in &self.pairs(requests).await? {
             let part = part(*config, arm);
             entries.extend(batch.window(series(endpoint, PAIRS), *minute, &part, pair));
+        }
+        Ok(entries)
+    }
+
+    /// What is kept of the requests until their outcomes come.
+    async fn values(
+        &self,
+        requests: &BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)>,
+        batch: &str,
+        expires: Timestamp,
+    ) -> Result<Vec<Entry>, Unavailable> {
+        let mut entries = Vec::new();
+        for (_, envelope, results) in requests.values() {
+            let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
+            let Some(endpoint) = version else { continue };
+            entries.extend(outcomes::values(&endpoint, envelope.id, batch, expires, results));
         }
         Ok(entries)
     }
