@@ -5,6 +5,8 @@
 //! | `{endpoint}/decisions` | `{config}/{arm}/{batch}` | [`Decisions`] |
 //! | `{endpoint}/models` | `{config}/{arm}/{model}/{batch}` | [`Window`] |
 //! | `{endpoint}/pairs` | `{config}/{arm}/{batch}` | [`Pair`] of the champions of `main` and of a guarded arm |
+//! | `{endpoint}/agreement` | `{config}/{arm}/{batch}` | [`Pairs`](rendezvous_evidence::window::Pairs), see [`agreement`](crate::agreement) |
+//! | `{endpoint}/arrivals`, `{endpoint}/features` | `{config}/{batch}` | see [`features`](crate::features) |
 //! | `guarded` | `{endpoint}` | nothing: the endpoint had decisions and has a guarded arm |
 //!
 //! A window's minute is that in which its records arrived. A batch is named by its first record, so that one
@@ -40,13 +42,13 @@ use rendezvous_evidence::{
 };
 use serde::Serialize;
 
-use crate::{Monitor, MonitorReport};
+use crate::{Monitor, MonitorReport, agreement::Together};
 
 /// The series of the endpoints that have decisions and a guarded arm.
 pub const GUARDED: &str = "guarded";
 
 /// A value at or above it is on the upper side, as in a comparison.
-const THRESHOLD: f64 = 0.5;
+pub(crate) const THRESHOLD: f64 = 0.5;
 
 /// A client does not wait for longer after the deadline.
 const WAITED: Duration = Duration::from_secs(1);
@@ -80,9 +82,9 @@ pub fn model(part: &str) -> Option<ModelId> {
 }
 
 /// What the windows of a batch have in common.
-struct Batch<'b> {
-    name: &'b str,
-    expires: Timestamp,
+pub(crate) struct Batch<'b> {
+    pub(crate) name: &'b str,
+    pub(crate) expires: Timestamp,
 }
 
 impl Batch<'_> {
@@ -92,7 +94,7 @@ impl Batch<'_> {
     }
 
     /// The entry of a window. Every window has bytes.
-    fn window(
+    pub(crate) fn window(
         &self,
         series: String,
         minute: Minute,
@@ -177,6 +179,7 @@ where
             BTreeMap::new();
         let mut requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)> =
             BTreeMap::new();
+        let mut together = Together::default();
         for (number, ScoreMessage { envelope, score, .. }) in messages {
             let Some(Ok(record)) = batch.records().get(number) else { continue };
             let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
@@ -190,6 +193,7 @@ where
                 Ok(_) => window.score(score.finished.since(envelope.received), value),
                 Err(failure) => window.failure(failure.kind),
             }
+            together.add(&endpoint, minute, &envelope, &score.model, value);
             let is_champion = |pair: [&ModelId; 2]| pair.contains(&&score.model);
             if guarded(&endpoint).any(|(_, pair)| pair.is_some_and(is_champion)) {
                 let key = (envelope.id, envelope.received);
@@ -204,6 +208,7 @@ where
             let part = format!("{}{model}/", part(*config, arm));
             entries.extend(batch.window(series(endpoint, MODELS), *minute, &part, window));
         }
+        entries.extend(together.entries(&batch));
         for ((endpoint, config, arm, minute), pair) in &self.pairs(requests).await? {
             let part = part(*config, arm);
             entries.extend(batch.window(series(endpoint, PAIRS), *minute, &part, pair));

@@ -7,6 +7,7 @@ fn each_missing_variable_names_itself() {
     let needed = [
         "STACK",
         "SCORES_STREAM",
+        "INPUT_STREAM",
         "ENDPOINTS_TABLE",
         "LEDGER_HOURS",
         "LEDGER_TABLE",

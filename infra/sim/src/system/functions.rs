@@ -13,7 +13,10 @@ use rendezvous_monitor::Monitor;
 use super::{System, lock};
 use crate::{
     Link, Role,
-    functions::{DecoyOfStream, DecoyOfTable, MonitorOfLedger, MonitorOfScores, RendezvousHandler},
+    functions::{
+        DecoyOfStream, DecoyOfTable, MonitorOfInput, MonitorOfLedger, MonitorOfScores,
+        RendezvousHandler,
+    },
     mapping::Mapping,
     minutes,
 };
@@ -84,6 +87,7 @@ where
         }));
         self.map(&self.ledger.changes, mapping, MonitorOfLedger { fleet: fleet.clone() }, || None);
         self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() }, || None);
+        self.map(&self.input, mapping, MonitorOfInput { fleet: fleet.clone() }, || None);
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
         lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
     }
