@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
         let metrics = Metrics::new(aws.environment().required("STACK")?);
         let scores = format!(":stream/{}", aws.environment().required("SCORES_STREAM")?);
         let outcomes = format!(":table/{}/", aws.environment().required("OUTCOMES_TABLE")?);
+        let input = format!(":stream/{}", aws.environment().required("INPUT_STREAM")?);
         let (endpoints, ledger) = (aws.endpoints()?.into(), aws.ledger()?.into());
         let windows = aws.windows()?.into();
         let days = aws.environment().number("WINDOW_DAYS")?;
@@ -44,7 +45,9 @@ async fn main() -> ExitCode {
                 return Ok(Response::default());
             };
             // The other source is the ledger's change stream.
-            Ok(if records.source().ends_with(&scores) {
+            Ok(if records.source().ends_with(&input) {
+                monitor.handle_input(records.read()).await
+            } else if records.source().ends_with(&scores) {
                 monitor.handle_scores(records.read()).await
             } else if records.source().contains(&outcomes) {
                 monitor.handle_outcomes(records.read()).await

@@ -33,8 +33,7 @@ use rendezvous_aws::{
     items::outcome as item,
 };
 use rendezvous_core::{
-    Arm, ArmPlan, Endpoint, EndpointName, Invalid, Minute, ModelId, RequestId, Timestamp,
-    Unavailable, now,
+    Arm, EndpointName, Invalid, Minute, ModelId, RequestId, Unavailable, now,
     ports::{EndpointTable, Entry, EntryKey, Ledger, Telemetry, WindowTable},
     value,
 };
@@ -45,7 +44,7 @@ use rendezvous_evidence::{
 
 use crate::{
     Monitor, MonitorReport,
-    windows::{PAIRS, THRESHOLD, guarded, part, series},
+    windows::{PAIRS, THRESHOLD, Values, judged_by_loss, part, series, values_of},
 };
 
 /// The series of the outcomes that are to be counted.
@@ -53,9 +52,6 @@ pub const SERIES: &str = "outcomes";
 
 /// How many minutes after its arrival an outcome is counted.
 pub const AFTER: u32 = 3;
-
-/// What champions made of a request; without a number, they failed or gave none.
-type Values = Vec<(ModelId, Option<f64>)>;
 
 /// The outcomes of an entry.
 type Listed = Vec<([u8; 16], f64)>;
@@ -67,46 +63,6 @@ const AN_ENTRY: usize = 8_000;
 const MAX_ENTRIES: usize = 64;
 const BUDGET: Duration = Duration::from_secs(20);
 const CONCURRENCY: usize = 32;
-
-/// The arms whose guards have `loss`, each with the champions of `main` and its own, where they differ.
-pub(crate) fn judged_by_loss(
-    endpoint: &Endpoint,
-) -> impl Iterator<Item = (&ArmPlan, [&ModelId; 2])> {
-    let has_loss = |plan: &ArmPlan| plan.guard.is_some_and(|guard| guard.loss.is_some());
-    guarded(endpoint)
-        .filter(move |(plan, _)| has_loss(plan))
-        .filter_map(|(plan, champions)| Some((plan, champions?)))
-}
-
-/// The series of a request's values.
-fn values_of(endpoint: &EndpointName, request: RequestId) -> String {
-    format!("{}/{request}", series(endpoint, "values"))
-}
-
-/// The entry of the values that a batch has of a request, if the request's version needs them.
-pub(crate) fn values(
-    endpoint: &Endpoint,
-    request: RequestId,
-    batch: &str,
-    expires: Timestamp,
-    results: &HashMap<ModelId, Option<f64>>,
-) -> Option<Entry> {
-    let wanted =
-        |model: &&ModelId| judged_by_loss(endpoint).any(|(_, champions)| champions.contains(model));
-    let mut values: Values = results
-        .iter()
-        .filter(|(model, _)| wanted(model))
-        .map(|(model, value)| (model.clone(), *value))
-        .collect();
-    values.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let key = EntryKey {
-        series: values_of(&endpoint.name, request),
-        minute: Minute::FIRST,
-        part: format!("{}/{batch}", endpoint.version),
-    };
-    let body = (!values.is_empty()).then(|| to_bytes(&values)).flatten()?;
-    Some(Entry { key, body: body.into(), expires: Some(expires) })
-}
 
 impl<E, L, W, T> Monitor<E, L, W, T>
 where

@@ -8,6 +8,7 @@ fn each_missing_variable_names_itself() {
         "STACK",
         "SCORES_STREAM",
         "OUTCOMES_TABLE",
+        "INPUT_STREAM",
         "ENDPOINTS_TABLE",
         "LEDGER_HOURS",
         "LEDGER_TABLE",

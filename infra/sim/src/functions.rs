@@ -176,3 +176,22 @@ impl<E: EndpointTable, W: WindowTable> Function for MonitorOfScores<E, W> {
         Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
     }
 }
+
+/// The monitor as the function of the mapping of the stream `input`.
+pub(crate) struct MonitorOfInput<E, W> {
+    pub(crate) fleet: Arc<Fleet<MonitorOf<E, W>>>,
+}
+
+impl<E: EndpointTable, W: WindowTable> Function for MonitorOfInput<E, W> {
+    fn actor(&self) -> &Actor {
+        &self.fleet.actor
+    }
+
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
+        let subject = subject("input of the monitor", &event);
+        let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
+            instance.function.handle_input(event).await
+        };
+        Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
+    }
+}

@@ -13,7 +13,10 @@ use rendezvous_monitor::Monitor;
 use super::{System, lock};
 use crate::{
     Link, Role,
-    functions::{DecoyOfStream, DecoyOfTable, MonitorOfScores, MonitorOfTable, RendezvousHandler},
+    functions::{
+        DecoyOfStream, DecoyOfTable, MonitorOfInput, MonitorOfScores, MonitorOfTable,
+        RendezvousHandler,
+    },
     mapping::Mapping,
     minutes,
 };
@@ -88,6 +91,7 @@ where
             self.map(changes, mapping, MonitorOfTable { fleet: fleet.clone(), source }, || None);
         }
         self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() }, || None);
+        self.map(&self.input, mapping, MonitorOfInput { fleet: fleet.clone() }, || None);
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
         lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
     }
