@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use rendezvous_core::{Endpoint, Publication, memory::Trouble, ports::EndpointTable};
+use http::Method;
+use rendezvous_core::{Endpoint, Publication, memory::Trouble, now, ports::EndpointTable};
 use rendezvous_tests::{
     CONFIGURATION,
-    Does::{Fail, Score},
+    Does::{Echo, Fail, Score},
     World, endpoint,
 };
 use tokio::time::sleep;
@@ -136,4 +137,69 @@ async fn no_version_of_an_operator_who_publishes_meanwhile_is_lost() {
     assert!(last.configuration.draft().arms.is_empty());
     let deadline = last.configuration.draft().schedule.deadline();
     assert!(deadline < Duration::from_secs(1), "the operator's change is kept: {deadline:?}");
+}
+
+/// A world whose guard looks at losses. Of each model's values 0.9 is right and 0.5 is not.
+async fn world_with_loss() -> World {
+    let world = World::new().await;
+    let guard = "\"fallback_rate\": 0.05, \"loss\": 0.02 } } ], \"outcome\": \"/late\",";
+    let (begin, rest) = configuration()
+        .split_once("\"fallback_rate\"")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let (_, end) = rest.split_once("} } ],").unwrap();
+    world.publish(&format!("{begin}{guard}{end}")).await;
+    world
+}
+
+/// Requests for so many minutes, one a second; what has happened is reported `after` so long.
+async fn traffic_with_outcomes(world: &World, minutes: u64, after: Duration) {
+    let mut open = std::collections::VecDeque::new();
+    for _ in 0..minutes * 60 {
+        let id = world.ask("{\"p\": 0.9}").await.id();
+        open.push_back((now(), id));
+        sleep(Duration::from_secs(1)).await;
+        while let Some((_, id)) = open.pop_front_if(|(asked, _)| now().since(*asked) >= after) {
+            let path = format!("/v1/endpoints/e/requests/{id}/outcome");
+            let reply = world.call(Method::PUT, &path, &[], "{\"late\": true}").await;
+            assert_eq!(reply.status, 204, "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_is_worse_by_its_outcomes_is_removed() {
+    let world = world_with_loss().await;
+    world.model("a@1", Echo(20, ""));
+    world.model("b@1", Score(20));
+    traffic_with_outcomes(&world, 20, Duration::ZERO).await;
+    let [removed] = &published(&world).await[..] else { panic!("not one version") };
+    // (0.5 - 1)^2 - (0.9 - 1)^2
+    assert!(message(removed).contains("squared error above main's: 0.2400 ("), "{removed:?}");
+    assert!(message(removed).contains("at most 0.0200 allowed, violated"), "{removed:?}");
+    assert!(current(&world).await.configuration.draft().arms.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_is_better_by_outcomes_that_come_later_becomes_main() {
+    let world = world_with_loss().await;
+    world.model("a@1", Score(20));
+    world.model("b@1", Echo(20, ""));
+    traffic_with_outcomes(&world, 70, Duration::from_mins(10)).await;
+    let [stepped, finished] = &published(&world).await[..] else { panic!("not two versions") };
+    for publication in [stepped, finished] {
+        let message = message(publication);
+        assert!(message.contains("squared error above main's: -0.2400 ("), "{message}");
+    }
+    assert!(message(finished).contains("becomes main, every condition holds"), "{finished:?}");
+    assert_eq!(current(&world).await.configuration.draft().schedule.champion().as_str(), "b@1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_outcomes_an_arm_whose_guard_has_loss_waits() {
+    let world = world_with_loss().await;
+    world.model("a@1", Score(20));
+    world.model("b@1", Echo(20, ""));
+    traffic_with_outcomes(&world, 30, Duration::from_hours(1)).await;
+    assert_eq!(published(&world).await.len(), 0);
 }

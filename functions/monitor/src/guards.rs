@@ -21,6 +21,7 @@ use rendezvous_core::{
     promotion,
 };
 use rendezvous_evidence::{
+    alarms::{Observation, alarms},
     bytes::{from_bytes, to_bytes},
     guard::{Action, Since, Verdict, judge},
     window::{Decisions, Merge, Pair, merged},
@@ -29,6 +30,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Monitor, MonitorReport,
+    alarms::Found,
+    looks::Stopped,
     windows::{DECISIONS, GUARDED, PAIRS, RAMPS, VERDICTS, guarded, part, series},
 };
 
@@ -66,18 +69,20 @@ where
     W: WindowTable,
     T: Telemetry<MonitorReport>,
 {
-    /// Judges the guarded arms of every endpoint that had a decision lately.
-    pub(crate) async fn guards(&self, report: &mut MonitorReport) -> Result<(), Unavailable> {
+    /// Judges the guarded arms of every endpoint that had a decision lately; returns which ramps have stopped.
+    pub(crate) async fn guards(&self, report: &mut MonitorReport) -> Result<Stopped, Unavailable> {
         let minute = Minute::of(now());
         let lately = minute.minus(IDLE)..minute.plus(1);
         let entries = self.windows.read(GUARDED, lately, MAX_ENTRIES).await?;
         let names: BTreeSet<EndpointName> =
             entries.iter().filter_map(|entry| entry.key.part.parse().ok()).collect();
+        let mut stopped = Stopped::new();
         for name in names {
             let Some(endpoint) = self.endpoints.current(&name).await? else { continue };
-            self.judge(&endpoint, report).await?;
+            let of_endpoint = self.judge(&endpoint, report).await?;
+            stopped.insert(name, of_endpoint);
         }
-        Ok(())
+        Ok(stopped)
     }
 
     /// Publishes the first verdict by which an arm of the endpoint changes. The others are judged anew under
@@ -86,18 +91,28 @@ where
         &self,
         endpoint: &Endpoint,
         report: &mut MonitorReport,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<Vec<Found>, Unavailable> {
+        let mut stopped = Vec::new();
         for (plan, _) in guarded(endpoint) {
             let Some(guard) = &plan.guard else { continue };
-            let Some(verdict) = self.verdict(endpoint, plan, guard).await? else { continue };
+            let Some((verdict, began)) = self.verdict(endpoint, plan, guard).await? else {
+                continue;
+            };
+            let (arm, held) = (&plan.name, now().since(began));
+            let ramp = alarms([Observation::Ramp { arm, guard, held, verdict: &verdict }]);
             let (name, arm, action) = (&endpoint.name, &plan.name, verdict.action);
             tracing::info!(endpoint = %name, %arm, ?action, because = verdict.because, "an arm is judged");
             if let Some(changed) = changed(&endpoint.configuration, plan, action) {
-                report.published += usize::from(self.publish(endpoint, changed, verdict).await?);
-                return Ok(());
+                let published = self.publish(endpoint, changed, verdict).await?;
+                report.published += usize::from(published.is_some());
+                // The alarm of a removal holds until the next version.
+                let while_config = |alarm| Found { alarm, while_config: published };
+                stopped.extend(ramp.into_iter().filter(|_| published.is_some()).map(while_config));
+                return Ok(stopped);
             }
+            stopped.extend(ramp.into_iter().map(Found::from));
         }
-        Ok(())
+        Ok(stopped)
     }
 
     async fn verdict(
@@ -105,7 +120,7 @@ where
         endpoint: &Endpoint,
         plan: &ArmPlan,
         guard: &Guard,
-    ) -> Result<Option<Verdict>, Unavailable> {
+    ) -> Result<Option<(Verdict, Timestamp)>, Unavailable> {
         let Some(ramp) = self.ramp(endpoint, plan).await? else { return Ok(None) };
         let Ramp { began, arm, main, pair, .. } = &ramp;
         let since = Since { began: *began, arm, main, pair: pair.as_ref() };
@@ -121,7 +136,7 @@ where
             expires: Some(now + self.keep),
         };
         self.windows.put(vec![entry]).await?;
-        Ok(Some(verdict))
+        Ok(Some((verdict, *began)))
     }
 
     /// The sum of the arm's windows, after those of the last minutes were added. `None` where the version
@@ -200,35 +215,35 @@ where
         Ok(found.map(|publication| publication.published))
     }
 
-    /// Publishes a configuration in place of the version that was judged; returns whether it did.
+    /// Publishes a configuration in place of the version that was judged; returns the new version, if it did.
     async fn publish(
         &self,
         endpoint: &Endpoint,
         changed: Configuration,
         verdict: Verdict,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<Option<u64>, Unavailable> {
         let Endpoint { name, version, .. } = endpoint;
         let message: String = verdict.because.chars().take(MAX_MESSAGE_CHARS).collect();
         let provenance = match Provenance::new(AUTHOR, message) {
             Ok(provenance) => provenance,
             Err(invalid) => {
                 tracing::error!(endpoint = %name, %invalid, "a verdict cannot be a message");
-                return Ok(false);
+                return Ok(None);
             }
         };
         match self.table.publish(name, changed, provenance, Some(*version)).await {
             Ok(published) => {
                 tracing::info!(endpoint = %name, published, "an arm was changed");
-                Ok(true)
+                Ok(Some(published))
             }
             // The next run judges the version that is current then.
             Err(PublishError::Conflict { current, .. }) => {
                 tracing::info!(endpoint = %name, version, ?current, "somebody else has published");
-                Ok(false)
+                Ok(None)
             }
             Err(PublishError::Invalid(invalid)) => {
                 tracing::error!(endpoint = %name, %invalid, "a verdict cannot be published");
-                Ok(false)
+                Ok(None)
             }
             Err(PublishError::Unavailable(unavailable)) => Err(unavailable),
         }

@@ -4,22 +4,36 @@
 //! | --- | --- |
 //! | a batch of the ledger's changes | lists the requests that it leaves without a decision under the minute in which they are overdue; writes windows of its decisions |
 //! | a batch of the stream `scores` | writes windows of its scores |
-//! | every minute | decides the requests that are overdue; judges guarded arms |
+//! | a batch of the outcomes' changes | lists the outcomes that a guard waits for |
+//! | a batch of the stream `input` | writes windows of its requests and their features |
+//! | every minute | counts the listed outcomes; decides the requests that are overdue; judges guarded arms; merges complete hours; raises alarms |
 //!
 //! Each may run twice, at the same time, late, or not at all for a while: the list is kept in the table of
 //! windows, and a decision is committed by [`rendezvous_core::settle`](mod@rendezvous_core::settle) as
 //! everywhere.
 
+pub mod agreement;
+pub mod alarms;
+pub mod baselines;
+pub mod features;
 pub mod guards;
+pub mod hours;
+mod looks;
+pub mod outcomes;
 pub mod overdue;
 pub mod windows;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rendezvous_aws::batch::{Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    EndpointCache, ScoreReader, Unavailable, now,
+    EndpointCache, EndpointName, ScoreReader, Unavailable, now,
     ports::{EndpointTable, Ledger, Telemetry, WindowTable},
+};
+
+use crate::{
+    alarms::AlarmCounts,
+    looks::{Baselines, Stopped},
 };
 
 /// The Lambda function of the monitor.
@@ -30,6 +44,7 @@ pub struct Monitor<E, L, W, T> {
     ledger: Arc<L>,
     windows: Arc<W>,
     telemetry: Arc<T>,
+    baselines: Baselines,
     /// How long windows of minutes are kept.
     keep: Duration,
 }
@@ -37,7 +52,7 @@ pub struct Monitor<E, L, W, T> {
 /// The report of one batch or of one minute's run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MonitorReport {
-    /// `ledger`, `scores` or `minute`.
+    /// `ledger`, `scores`, `input`, `outcomes` or `minute`.
     pub source: &'static str,
     /// How far behind its source a batch was.
     pub lag: Duration,
@@ -53,10 +68,14 @@ pub struct MonitorReport {
     pub left: usize,
     /// Windows that a batch has become.
     pub windows: usize,
+    /// Outcomes that the run has counted for guards.
+    pub outcomes: usize,
     /// Versions that the run has published.
     pub published: usize,
     /// How long after its deadline the run has decided a request, at most.
     pub latest: Duration,
+    /// The alarms by endpoint and name, after a run.
+    pub alarms: BTreeMap<(EndpointName, String), AlarmCounts>,
 }
 
 impl<E, L, W, T> Monitor<E, L, W, T>
@@ -75,7 +94,9 @@ where
         keep: Duration,
     ) -> Self {
         let table = endpoints.clone();
-        Self { endpoints: EndpointCache::new(endpoints), table, ledger, windows, telemetry, keep }
+        let baselines = Baselines::default();
+        let endpoints = EndpointCache::new(endpoints);
+        Self { endpoints, table, ledger, windows, telemetry, baselines, keep }
     }
 
     /// Lists the requests that a batch of the ledger's changes leaves without a decision, and writes the
@@ -123,8 +144,15 @@ where
         if let Err(unavailable) = self.settle_overdue(&mut report).await {
             tracing::error!(%unavailable, "overdue requests are left for the next minute");
         }
-        if let Err(unavailable) = self.guards(&mut report).await {
+        if let Err(unavailable) = self.count_outcomes(&mut report).await {
+            tracing::error!(%unavailable, "outcomes are left for the next minute");
+        }
+        let stopped = self.guards(&mut report).await.unwrap_or_else(|unavailable| {
             tracing::error!(%unavailable, "arms are left for the next minute");
+            Stopped::new()
+        });
+        if let Err(unavailable) = self.look(stopped, &mut report).await {
+            tracing::error!(%unavailable, "alarms are left for the next minute");
         }
         if report.left > 0 {
             tracing::warn!(left = report.left, "overdue requests are left for the next minute");

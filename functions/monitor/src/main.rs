@@ -31,6 +31,8 @@ async fn main() -> ExitCode {
     lambda::main(async |aws| {
         let metrics = Metrics::new(aws.environment().required("STACK")?);
         let scores = format!(":stream/{}", aws.environment().required("SCORES_STREAM")?);
+        let outcomes = format!(":table/{}/", aws.environment().required("OUTCOMES_TABLE")?);
+        let input = format!(":stream/{}", aws.environment().required("INPUT_STREAM")?);
         let (endpoints, ledger) = (aws.endpoints()?.into(), aws.ledger()?.into());
         let windows = aws.windows()?.into();
         let days = aws.environment().number("WINDOW_DAYS")?;
@@ -43,8 +45,12 @@ async fn main() -> ExitCode {
                 return Ok(Response::default());
             };
             // The other source is the ledger's change stream.
-            Ok(if records.source().ends_with(&scores) {
+            Ok(if records.source().ends_with(&input) {
+                monitor.handle_input(records.read()).await
+            } else if records.source().ends_with(&scores) {
                 monitor.handle_scores(records.read()).await
+            } else if records.source().contains(&outcomes) {
+                monitor.handle_outcomes(records.read()).await
             } else {
                 monitor.handle_ledger(records.read()).await
             })

@@ -12,17 +12,30 @@ struct Report {
     source: &'static str,
     monitor_unreadable: usize,
     windows_written: usize,
+    outcomes_counted: usize,
     versions_published: usize,
     overdue_listed: usize,
     overdue_settled: usize,
     overdue_left: usize,
+    alarms_active: usize,
     #[metrics(unit = Millisecond)]
     overdue_by: Duration,
     #[metrics(unit = Millisecond)]
     monitor_lag: Duration,
 }
 
-/// Prints a line of metrics for each report.
+/// One endpoint's alarms of a name, each minute while one is active, and in the minute in which the last one ends.
+#[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack", "Endpoint", "Alarm"]])]
+struct Alarms {
+    stack: String,
+    endpoint: String,
+    alarm: String,
+    alarms_active: usize,
+    alarms_begun: usize,
+    alarms_ended: usize,
+}
+
+/// Prints a line of metrics for each report, and for each endpoint and alarm.
 pub(crate) struct Metrics {
     stack: String,
 }
@@ -36,19 +49,34 @@ impl Metrics {
 impl Telemetry<MonitorReport> for Metrics {
     fn record(&self, report: &MonitorReport) {
         let MonitorReport { source, lag, unreadable, listed, settled, left, latest, .. } = *report;
-        let MonitorReport { windows, published, .. } = *report;
+        let MonitorReport { windows, outcomes, published, .. } = *report;
+        let alarms = &report.alarms;
+        let alarms_active = alarms.values().map(|counts| counts.active).sum();
         let report = Report {
             stack: self.stack.clone(),
             source,
             monitor_unreadable: unreadable,
             windows_written: windows,
+            outcomes_counted: outcomes,
             versions_published: published,
             overdue_listed: listed,
             overdue_settled: settled,
             overdue_left: left,
+            alarms_active,
             overdue_by: latest,
             monitor_lag: lag,
         };
         rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(report));
+        for ((endpoint, alarm), counts) in alarms {
+            let alarms = Alarms {
+                stack: self.stack.clone(),
+                endpoint: endpoint.to_string(),
+                alarm: alarm.clone(),
+                alarms_active: counts.active,
+                alarms_begun: counts.begun,
+                alarms_ended: counts.ended,
+            };
+            rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(alarms));
+        }
     }
 }

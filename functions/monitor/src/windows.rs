@@ -5,6 +5,9 @@
 //! | `{endpoint}/decisions` | `{config}/{arm}/{batch}` | [`Decisions`] |
 //! | `{endpoint}/models` | `{config}/{arm}/{model}/{batch}` | [`Window`] |
 //! | `{endpoint}/pairs` | `{config}/{arm}/{batch}` | [`Pair`] of the champions of `main` and of a guarded arm |
+//! | `{endpoint}/agreement` | `{config}/{arm}/{batch}` | [`Pairs`](rendezvous_evidence::window::Pairs), see [`agreement`](crate::agreement) |
+//! | `{endpoint}/arrivals`, `{endpoint}/features` | `{config}/{batch}` | see [`features`](crate::features) |
+//! | `{endpoint}/values/{request}` | `{config}/{batch}` | see [`outcomes`](crate::outcomes) |
 //! | `guarded` | `{endpoint}` | nothing: the endpoint had decisions and has a guarded arm |
 //!
 //! A window's minute is that in which its records arrived. A batch is named by its first record, so that one
@@ -40,13 +43,13 @@ use rendezvous_evidence::{
 };
 use serde::Serialize;
 
-use crate::{Monitor, MonitorReport};
+use crate::{Monitor, MonitorReport, agreement::Together};
 
 /// The series of the endpoints that have decisions and a guarded arm.
 pub const GUARDED: &str = "guarded";
 
 /// A value at or above it is on the upper side, as in a comparison.
-const THRESHOLD: f64 = 0.5;
+pub(crate) const THRESHOLD: f64 = 0.5;
 
 /// A client does not wait for longer after the deadline.
 const WAITED: Duration = Duration::from_secs(1);
@@ -80,9 +83,9 @@ pub fn model(part: &str) -> Option<ModelId> {
 }
 
 /// What the windows of a batch have in common.
-struct Batch<'b> {
-    name: &'b str,
-    expires: Timestamp,
+pub(crate) struct Batch<'b> {
+    pub(crate) name: &'b str,
+    pub(crate) expires: Timestamp,
 }
 
 impl Batch<'_> {
@@ -92,7 +95,7 @@ impl Batch<'_> {
     }
 
     /// The entry of a window. Every window has bytes.
-    fn window(
+    pub(crate) fn window(
         &self,
         series: String,
         minute: Minute,
@@ -113,6 +116,49 @@ pub(crate) fn guarded(
         let champion = plan.schedule.champion();
         (plan, (champion != main).then_some([main, champion]))
     })
+}
+
+/// What champions made of a request; without a number, they failed or gave none.
+pub(crate) type Values = Vec<(ModelId, Option<f64>)>;
+
+/// The arms whose guards have `loss`, each with the champions of `main` and its own, where they differ.
+pub(crate) fn judged_by_loss(
+    endpoint: &Endpoint,
+) -> impl Iterator<Item = (&ArmPlan, [&ModelId; 2])> {
+    let has_loss = |plan: &ArmPlan| plan.guard.is_some_and(|guard| guard.loss.is_some());
+    guarded(endpoint)
+        .filter(move |(plan, _)| has_loss(plan))
+        .filter_map(|(plan, champions)| Some((plan, champions?)))
+}
+
+/// The series of a request's values.
+pub(crate) fn values_of(endpoint: &EndpointName, request: RequestId) -> String {
+    format!("{}/{request}", series(endpoint, "values"))
+}
+
+/// The entry of the values that a batch has of a request, if the request's version needs them.
+fn values(
+    endpoint: &Endpoint,
+    request: RequestId,
+    batch: &str,
+    expires: Timestamp,
+    results: &HashMap<ModelId, Option<f64>>,
+) -> Option<Entry> {
+    let wanted =
+        |model: &&ModelId| judged_by_loss(endpoint).any(|(_, champions)| champions.contains(model));
+    let mut values: Values = results
+        .iter()
+        .filter(|(model, _)| wanted(model))
+        .map(|(model, value)| (model.clone(), *value))
+        .collect();
+    values.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let key = EntryKey {
+        series: values_of(&endpoint.name, request),
+        minute: Minute::FIRST,
+        part: format!("{}/{batch}", endpoint.version),
+    };
+    let body = (!values.is_empty()).then(|| to_bytes(&values)).flatten()?;
+    Some(Entry { key, body: body.into(), expires: Some(expires) })
 }
 
 /// The results of one request in a batch that may be paired.
@@ -177,6 +223,7 @@ where
             BTreeMap::new();
         let mut requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)> =
             BTreeMap::new();
+        let mut together = Together::default();
         for (number, ScoreMessage { envelope, score, .. }) in messages {
             let Some(Ok(record)) = batch.records().get(number) else { continue };
             let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
@@ -190,6 +237,7 @@ where
                 Ok(_) => window.score(score.finished.since(envelope.received), value),
                 Err(failure) => window.failure(failure.kind),
             }
+            together.add(&endpoint, minute, &envelope, &score.model, value);
             let is_champion = |pair: [&ModelId; 2]| pair.contains(&&score.model);
             if guarded(&endpoint).any(|(_, pair)| pair.is_some_and(is_champion)) {
                 let key = (envelope.id, envelope.received);
@@ -199,14 +247,31 @@ where
             }
         }
         let batch = Batch { name, expires };
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = self.values(&requests, name, expires).await?;
         for ((endpoint, config, arm, model, minute), window) in &models {
             let part = format!("{}{model}/", part(*config, arm));
             entries.extend(batch.window(series(endpoint, MODELS), *minute, &part, window));
         }
+        entries.extend(together.entries(&batch));
         for ((endpoint, config, arm, minute), pair) in &self.pairs(requests).await? {
             let part = part(*config, arm);
             entries.extend(batch.window(series(endpoint, PAIRS), *minute, &part, pair));
+        }
+        Ok(entries)
+    }
+
+    /// What is kept of the requests until their outcomes come.
+    async fn values(
+        &self,
+        requests: &BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)>,
+        batch: &str,
+        expires: Timestamp,
+    ) -> Result<Vec<Entry>, Unavailable> {
+        let mut entries = Vec::new();
+        for (_, envelope, results) in requests.values() {
+            let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
+            let Some(endpoint) = version else { continue };
+            entries.extend(values(&endpoint, envelope.id, batch, expires, results));
         }
         Ok(entries)
     }

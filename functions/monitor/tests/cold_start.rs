@@ -7,6 +7,8 @@ fn each_missing_variable_names_itself() {
     let needed = [
         "STACK",
         "SCORES_STREAM",
+        "OUTCOMES_TABLE",
+        "INPUT_STREAM",
         "ENDPOINTS_TABLE",
         "LEDGER_HOURS",
         "LEDGER_TABLE",

@@ -24,9 +24,12 @@ impl Difference {
         words.pins(before, after);
         words.pointer("value", before.value(), after.value());
         words.pointer("outcome", before.outcome(), after.outcome());
+        words.features(before.features(), after.features());
         words.tensors(before.tensors(), after.tensors());
         if words.0.is_empty() && before != after {
-            words.0.push("only the order of arms, pins, observers or tensors changes".to_owned());
+            words.0.push(
+                "only the order of arms, pins, observers, features or tensors changes".to_owned(),
+            );
         }
         let moves = before.movements(after);
         for (from, to, share) in &moves {
@@ -266,6 +269,15 @@ impl Words {
         }
     }
 
+    fn features(&mut self, before: &[String], after: &[String]) {
+        for feature in after.iter().filter(|feature| !before.contains(feature)) {
+            self.0.push(format!("the distribution of {feature:?} in the requests is watched"));
+        }
+        for feature in before.iter().filter(|feature| !after.contains(feature)) {
+            self.0.push(format!("the distribution of {feature:?} is not watched any more"));
+        }
+    }
+
     fn tensors(&mut self, before: Option<&Tensors>, after: Option<&Tensors>) {
         match (before, after) {
             (None, Some(Tensors { inputs, outputs })) => {
@@ -331,6 +343,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_change_of_the_features_is_said() {
+        let text = include_str!("../../contract/examples/endpoint-tensors.json");
+        let with = |features: [&str; 2]| {
+            let mut draft = Configuration::parse(text).unwrap().into_draft();
+            draft.features = features.map(str::to_owned).to_vec();
+            Configuration::new(draft).unwrap()
+        };
+        let (before, after) =
+            (with(["/distance", "/carrier"]), with(["/distance", "/weather/wind"]));
+        let changes = Difference::between(&before, &after).changes;
+        assert_eq!(
+            changes,
+            [
+                "the distribution of \"/weather/wind\" in the requests is watched",
+                "the distribution of \"/carrier\" is not watched any more",
+            ]
+        );
+    }
+
+    #[test]
     fn a_change_of_the_tensors_is_said() {
         let text = include_str!("../../contract/examples/endpoint-tensors.json");
         let parsed = |text: &str| Configuration::parse(text).unwrap();
@@ -357,7 +389,7 @@ mod tests {
         let mut draft = with.clone().into_draft();
         draft.tensors.as_mut().unwrap().inputs.reverse();
         let turned = Configuration::new(draft).unwrap();
-        let order = "only the order of arms, pins, observers or tensors changes";
+        let order = "only the order of arms, pins, observers, features or tensors changes";
         assert_eq!(changes(&with, &turned), [order]);
         assert!(changes(&with, &with).is_empty());
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::decision::Kind;
+use rendezvous_core::{EndpointName, decision::Kind};
 use rendezvous_sim::{ModelTotals, Totals};
 
 /// The content type of the format.
@@ -102,6 +102,16 @@ fn monitor(text: &mut Text, Totals { monitor, .. }: &Totals) {
     text.counter("monitor_windows_total", "Partial windows that were written.", monitor.windows);
     let published = "Versions of configurations that the monitor published.";
     text.counter("monitor_published_total", published, monitor.published);
+    // Names of endpoints and alarms need no escapes.
+    let alarms = |(endpoint, alarm): &(EndpointName, String)| {
+        format!("{{endpoint=\"{endpoint}\",alarm=\"{alarm}\"}}")
+    };
+    let active = monitor.alarms.iter().map(|(key, (active, _))| (alarms(key), *active));
+    let help = "Alarms of an endpoint that are active.";
+    text.family("alarms_active", "gauge", help, active);
+    let begun = monitor.alarms.iter().map(|(key, (_, begun))| (alarms(key), *begun));
+    let help = "Alarms of an endpoint that have begun.";
+    text.family("alarms_total", "counter", help, begun);
     let latest = "How long after its deadline an overdue request was decided at most.";
     text.seconds("monitor_latest_seconds", latest, monitor.latest);
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rendezvous::RendezvousReport;
-use rendezvous_core::{ModelId, ports::Telemetry};
+use rendezvous_core::{EndpointName, ModelId, ports::Telemetry};
 use rendezvous_decoy::DecoyReport;
 use rendezvous_ingress::IngressReport;
 use rendezvous_model::ModelReport;
@@ -88,6 +88,8 @@ pub struct MonitorTotals {
     pub published: u64,
     /// How long after its deadline one was decided, at most.
     pub latest: Duration,
+    /// By endpoint and name: those that are active after the last minute, and how many have begun.
+    pub alarms: BTreeMap<(EndpointName, String), (usize, u64)>,
 }
 
 impl Counters {
@@ -168,11 +170,12 @@ impl Display for DecoyTotals {
 
 impl Display for MonitorTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listed, settled, windows, published, latest: _ } = self;
+        let Self { listed, settled, windows, published, latest: _, alarms } = self;
+        let alarms: u64 = alarms.values().map(|(_, begun)| begun).sum();
         write!(
             f,
             "{listed} requests listed, {settled} overdue requests settled, {windows} windows, \
-             {published} versions published"
+             {published} versions published, {alarms} alarms"
         )
     }
 }
@@ -237,6 +240,13 @@ impl Telemetry<MonitorReport> for Counters {
             monitor.windows += u64_of(report.windows);
             monitor.published += u64_of(report.published);
             monitor.latest = monitor.latest.max(report.latest);
+            if report.source == "minute" {
+                monitor.alarms.values_mut().for_each(|(active, _)| *active = 0);
+            }
+            for (key, counts) in &report.alarms {
+                let (active, begun) = monitor.alarms.entry(key.clone()).or_default();
+                (*active, *begun) = (counts.active, *begun + u64_of(counts.begun));
+            }
         });
     }
 }

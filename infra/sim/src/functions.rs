@@ -134,20 +134,25 @@ impl<A: Archive, E: EndpointTable, L: Payloads> Function<Change> for DecoyOfTabl
     }
 }
 
-/// The monitor as the function of the mapping of the ledger's changes.
-pub(crate) struct MonitorOfLedger<E, W> {
+/// The monitor as the function of the mapping of a table's changes: those of the ledger or of the outcomes.
+pub(crate) struct MonitorOfTable<E, W> {
     pub(crate) fleet: Arc<Fleet<MonitorOf<E, W>>>,
+    pub(crate) source: Table,
 }
 
-impl<E: EndpointTable, W: WindowTable> Function<Change> for MonitorOfLedger<E, W> {
+impl<E: EndpointTable, W: WindowTable> Function<Change> for MonitorOfTable<E, W> {
     fn actor(&self) -> &Actor {
         &self.fleet.actor
     }
 
     async fn invoke<'a>(&'a self, event: TableBatch<'a>) -> Result<Response, String> {
-        let subject = subject("ledger", &event);
+        let source = self.source;
+        let subject = subject(source.as_str(), &event);
         let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
-            instance.function.handle_ledger(event).await
+            match source {
+                Table::Ledger => instance.function.handle_ledger(event).await,
+                Table::Outcomes => instance.function.handle_outcomes(event).await,
+            }
         };
         Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
     }
@@ -167,6 +172,25 @@ impl<E: EndpointTable, W: WindowTable> Function for MonitorOfScores<E, W> {
         let subject = subject("scores of the monitor", &event);
         let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
             instance.function.handle_scores(event).await
+        };
+        Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
+    }
+}
+
+/// The monitor as the function of the mapping of the stream `input`.
+pub(crate) struct MonitorOfInput<E, W> {
+    pub(crate) fleet: Arc<Fleet<MonitorOf<E, W>>>,
+}
+
+impl<E: EndpointTable, W: WindowTable> Function for MonitorOfInput<E, W> {
+    fn actor(&self) -> &Actor {
+        &self.fleet.actor
+    }
+
+    async fn invoke<'a>(&'a self, event: StreamBatch<'a>) -> Result<Response, String> {
+        let subject = subject("input of the monitor", &event);
+        let handle = |instance: Arc<Instance<MonitorOf<E, W>>>| async move {
+            instance.function.handle_input(event).await
         };
         Ok(self.fleet.invoke(Step::MonitorBatch, subject, handle).await?)
     }

@@ -8,7 +8,7 @@ use serde_path_to_error::Segment;
 use crate::{
     arms::{self, ArmPlan, Pin},
     error::Invalid,
-    limits::{MAX_MODELS, MAX_OBSERVERS},
+    limits::{MAX_FEATURES, MAX_MODELS, MAX_OBSERVERS},
     mistakes::Mistakes,
     mutation::{Mutation, mutated},
     names::{Arm, EndpointName, Key, ModelId},
@@ -44,6 +44,9 @@ pub struct Draft {
     /// Where in a reported outcome the truth is that this number predicts (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// Where in a payload the fields are whose distributions are watched (RFC 6901).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
     /// What payloads and scores are as tensors of the Open Inference Protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Tensors>,
@@ -94,6 +97,7 @@ impl Draft {
             observers: Vec::new(),
             value: None,
             outcome: None,
+            features: Vec::new(),
             tensors: None,
         }
     }
@@ -142,6 +146,32 @@ impl Draft {
         }
     }
 
+    fn check_pointers(&self, mistakes: &mut Mistakes) {
+        let features = &self.features;
+        if features.len() > MAX_FEATURES {
+            let what =
+                format_args!("lists {} fields; at most {MAX_FEATURES} are allowed", features.len());
+            mistakes.add("/features", what);
+        }
+        for (i, feature) in features.iter().enumerate() {
+            if features[..i].contains(feature) {
+                mistakes
+                    .add(format_args!("/features/{i}"), format_args!("lists {feature:?} again"));
+            }
+        }
+        let fields = [("/value", &self.value), ("/outcome", &self.outcome)];
+        let fields =
+            fields.into_iter().filter_map(|(field, at)| Some((field.to_owned(), at.as_ref()?)));
+        let features = features.iter().enumerate().map(|(i, at)| (format!("/features/{i}"), at));
+        for (field, pointer) in fields.chain(features) {
+            if !pointer.is_empty() && !pointer.starts_with('/') {
+                let what =
+                    format_args!("{pointer:?} is not a JSON pointer: it must begin with '/'");
+                mistakes.add(field, what);
+            }
+        }
+    }
+
     /// Every model once: choices of `main`, of the other arms, observers.
     fn models(&self) -> Vec<ModelId> {
         let mut models: Vec<ModelId> = Vec::new();
@@ -167,16 +197,7 @@ impl Configuration {
             let what = format!("{} models are listed; at most {MAX_MODELS} may be", models.len());
             mistakes.add("", what);
         }
-        for (field, pointer) in [("/value", &draft.value), ("/outcome", &draft.outcome)] {
-            if let Some(pointer) = pointer
-                && !pointer.is_empty()
-                && !pointer.starts_with('/')
-            {
-                let what =
-                    format_args!("{pointer:?} is not a JSON pointer: it must begin with '/'");
-                mistakes.add(field, what);
-            }
-        }
+        draft.check_pointers(&mut mistakes);
         if let Some(tensors) = &draft.tensors {
             tensors.check(&mut mistakes);
         }
@@ -260,6 +281,11 @@ impl Configuration {
     /// true and false for 1 and 0.
     pub fn outcome(&self) -> Option<&str> {
         self.draft.outcome.as_deref()
+    }
+
+    /// Where in a payload the fields are whose distributions are watched (RFC 6901).
+    pub fn features(&self) -> &[String] {
+        &self.draft.features
     }
 
     /// What payloads and scores are as tensors of the Open Inference Protocol.

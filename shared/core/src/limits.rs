@@ -61,6 +61,9 @@ pub const MAX_PINS: usize = 100;
 /// The longest time for which a guard may hold a step: a week.
 pub const MAX_HOLD_MINUTES: u32 = 7 * 24 * 60;
 
+/// The most features of one endpoint. Their windows of a week fit one entry of the table of windows.
+pub const MAX_FEATURES: usize = 64;
+
 /// The most input and the most output tensors of one endpoint, characters of a tensor's name,
 /// dimensions of a tensor, and elements of one row of it.
 pub const MAX_TENSORS: usize = 100;

@@ -1,6 +1,6 @@
 //! The number in an opaque JSON text at which a configuration points.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::value::RawValue;
 
@@ -18,6 +18,39 @@ pub fn truth(json: &str, pointer: &str) -> Option<f64> {
     }
 }
 
+/// What stands at a pointer, where it is neither an array nor an object nor `null`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar<'j> {
+    Number(f64),
+    /// A string, or `true` or `false`.
+    Text(Cow<'j, str>),
+}
+
+/// The scalars at several pointers (RFC 6901), in their order. An object is divided into its members once.
+pub fn scalars<'j>(json: &'j str, pointers: &[String]) -> Vec<Option<Scalar<'j>>> {
+    let members: Option<HashMap<Cow<'j, str>, &'j RawValue>> =
+        json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
+    let found = |pointer: &String| {
+        let Some(members) = &members else { return at(json, pointer) };
+        let Some(path) = pointer.strip_prefix('/') else { return at(json, pointer) };
+        let (token, rest) = path.find('/').map_or((path, ""), |end| path.split_at(end));
+        at(members.get(name(token).as_str())?.get(), rest)
+    };
+    pointers.iter().map(|pointer| scalar(found(pointer)?)).collect()
+}
+
+fn scalar(text: &str) -> Option<Scalar<'_>> {
+    let text = match text.as_bytes().first()? {
+        b'"' => match text.get(1..text.len() - 1) {
+            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+            _ => Cow::Owned(serde_json::from_str(text).ok()?),
+        },
+        b't' | b'f' => Cow::Borrowed(text),
+        _ => return parse(text).map(Scalar::Number),
+    };
+    Some(Scalar::Text(text))
+}
+
 /// The nearest double: `serde_json` without its feature `float_roundtrip` may miss it by one.
 fn parse(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
@@ -30,7 +63,7 @@ fn at<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
     for token in pointer.split('/').skip(1) {
         let value: &RawValue = if text.starts_with('{') {
             let members: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-            members.get(&token.replace("~1", "/").replace("~0", "~")).copied()?
+            members.get(&name(token)).copied()?
         } else {
             let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
             elements.get(index(token)?).copied()?
@@ -38,6 +71,11 @@ fn at<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
         text = value.get();
     }
     Some(text)
+}
+
+/// The name of a member in a pointer.
+fn name(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
 }
 
 /// "The array index is digits without a leading zero."
@@ -89,6 +127,33 @@ mod tests {
             assert_eq!(number(json, pointer), None, "{json} {pointer}");
             assert_eq!(truth(json, pointer), None, "{json} {pointer}");
         }
+    }
+
+    #[test]
+    fn scalars_are_found_wherever_pointers_lead() {
+        let json = r#"{"n":-2E1,"s":"WN","e":"a\"\u0062","t":true,"z":null,"o":{"p":[7,{"q":"x"}]},"a/b":1}"#;
+        let pointers = [
+            "/n", "/s", "/e", "/t", "/z", "/o", "/o/p/0", "/o/p/1/q", "/a~1b", "/none", "", "/o/p",
+        ];
+        let text = |text: &'static str| Some(Scalar::Text(text.into()));
+        let number = |number| Some(Scalar::Number(number));
+        let expected = [
+            number(-20.0),
+            text("WN"),
+            text("a\"b"),
+            text("true"),
+            None,
+            None,
+            number(7.0),
+            text("x"),
+            number(1.0),
+            None,
+            None,
+            None,
+        ];
+        assert_eq!(scalars(json, &pointers.map(str::to_owned)), expected);
+        assert_eq!(scalars("3", &["".to_owned(), "/x".to_owned()]), [number(3.0), None]);
+        assert_eq!(scalars(r#"["u"]"#, &["/0".to_owned()]), [text("u")]);
     }
 
     #[test]

@@ -10,13 +10,17 @@
 //! | `model_failing` | more than [`FAILING`] of its messages are failures, for sure at 99 % |
 //! | `ramp_stopped` | a guard has removed an arm, or has not come to a verdict in [`STUCK`] times `hold_minutes`, a day at least |
 //!
+//! An alarm that depends on how much is looked at says so ([`Over`]): of the last minutes, of the last hour
+//! against the same hour of the day of the baseline, and of the last 24 hours. A drift or a disagreement of the
+//! last minutes needs [`ENOUGH`] values.
+//!
 //! The rules are not fitted to data. `for sure` means the lower end of a confidence sequence, so that looking every
 //! minute does no harm.
 
 use std::time::Duration;
 
 use rendezvous_core::{Arm, FailureKind, ModelId, arms::Guard};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     callers::{Unusual, Unusually},
@@ -38,24 +42,52 @@ pub const FAILING: f64 = 0.05;
 /// How many times `hold_minutes` a guard may take for a step.
 pub const STUCK: u32 = 10;
 
+/// How many values of the last minutes are enough for a drift or a disagreement of them.
+pub const ENOUGH: u64 = 1_000;
+
+/// How much an observation covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// The last 5 minutes.
+    Minutes,
+    /// The last hour, against the same hour of the day.
+    Hour,
+    /// The last 24 hours.
+    Day,
+}
+
+impl Over {
+    pub const ALL: [Self; 3] = [Self::Minutes, Self::Hour, Self::Day];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minutes => "5 minutes",
+            Self::Hour => "1 hour",
+            Self::Day => "24 hours",
+        }
+    }
+}
+
 /// What the rules look at, each with the time that it should cover.
 #[derive(Clone, Copy, Debug)]
 pub enum Observation<'a> {
-    /// The last 24 hours, or the last hour against the same hour of the day, of a model's values or of
-    /// a feature.
+    /// Of a model's values or of a feature; of a model also what the canary's values say for the same time.
     Drift {
         of: &'a str,
+        over: Over,
         drift: &'a Drift,
+        canary: Option<(&'a ModelId, &'a Drift)>,
     },
     /// The last 7 days whose outcomes are complete.
     Outcomes {
         model: &'a ModelId,
         outcomes: &'a Outcomes,
     },
-    /// The last 24 hours.
     Pair {
         first: &'a ModelId,
         second: &'a ModelId,
+        over: Over,
         pair: &'a Pair,
     },
     Callers(Unusual),
@@ -79,6 +111,8 @@ pub struct Alarm {
     pub name: &'static str,
     /// The model, feature or arm; empty for the endpoint itself.
     pub subject: String,
+    /// How much it covers, where there are several.
+    pub over: Option<Over>,
     /// What it means.
     pub meaning: &'static str,
     /// What to do first.
@@ -93,9 +127,9 @@ pub fn alarms<'a>(observations: impl IntoIterator<Item = Observation<'a>>) -> Ve
 
 fn alarm(observation: &Observation<'_>) -> Option<Alarm> {
     match *observation {
-        Observation::Drift { of, drift } => of_drift(of, drift),
+        Observation::Drift { of, over, drift, canary } => of_drift(of, over, drift, canary),
         Observation::Outcomes { model, outcomes } => calibration(model, outcomes),
-        Observation::Pair { first, second, pair } => disagreement(first, second, pair),
+        Observation::Pair { first, second, over, pair } => disagreement(first, second, over, pair),
         Observation::Callers(unusual) => Some(callers(unusual)),
         Observation::Model { model, expected, window } => match window {
             Some(window) if window.messages() > 0 => failing(model, window),
@@ -105,17 +139,34 @@ fn alarm(observation: &Observation<'_>) -> Option<Alarm> {
     }
 }
 
-fn of_drift(of: &str, drift: &Drift) -> Option<Alarm> {
+fn of_drift(
+    of: &str,
+    over: Over,
+    drift: &Drift,
+    canary: Option<(&ModelId, &Drift)>,
+) -> Option<Alarm> {
     let Drift { distance, bound, index, baseline, recent } = drift;
-    drift.is_drift().then(|| Alarm {
+    if !drift.is_drift() || (over == Over::Minutes && *recent < ENOUGH) {
+        return None;
+    }
+    let canary = canary.filter(|(model, _)| model.as_str() != of);
+    let canary = canary.map_or_else(String::new, |(model, drift)| {
+        let says = if drift.is_drift() { "drifts, too" } else { "does not drift" };
+        format!(
+            "; the canary {model} {says}: distance {:.3}, index {:.2}",
+            drift.distance, drift.index
+        )
+    });
+    Some(Alarm {
         name: "drift",
         subject: of.to_owned(),
+        over: Some(over),
         meaning: "The distribution differs from that of the baseline, far more than by chance.",
-        first: "Compare the quantiles with those of the baseline. If the features have changed, ask whoever \
-                sends the requests; if only a model's values have, see whether its version has.",
+        first: "Compare the quantiles with those of the baseline. If the features or the canary have changed, ask \
+                whoever sends the requests; if only a model's values have, see whether its version has.",
         figures: format!(
             "distance {distance:.3}, by chance at most {bound:.3}; index {index:.2}, large from 0.25; \
-             {recent} values against {baseline}"
+             {recent} values against {baseline}{canary}"
         ),
     })
 }
@@ -127,6 +178,7 @@ fn calibration(model: &ModelId, outcomes: &Outcomes) -> Option<Alarm> {
     wrong.then(|| Alarm {
         name: "calibration",
         subject: model.to_string(),
+        over: None,
         meaning: "The model's values are too high or too low on average.",
         first: "See whether the outcomes are complete and of the right requests. Then train the model again, or \
                 promote one that is calibrated.",
@@ -137,11 +189,15 @@ fn calibration(model: &ModelId, outcomes: &Outcomes) -> Option<Alarm> {
     })
 }
 
-fn disagreement(first: &ModelId, second: &ModelId, pair: &Pair) -> Option<Alarm> {
+fn disagreement(first: &ModelId, second: &ModelId, over: Over, pair: &Pair) -> Option<Alarm> {
+    if over == Over::Minutes && pair.paired() < ENOUGH {
+        return None;
+    }
     let above = above(pair.disagreement()?, DISAGREEMENT)?;
     Some(Alarm {
         name: "disagreement",
         subject: format!("{first}, {second}"),
+        over: Some(over),
         meaning: "Two models are on different sides of the threshold more often than is allowed.",
         first: "Label some of the requests on which they disagree: rendezvousctl label chooses them.",
         figures: format!("{} of {} requests; {DISAGREEMENT} allowed", range(&above), pair.paired()),
@@ -163,13 +219,14 @@ fn callers(unusual: Unusual) -> Alarm {
         ),
     };
     let figures = format!("{requests} requests in {minutes} minutes, usually {usual:.0}");
-    Alarm { name, subject: String::new(), meaning, first, figures }
+    Alarm { name, subject: String::new(), over: None, meaning, first, figures }
 }
 
 fn silent(model: &ModelId, expected: u64) -> Option<Alarm> {
     (expected >= SILENT_AFTER).then(|| Alarm {
         name: "model_silent",
         subject: model.to_string(),
+        over: None,
         meaning: "The model sends neither scores nor failures.",
         first: "See whether its function is deployed and its event source mapping is enabled; then its log.",
         figures: format!("no message for {expected} requests; {SILENT_AFTER} allowed"),
@@ -187,6 +244,7 @@ fn failing(model: &ModelId, window: &Window) -> Option<Alarm> {
     Some(Alarm {
         name: "model_failing",
         subject: model.to_string(),
+        over: None,
         meaning: "More of the model's messages are failures than is allowed; its stand-ins answer.",
         first: "Read the messages of its failures. For expired, look at its lag; for timed_out, at its time to \
                 score; for invalid, at what the callers send.",
@@ -215,6 +273,7 @@ fn ramp(arm: &Arm, guard: &Guard, held: Duration, verdict: &Verdict) -> Option<A
     Some(Alarm {
         name: "ramp_stopped",
         subject: arm.to_string(),
+        over: None,
         meaning,
         first,
         figures: verdict.because.clone(),

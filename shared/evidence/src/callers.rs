@@ -13,17 +13,17 @@
 //! **Chance.** Given the sum of two Poisson counts of one rate, each is binomial with the share of its minutes
 //! (Przyborowski and Wilenski 1940, "Homogeneity of results in testing samples from Poisson series", Biometrika
 //! 31), so that the usual rate need not be known exactly. On Poisson traffic that is as usual, looked at every
-//! minute of a year, two spans of two sides each have the probability [`CHANCE`] at most: less than 0.22 verdicts a year
+//! minute of a year, three spans of two sides each have the probability [`CHANCE`] at most: less than 0.32 verdicts a year
 //! by chance. Traffic that comes in bursts has more.
 //!
-//! **How soon.** Callers that stop are silent within 3 minutes when there were at least 6 requests a
-//! minute, within 30 when there was one a minute (`tests/callers.rs`).
+//! **How soon.** Callers that stop are silent within 2 whole minutes when there were at least 10 requests a minute, within 3
+//! when there were 6, within 30 when there was one (`tests/callers.rs`).
 
 use serde::Serialize;
 use statrs::function::beta::checked_beta_reg;
 
 /// The last minutes that are looked at: few for an endpoint with many requests, more for one with few.
-pub const SPANS: [u64; 2] = [3, 30];
+pub const SPANS: [u64; 3] = [2, 3, 30];
 /// How many minutes before and after belong to the usual ones.
 pub const AROUND: u64 = 15;
 /// From how many times the usual requests on it is a surge.

@@ -1,7 +1,7 @@
 //! Windows: mergeable statistics of one minute.
 //!
 //! A window belongs to one endpoint, configuration version, arm and minute: [`Window`] to a model,
-//! [`Decisions`] to all decisions, [`Pair`] to two models, [`Features`] to the requests, [`Outcomes`] to a
+//! [`Decisions`] to all decisions, [`Pair`] to two models, [`Pairs`] to several such, [`Features`] to the requests, [`Outcomes`] to a
 //! model whose outcomes are known. Whoever reads merges ([`merged`]); the result is the window of a longer
 //! time, of several arms, or of whatever the merged windows belonged to.
 //!
@@ -24,6 +24,7 @@ mod features;
 mod merge;
 mod outcomes;
 mod pair;
+mod pairs;
 
 use std::time::Duration;
 
@@ -33,10 +34,11 @@ use serde::{Deserialize, Serialize};
 use crate::{quantile::TimeQuantiles, sketch::Sketch};
 
 pub use decisions::Decisions;
-pub use features::{Feature, FeatureWindow, Features, MAX_FEATURES};
+pub use features::{Feature, FeatureWindow, Features};
 pub use merge::{Merge, merged};
 pub use outcomes::Outcomes;
 pub use pair::{MIN_PAIRED, Pair};
+pub use pairs::Pairs;
 
 /// The scores of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

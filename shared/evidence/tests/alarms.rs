@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rendezvous_core::{Arm, FailureKind, ModelId, arms::Guard};
 use rendezvous_evidence::{
-    alarms::{Alarm, Observation, alarms},
+    alarms::{Alarm, Observation, Over, alarms},
     callers::{Unusual, Unusually},
     drift::Drift,
     guard::{Action, Verdict},
@@ -31,15 +31,37 @@ fn one(observation: Observation<'_>) -> Option<Alarm> {
 #[test]
 fn a_drift_needs_a_sure_distance_and_a_large_index() {
     let large = Drift { distance: 0.3, bound: 0.1, index: 0.4, baseline: 9_000, recent: 700 };
-    let alarm = one(Observation::Drift { of: "/distance", drift: &large }).unwrap();
+    let of = |over, drift: &Drift| {
+        one(Observation::Drift { of: "/distance", over, drift, canary: None })
+    };
+    let alarm = of(Over::Hour, &large).unwrap();
     assert_eq!((alarm.name, alarm.subject.as_str()), ("drift", "/distance"));
     assert_eq!(
         alarm.figures,
         "distance 0.300, by chance at most 0.100; index 0.40, large from 0.25; 700 values against 9000"
     );
     for drift in [Drift { bound: 0.3, ..large }, Drift { index: 0.2, ..large }] {
-        assert_eq!(one(Observation::Drift { of: "/distance", drift: &drift }), None);
+        assert_eq!(of(Over::Hour, &drift), None);
     }
+    assert_eq!(of(Over::Minutes, &large), None, "too few for minutes");
+    let many = Drift { recent: 1_000, ..large };
+    assert!(of(Over::Minutes, &many).is_some());
+}
+
+#[test]
+fn a_drift_of_a_model_says_whether_the_canary_drifts() {
+    let large = Drift { distance: 0.3, bound: 0.1, index: 0.4, baseline: 9_000, recent: 700 };
+    let calm = Drift { distance: 0.02, index: 0.01, ..large };
+    let canary = model("mlp@1");
+    let figures = |of, drift| {
+        let canary = Some((&canary, drift));
+        one(Observation::Drift { of, over: Over::Day, drift: &large, canary }).unwrap().figures
+    };
+    let calm = figures("gbt@2", &calm);
+    let says = "; the canary mlp@1 does not drift: distance 0.020, index 0.01";
+    assert!(calm.ends_with(says), "{calm}");
+    assert!(figures("gbt@2", &large).contains("the canary mlp@1 drifts, too"));
+    assert!(!figures("mlp@1", &large).contains("the canary"), "it is the canary itself");
 }
 
 #[test]
@@ -70,7 +92,9 @@ fn disagreement_is_sure_and_paired() {
         pair
     };
     let (first, second) = (model("gbt@2"), model("mlp@1"));
-    let of = |pair: &Pair| one(Observation::Pair { first: &first, second: &second, pair });
+    let of = |pair: &Pair| {
+        one(Observation::Pair { first: &first, second: &second, over: Over::Minutes, pair })
+    };
     assert_eq!(of(&pair(400, 0)).unwrap().subject, "gbt@2, mlp@1");
     assert_eq!(of(&pair(210, 0)), None, "not sure");
     assert_eq!(of(&pair(400, 100)), None, "too few are paired");

@@ -13,7 +13,10 @@ use rendezvous_monitor::Monitor;
 use super::{System, lock};
 use crate::{
     Link, Role,
-    functions::{DecoyOfStream, DecoyOfTable, MonitorOfLedger, MonitorOfScores, RendezvousHandler},
+    functions::{
+        DecoyOfStream, DecoyOfTable, MonitorOfInput, MonitorOfScores, MonitorOfTable,
+        RendezvousHandler,
+    },
     mapping::Mapping,
     minutes,
 };
@@ -82,8 +85,13 @@ where
                 KEPT,
             )
         }));
-        self.map(&self.ledger.changes, mapping, MonitorOfLedger { fleet: fleet.clone() }, || None);
+        let ledger = (&self.ledger.changes, Table::Ledger);
+        let outcomes = (&self.outcomes.changes, Table::Outcomes);
+        for (changes, source) in [ledger, outcomes] {
+            self.map(changes, mapping, MonitorOfTable { fleet: fleet.clone(), source }, || None);
+        }
         self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() }, || None);
+        self.map(&self.input, mapping, MonitorOfInput { fleet: fleet.clone() }, || None);
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
         lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
     }

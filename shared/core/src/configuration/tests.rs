@@ -143,3 +143,21 @@ fn a_key_is_scored_by_an_observer_whose_share_is_above_its_position() {
         |share| observed_by([("o@1".to_owned(), share)]).unwrap().skips(&endpoint, &key).len();
     assert_eq!((skips(position), skips(above)), (1, 0));
 }
+
+#[test]
+fn features_are_pointers_each_listed_once() {
+    let with = |features: &str| {
+        let text = r#"{ "schedule": { "choices": [ { "model": "a@1" } ], "deadline_ms": 500 },
+                        "features": FEATURES }"#;
+        Configuration::parse(&text.replace("FEATURES", features))
+    };
+    let configuration = with(r#"["/distance", "/carrier"]"#).unwrap();
+    assert_eq!(configuration.features(), ["/distance", "/carrier"]);
+    let wrong = |features: &str| with(features).unwrap_err().to_string();
+    let pointer = "/features/1: \"b\" is not a JSON pointer: it must begin with '/'";
+    assert_eq!(wrong(r#"["/a", "b"]"#), pointer);
+    assert_eq!(wrong(r#"["/a", "/a"]"#), "/features/1: lists \"/a\" again");
+    let many: Vec<String> = (0..65).map(|i| format!("/{i}")).collect();
+    let many = wrong(&format!("{many:?}"));
+    assert_eq!(many, "/features: lists 65 fields; at most 64 are allowed");
+}

@@ -1,10 +1,8 @@
+use rendezvous_core::limits::MAX_FEATURES;
 use serde::{Deserialize, Serialize};
 
 use super::merge::Merge;
 use crate::{sketch::Sketch, texts::Texts};
-
-/// The most features of an endpoint, so that their windows fit one `DynamoDB` item.
-pub const MAX_FEATURES: usize = 64;
 
 /// The size of a feature's sketch: half of a value's, for a bound of about 2 %, since there are many.
 const SIZE: u16 = 128;
