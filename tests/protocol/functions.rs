@@ -290,6 +290,7 @@ fn first_envelope(setup: &Setup) -> Envelope {
         arm,
         traceparent: None,
         skip: Vec::new(),
+        replay: None,
     }
 }
 

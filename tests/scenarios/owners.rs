@@ -137,6 +137,7 @@ fn envelope_of_before() -> Arc<Envelope> {
         deadline: received + Duration::from_secs(1),
         traceparent: None,
         skip: Vec::new(),
+        replay: None,
     })
 }
 

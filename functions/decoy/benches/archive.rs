@@ -73,7 +73,7 @@ fn main() {
                 line("sort, encode, compress", time(|| (), |()| write(&all).unwrap()));
                 write(&all).unwrap()
             }
-            Stream::Scores => {
+            Stream::Scores | Stream::Replays => {
                 let read = || {
                     let mut reader = ScoreReader::default();
                     records.iter().map(move |r| rows::score(r, &mut reader).unwrap().unwrap())
@@ -123,7 +123,7 @@ fn payload(stream: Stream, record: &Record<'_, Data<'_>>) -> usize {
             Payload::Inline(json) => json.get().len(),
             Payload::Stored(_) => 0,
         },
-        Stream::Scores => data.len(),
+        Stream::Scores | Stream::Replays => data.len(),
     }
 }
 
@@ -179,6 +179,7 @@ fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> StreamBatch<'static> {
             deadline: received + Duration::from_millis(200),
             traceparent: Some(format!("00-{:032x}-{:016x}-01", random.u128(..), random.u64(..))),
             skip: Vec::new(),
+            replay: None,
         };
         let data = data(&mut random, &envelope);
         bytes += data.len();

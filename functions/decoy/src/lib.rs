@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | stream `input` | `requests` | a request, exactly as the models saw it |
 //! | stream `scores` | `scores` | a model's score of a request, or its failure |
+//! | the scores of replays | `replays` | a model's score of an archived request, or its failure |
 //! | changes of the ledger | `decisions` | the decision of a request |
 //! | changes of the table `outcomes` | `outcomes` | an outcome that a client has reported |
 //!
@@ -55,6 +56,8 @@ pub struct Decoy<A, E, P, T> {
 pub enum Stream {
     Input,
     Scores,
+    /// The scores of requests that are replayed.
+    Replays,
 }
 
 /// A table whose change stream, with new and old images, the decoy reads.
@@ -70,6 +73,7 @@ impl Stream {
         match self {
             Self::Input => "input",
             Self::Scores => "scores",
+            Self::Replays => "replays",
         }
     }
 }
@@ -135,6 +139,11 @@ impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy
             Stream::Scores => {
                 let mut reader = ScoreReader::default();
                 let read = whole(|record| rows::score(record, &mut reader));
+                self.archive(source, &batch, read, write).await
+            }
+            Stream::Replays => {
+                let mut reader = ScoreReader::default();
+                let read = whole(|record| rows::replay(record, &mut reader));
                 self.archive(source, &batch, read, write).await
             }
         };

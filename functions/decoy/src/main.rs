@@ -1,5 +1,5 @@
 //! The decoy function on AWS: connects the library to the archive, and determines from which of its
-//! four sources a batch comes.
+//! sources a batch comes.
 
 mod metrics;
 
@@ -37,15 +37,19 @@ enum Source {
 }
 
 /// A part of the ARN of each source, from the environment variables that name the sources.
-fn sources(environment: &Environment) -> Result<[(String, Source); 4], lambda::Error> {
+fn sources(environment: &Environment) -> Result<Vec<(String, Source)>, lambda::Error> {
     let stream = |name| Ok::<_, lambda::Error>(format!(":stream/{}", environment.required(name)?));
     let table = |name| Ok::<_, lambda::Error>(format!(":table/{}/", environment.required(name)?));
-    Ok([
+    let mut sources = vec![
         (stream("INPUT_STREAM")?, Source::Stream(Stream::Input)),
         (stream("SCORES_STREAM")?, Source::Stream(Stream::Scores)),
         (table("LEDGER_TABLE")?, Source::Table(Table::Ledger)),
         (table("OUTCOMES_TABLE")?, Source::Table(Table::Outcomes)),
-    ])
+    ];
+    if let Some(replays) = environment.optional("REPLAY_SCORES_STREAM") {
+        sources.push((format!(":stream/{replays}"), Source::Stream(Stream::Replays)));
+    }
+    Ok(sources)
 }
 
 /// The source with this ARN.

@@ -1,8 +1,8 @@
-//! The rows of the four tables, as they are read off records, and their values.
+//! The rows of the tables, as they are read off records, and their values.
 
 use std::borrow::Cow;
 
-use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, Row, ScoreRow};
+use rendezvous_archive::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, Row, ScoreRow};
 use rendezvous_aws::{
     batch::{Data, ItemChange, Record},
     items::{ledger, outcome},
@@ -45,6 +45,7 @@ pub fn request<'r>(
     record: &'r Record<'r, Data<'r>>,
 ) -> Result<Option<WithReference<RequestRow<'r>>>, Invalid> {
     let RequestMessage { envelope, payload, .. } = RequestMessage::parse(&record.content.bytes)?;
+    envelope.require_live()?;
     let (payload, reference) = match payload {
         Payload::Inline(json) if mutated(Mutation::RewritePayload) => {
             (json.get().replace(' ', "").into(), None)
@@ -81,7 +82,7 @@ pub fn score<'r>(
     record: &'r Record<'r, Data<'r>>,
     reader: &mut ScoreReader<'r>,
 ) -> Result<Option<ScoreRow<'r>>, Invalid> {
-    let ScoreMessage { envelope, score, artifact } = reader.read(&record.content.bytes)?;
+    let ScoreMessage { envelope, score, artifact } = reader.read_live(&record.content.bytes)?;
     if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
@@ -113,6 +114,49 @@ pub fn score<'r>(
 }
 
 impl Evaluate for ScoreRow<'_> {
+    fn version(&self) -> Option<Version> {
+        Some(Version::Pinned(self.config))
+    }
+
+    fn evaluate(&mut self, configuration: &Configuration) {
+        self.value = number(self.score.as_ref(), configuration);
+    }
+}
+
+/// The score, or the failure, in a record of the stream of replays' scores. `reader` has read those before it.
+pub fn replay<'r>(
+    record: &'r Record<'r, Data<'r>>,
+    reader: &mut ScoreReader<'r>,
+) -> Result<Option<ReplayRow<'r>>, Invalid> {
+    let (replayed, message) = reader.read_replay(&record.content.bytes)?;
+    let ScoreMessage { envelope, score, artifact } = message;
+    let (score_json, failure) = match score.result {
+        Ok(json) => (Some(json), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    Ok(Some(ReplayRow {
+        request_id: replayed,
+        endpoint: envelope.endpoint.clone(),
+        config: envelope.config,
+        arm: envelope.arm.clone(),
+        key: envelope.key.clone(),
+        replayed_as: envelope.id,
+        received_us: envelope.received,
+        model: score.model,
+        artifact,
+        started_us: score.started,
+        finished_us: score.finished,
+        score: score_json,
+        value: None,
+        failure_kind: failure.as_ref().map(|failure| failure.kind),
+        failure_message: failure.map(|failure| failure.message),
+        shard: record.shard().into(),
+        sequence_number: (&*record.sequence).into(),
+        arrived_us: record.arrived,
+    }))
+}
+
+impl Evaluate for ReplayRow<'_> {
     fn version(&self) -> Option<Version> {
         Some(Version::Pinned(self.config))
     }

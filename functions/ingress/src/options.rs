@@ -84,6 +84,7 @@ impl RequestOptions {
             received,
             deadline,
             traceparent: self.traceparent.clone(),
+            replay: None,
         }
     }
 }

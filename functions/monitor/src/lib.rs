@@ -112,7 +112,7 @@ where
     /// Writes the windows of a batch of the stream `scores`.
     pub async fn handle_scores(&self, batch: StreamBatch<'_>) -> Response {
         let mut reader = ScoreReader::default();
-        let messages = batch.messages(|record| reader.read(record));
+        let messages = batch.messages(|record| reader.read_live(record));
         let mut report = MonitorReport {
             source: "scores",
             lag: batch.lag(),

@@ -83,7 +83,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
     /// in the response, so that Lambda hands them over again.
     pub async fn handle(&self, batch: StreamBatch<'_>) -> Response {
         let mut reader = ScoreReader::default();
-        let messages = batch.messages(|record| reader.read(record));
+        let messages = batch.messages(|record| reader.read_live(record));
         let mut report = RendezvousReport {
             scores: messages.len(),
             unreadable: batch.records().len() - messages.len(),

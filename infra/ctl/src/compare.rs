@@ -99,10 +99,10 @@ pub async fn compare(
     let CompareOptions { range, first, second, by, figures, .. } = options;
     let models = [first.clone(), second.clone()];
     let configurations = past::configurations(endpoints, &range.endpoint).await?;
-    for model in &models {
-        past::require_listed(&configurations, &range.endpoint, model)?;
-    }
     let requests = past::requests(files, range, by.clone(), &mut Bar::new()).await?;
+    for model in &models {
+        past::require_known(&configurations, &requests, &range.endpoint, model)?;
+    }
     let pairs = pairs::Pairs { requests: &requests, configurations: &configurations, models };
     let report = pairs.compare(figures.settings())?;
     let (labelled, drawn) = match (&options.sample, options.label) {

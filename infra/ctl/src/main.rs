@@ -7,6 +7,7 @@ mod evidence;
 mod http;
 mod options;
 mod queries;
+mod replaying;
 mod say;
 mod stack;
 mod target;
@@ -90,6 +91,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             let change = vec![(endpoint, Change::Retire(model))];
             configure::change(&target, change, &writing.with(json)).await?;
         }
+        Command::Replay(options) => print(replaying::replay(&target, &options).await?),
         Command::Query { name, set } => {
             print(queries::query(&target, name.as_deref(), &set).await?);
         }

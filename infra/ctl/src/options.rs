@@ -13,6 +13,7 @@ use rendezvousctl::{
     gaps::GapsOptions,
     models::ModelsOptions,
     past::instant,
+    replay::ReplayOptions,
     status::StatusOptions,
     whatif::WhatIfOptions,
 };
@@ -106,6 +107,8 @@ pub(crate) enum Command {
     Whatif(WhatIfOptions),
     /// Says what is missing in the archive: requests without scores, models without scores of a request.
     Gaps(GapsOptions),
+    /// Lets a model score archived requests, as if it had been live: for compare and whatif.
+    Replay(ReplayOptions),
     /// Runs a saved query over the archive, or lists the saved queries: on a stack in Athena, on a data
     /// folder by DuckDB, for which Python 3.11 is needed.
     Query {

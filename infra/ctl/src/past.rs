@@ -26,6 +26,18 @@ pub struct Range {
     pub to: Option<Timestamp>,
 }
 
+impl Range {
+    /// The requests in the range.
+    pub(crate) fn wanted(&self) -> Result<Wanted, Failure> {
+        let all = Wanted::all(self.endpoint.clone());
+        let (from, to) = (self.from.unwrap_or(all.from), self.to.unwrap_or(all.to));
+        if from >= to {
+            return Err(Failure::Usage("--from must be before --to".to_owned()));
+        }
+        Ok(Wanted { from, to, ..all })
+    }
+}
+
 /// A day, or an instant by RFC 3339.
 pub fn instant(text: &str) -> Result<Timestamp, String> {
     let micros = match text.parse::<NaiveDate>() {
@@ -55,37 +67,43 @@ pub(crate) async fn configurations(
     Ok(configurations)
 }
 
-/// Fails when no version of the endpoint's configuration lists the model.
-pub(crate) fn require_listed(
+/// Fails when no version of the endpoint's configuration lists the model, and the archive does not name it
+/// either, as it does once the model has scored a replay.
+pub(crate) fn require_known(
     configurations: &Configurations,
+    requests: &Requests,
     endpoint: &EndpointName,
     model: &ModelId,
 ) -> Result<(), Failure> {
     let listed: BTreeSet<&ModelId> =
         configurations.values().flat_map(Configuration::models).collect();
-    if listed.contains(model) {
+    if listed.contains(model) || requests.name(model) {
         return Ok(());
     }
     let listed: Vec<&str> = listed.into_iter().map(ModelId::as_str).collect();
     Err(Failure::Failed(format!(
-        "no version of {endpoint} lists {model}; they list {}",
+        "no version of {endpoint} lists {model}, and no replay is of it; they list {}",
         listed.join(", ")
     )))
 }
 
-/// Reads the requests in the range.
+/// Reads the requests in the range, without replays.
+pub(crate) async fn live(
+    files: &impl ArchiveFiles,
+    range: &Range,
+    bar: &mut Bar,
+) -> Result<Requests, Failure> {
+    Ok(join(files, &range.wanted()?, |progress| bar.show(&progress)).await?)
+}
+
+/// Reads the requests in the range. A model that has sent no score of a request live has that of its replay.
 pub(crate) async fn requests(
     files: &impl ArchiveFiles,
     range: &Range,
     segment: Option<String>,
     bar: &mut Bar,
 ) -> Result<Requests, Failure> {
-    let all = Wanted::all(range.endpoint.clone());
-    let (from, to) = (range.from.unwrap_or(all.from), range.to.unwrap_or(all.to));
-    let wanted = Wanted { from, to, segment, ..all };
-    if wanted.from >= wanted.to {
-        return Err(Failure::Usage("--from must be before --to".to_owned()));
-    }
+    let wanted = Wanted { segment, replays: true, ..range.wanted()? };
     Ok(join(files, &wanted, |progress| bar.show(&progress)).await?)
 }
 

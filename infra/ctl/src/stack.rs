@@ -8,7 +8,9 @@ use aws_sdk_lambda::{
     types::{EventSourceMappingConfiguration as Mapping, FilterCriteria},
 };
 use aws_smithy_types::error::display::DisplayErrorContext;
-use rendezvous_aws::{DynamoEndpoints, DynamoWindows, S3Archive, items::outcome};
+use rendezvous_aws::{
+    DynamoEndpoints, DynamoWindows, KinesisStream, S3Archive, S3Payloads, items::outcome,
+};
 use rendezvous_core::{EndpointName, RequestId, Timestamp};
 use rendezvousctl::{
     up::{Function, Model, Up},
@@ -87,12 +89,15 @@ impl Stack {
 
     /// The archive.
     pub(crate) fn archive(&self) -> Result<S3Archive, String> {
+        Ok(S3Archive::new(self.s3(), self.output("ArchiveBucket")?))
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())
             .build();
-        let name = self.output("ArchiveBucket")?.to_owned();
-        Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), name))
+        aws_sdk_s3::Client::from_conf(config)
     }
 
     /// The versions of the endpoints' configurations.
@@ -118,9 +123,30 @@ impl Stack {
         Ok(Workgroup::new(aws_sdk_athena::Client::new(&self.config), &self.name))
     }
 
-    /// The models whose functions have a mapping from the stream `input`, in this stack or in another.
+    /// The stream of requests that are replayed.
+    pub(crate) fn replay_input(&self) -> Result<KinesisStream, String> {
+        let Some(name) = self.outputs.get("ReplayInputStream") else {
+            return Err(format!(
+                "stack {:?} has no streams for replays: deploy it with Replay=yes",
+                self.name
+            ));
+        };
+        Ok(KinesisStream::new(aws_sdk_kinesis::Client::new(&self.config), name))
+    }
+
+    /// The payloads that are too large for a message.
+    pub(crate) fn payloads(&self) -> Result<S3Payloads, String> {
+        Ok(S3Payloads::new(self.s3(), self.output("PayloadBucket")?))
+    }
+
+    /// The models that are up.
     pub(crate) async fn models_up(&self) -> Result<Up, String> {
-        let input = self.output("InputStreamArn")?;
+        self.models_on("InputStreamArn").await
+    }
+
+    /// The models whose functions have a mapping from the stream with this output, in this stack or in another.
+    pub(crate) async fn models_on(&self, stream: &str) -> Result<Up, String> {
+        let input = self.output(stream)?;
         let client = aws_sdk_lambda::Client::new(&self.config);
         let mut up = Up::new();
         for mapping in self.mappings().await? {
@@ -163,7 +189,9 @@ impl Stack {
     /// The event source mappings of the stack's streams and tables, those of models in other stacks
     /// included.
     async fn mappings(&self) -> Result<Vec<Mapping>, String> {
-        let streams = [self.output("InputStreamArn")?, self.output("ScoresStreamArn")?];
+        let mut streams = vec![self.output("InputStreamArn")?, self.output("ScoresStreamArn")?];
+        let replays = ["ReplayInputStreamArn", "ReplayScoresStreamArn"];
+        streams.extend(replays.iter().filter_map(|key| self.outputs.get(*key).map(String::as_str)));
         let tables = [self.output("LedgerTable")?, self.output("OutcomesTable")?]
             .map(|table| format!(":table/{table}/stream/"));
         let client = aws_sdk_lambda::Client::new(&self.config);

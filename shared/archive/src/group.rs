@@ -15,6 +15,7 @@ pub(crate) struct Group {
     request: Option<RequestLine>,
     /// By the number of the model.
     scores: BTreeMap<u32, ScoreLine>,
+    replays: BTreeMap<u32, ScoreLine>,
     decision: Option<DecisionLine>,
     first_outcome: Option<OutcomeLine>,
     last_outcome: Option<OutcomeLine>,
@@ -29,7 +30,7 @@ impl Group {
             Line::Request(line) => Some(line.received),
             Line::Score(line) => Some(line.received),
             Line::Decision(line) => Some(line.received),
-            Line::Outcome(_) => None,
+            Line::Replay(_) | Line::Outcome(_) => None,
         };
         if let Some(at) = received {
             let (first, last) = self.received.unwrap_or((at, at));
@@ -41,6 +42,11 @@ impl Group {
             Line::Score(line) => {
                 if self.scores.get(&line.model).is_none_or(|kept| line.arrival < kept.arrival) {
                     self.scores.insert(line.model, line);
+                }
+            }
+            Line::Replay(line) => {
+                if self.replays.get(&line.model).is_none_or(|kept| line.arrival > kept.arrival) {
+                    self.replays.insert(line.model, line);
                 }
             }
             Line::Outcome(line) => {
@@ -64,10 +70,19 @@ impl Group {
         let models =
             |numbers: Vec<u32>| -> Vec<ModelId> { numbers.into_iter().filter_map(model).collect() };
         let arm = |number: u32| names.arms.name(number).cloned().unwrap_or_else(Arm::main);
-        let mut scores: Vec<ScoreLine> = self.scores.into_values().collect();
-        scores.sort_by(|a, b| a.arrival.cmp(&b.arrival));
-        let score = |line: ScoreLine| {
+        let received = self.received();
+        let mut scores: Vec<(ScoreLine, bool)> =
+            self.scores.into_values().map(|line| (line, false)).collect();
+        for (number, line) in self.replays {
+            let is_live = scores.iter().any(|(live, _)| live.model == number);
+            if let Some(received) = received.filter(|_| !is_live) {
+                scores.push((moved(line, received), true));
+            }
+        }
+        scores.sort_by(|(a, _), (b, _)| a.arrival.cmp(&b.arrival));
+        let score = |(line, replayed): (ScoreLine, bool)| {
             Some(Scored {
+                replayed,
                 model: model(line.model)?,
                 arrived: line.arrival.at,
                 started: line.started,
@@ -110,6 +125,14 @@ impl Group {
             retried: self.received.is_some_and(|(first, last)| first != last),
         }
     }
+}
+
+/// The score of a replay as if its request had been received at this time.
+fn moved(line: ScoreLine, received: Timestamp) -> ScoreLine {
+    let move_to = |at: Timestamp| received + at.since(line.received);
+    let (started, finished) = (move_to(line.started), move_to(line.finished));
+    let arrival = Arrival { at: move_to(line.arrival.at), ..line.arrival };
+    ScoreLine { arrival, received, started, finished, ..line }
 }
 
 fn keep_first<L>(kept: &mut Option<L>, line: L, arrival: impl Fn(&L) -> &Arrival) {

@@ -1,6 +1,6 @@
 //! The requests of an endpoint, each with its scores, its decision and its outcome.
 //!
-//! The rows of the four tables are sorted by request, outside memory where they are many; each
+//! The rows of the tables are sorted by request, outside memory where they are many; each
 //! entity keeps the row that the analysts' views show ([`views`](crate::views)).
 //!
 //! # Limits
@@ -11,14 +11,14 @@
 
 use std::{ops::Range, time::Duration};
 
-use rendezvous_core::{EndpointName, RequestId, Timestamp, ports::ArchiveFiles};
+use rendezvous_core::{EndpointName, ModelId, RequestId, Timestamp, ports::ArchiveFiles};
 
 use crate::{
     group::Group,
     joined::Joined,
     lines::{
-        AllNames, DecisionColumns, IntoLine, Line, OutcomeColumns, RequestColumns, ScoreColumns,
-        SegmentColumns,
+        AllNames, DecisionColumns, IntoLine, Line, OutcomeColumns, ReplayColumns, RequestColumns,
+        ScoreColumns, SegmentColumns,
     },
     part::Extent,
     scan::{Progress, ScanError, scan},
@@ -34,13 +34,20 @@ pub struct Wanted {
     pub to: Timestamp,
     /// Where in the payload the segment of a request is (RFC 6901). Payloads are read only with it.
     pub segment: Option<String>,
+    /// Whether a model that has sent no score of a request live has that of its replay.
+    pub replays: bool,
 }
 
 impl Wanted {
     /// All requests of an endpoint.
     pub fn all(endpoint: EndpointName) -> Self {
         let to = Timestamp::from_micros(i64::MAX);
-        Self { endpoint, from: Timestamp::default(), to, segment: None }
+        Self { endpoint, from: Timestamp::default(), to, segment: None, replays: false }
+    }
+
+    /// Where the rows of the requests themselves are.
+    pub(crate) fn requests(&self) -> Extent<'_> {
+        self.extent(self.from - SKEW..self.to + SKEW, self.from..self.to)
     }
 
     fn extent(&self, arrived: Range<Timestamp>, received: Range<Timestamp>) -> Extent<'_> {
@@ -76,7 +83,7 @@ async fn join_within(
     let Wanted { from, to, .. } = *wanted;
     let end = Timestamp::from_micros(i64::MAX);
     let received = from - RETRIED..to + RETRIED;
-    let requests = wanted.extent(from - SKEW..to + SKEW, from..to);
+    let requests = wanted.requests();
     let later = wanted.extent(from - SKEW..to + LATE, received.clone());
     let outcomes = wanted.extent(from - SKEW..end, received);
     let mut names = AllNames { segment: wanted.segment.clone(), ..AllNames::default() };
@@ -90,6 +97,12 @@ async fn join_within(
     add::<ScoreColumns>(files, &later, to, &mut names, &mut progress).await?;
     add::<DecisionColumns>(files, &later, to, &mut names, &mut progress).await?;
     add::<OutcomeColumns>(files, &outcomes, to, &mut names, &mut progress).await?;
+    if wanted.replays {
+        // A replay is received when it is sent again.
+        let end = Timestamp::from_micros(i64::MAX);
+        let replays = wanted.extent(from - SKEW..end, from - SKEW..end);
+        add::<ReplayColumns>(files, &replays, to, &mut names, &mut progress).await?;
+    }
     let received = wanted.from..wanted.to;
     Ok(Requests { sorted: sorter.finish()?, names, received, limits })
 }
@@ -145,6 +158,11 @@ impl Requests {
             Ok::<(), ScanError>(())
         })?;
         end(open)
+    }
+
+    /// Whether a row that was read names this model.
+    pub fn name(&self, model: &ModelId) -> bool {
+        self.names.models.has(model)
     }
 
     /// Those with an outcome, in the order in which their outcomes first arrived. Sorting takes as

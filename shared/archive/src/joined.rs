@@ -9,7 +9,8 @@ pub struct Joined {
     pub id: RequestId,
     /// None where its row is missing and others refer to it.
     pub request: Option<Asked>,
-    /// The first of each model, in the order in which they arrived.
+    /// The first of each model, in the order in which they arrived. Where replays are wanted, also the last
+    /// replay of each model that has sent no score live.
     pub scores: Vec<Scored>,
     pub decision: Option<Decided>,
     pub outcome: Option<Reported>,
@@ -45,6 +46,9 @@ pub struct Scored {
     pub value: Option<f64>,
     /// None where there is a score.
     pub failure: Option<FailureKind>,
+    /// Whether it is of a replay. Its times are moved: as long after the receipt of the request as those of
+    /// the replay are after it was sent again.
+    pub replayed: bool,
 }
 
 /// The decision. Configuration and times are those with which it was decided.

@@ -1,5 +1,5 @@
-//! The archive: four tables in S3, or in a folder, that hold every request, score, decision and
-//! outcome.
+//! The archive: tables in S3, or in a folder, that hold every request, score, decision and outcome,
+//! and the scores of replays.
 //!
 //! Each table is described once, as a row type in [`tables`]: its columns, their types and their
 //! comments. From this description files are written ([`write()`]) and read ([`read()`]), and a test of
@@ -25,6 +25,7 @@ mod sort;
 pub mod tables;
 mod value;
 pub mod views;
+pub mod walk;
 mod write;
 
 pub use {
@@ -34,7 +35,7 @@ pub use {
     read::read,
     row_group::Unreadable,
     scan::ScanError,
-    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow, layouts},
+    tables::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, ScoreRow, layouts},
     value::{Scalar, Type, Value},
     write::{Unwritable, write},
 };

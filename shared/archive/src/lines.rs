@@ -1,4 +1,4 @@
-//! The rows of the four tables as they are kept while they are joined: without what a join does not
+//! The rows of the tables as they are kept while they are joined: without what a join does not
 //! need, and with a number instead of each name that recurs.
 
 use std::{cmp::Ordering, collections::HashMap, hash::Hash};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     layout::{Select, select},
-    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow},
+    tables::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, ScoreRow},
 };
 
 select! {
@@ -64,6 +64,22 @@ select! {
 }
 
 select! {
+    /// What is read of a replay's score.
+    ReplayColumns of ReplayRow<'_> {
+        request_id: RequestId,
+        endpoint: EndpointName,
+        received_us: Timestamp,
+        model: ModelId,
+        started_us: Timestamp,
+        finished_us: Timestamp,
+        value: Option<f64>,
+        failure_kind: Option<FailureKind>,
+        sequence_number: String,
+        arrived_us: Timestamp,
+    }
+}
+
+select! {
     /// What is read of a decision.
     DecisionColumns of DecisionRow<'_> {
         request_id: RequestId,
@@ -101,7 +117,7 @@ select! {
 pub(crate) struct Arrival {
     pub(crate) at: Timestamp,
     /// A decimal number of up to 56 digits.
-    sequence: String,
+    pub(crate) sequence: String,
 }
 
 impl Ord for Arrival {
@@ -125,6 +141,8 @@ impl PartialOrd for Arrival {
 pub(crate) enum Line {
     Request(RequestLine),
     Score(ScoreLine),
+    /// Its times are those of the replay.
+    Replay(ScoreLine),
     Decision(DecisionLine),
     Outcome(OutcomeLine),
 }
@@ -197,6 +215,10 @@ impl<T: Clone + Eq + Hash> Names<T> {
         self.names.push(name.clone());
         self.numbers.insert(name, number);
         number
+    }
+
+    pub(crate) fn has(&self, name: &T) -> bool {
+        self.numbers.contains_key(name)
     }
 
     /// The name with this number; none for a number that was not given.
@@ -275,15 +297,22 @@ macro_rules! request_line {
 into_line!(RequestColumns, row, names => request_line!(row, names, None));
 into_line!(SegmentColumns, row, names => request_line!(row, names, names.segment(&row.payload)));
 
-into_line!(ScoreColumns, row, names => Line::Score(ScoreLine {
-    arrival: Arrival { at: row.arrived_us, sequence: row.sequence_number },
-    received: row.received_us,
-    model: names.models.number(row.model),
-    started: row.started_us,
-    finished: row.finished_us,
-    value: row.value,
-    failure: row.failure_kind,
-}));
+macro_rules! score_line {
+    ($row:ident, $names:ident) => {
+        ScoreLine {
+            arrival: Arrival { at: $row.arrived_us, sequence: $row.sequence_number },
+            received: $row.received_us,
+            model: $names.models.number($row.model),
+            started: $row.started_us,
+            finished: $row.finished_us,
+            value: $row.value,
+            failure: $row.failure_kind,
+        }
+    };
+}
+
+into_line!(ScoreColumns, row, names => Line::Score(score_line!(row, names)));
+into_line!(ReplayColumns, row, names => Line::Replay(score_line!(row, names)));
 
 into_line!(DecisionColumns, row, names => {
     let mut numbers = |models: Vec<ModelId>| {
@@ -344,6 +373,7 @@ mod tests {
         }
         check::<RequestColumns>();
         check::<ScoreColumns>();
+        check::<ReplayColumns>();
         check::<DecisionColumns>();
         check::<OutcomeColumns>();
     }

@@ -41,7 +41,7 @@ pub struct Progress {
 
 /// How many files are read at a time. S3 answers within some 30 ms, and a stack writes a file a
 /// minute, table and shard.
-const AT_A_TIME: usize = 32;
+pub(crate) const AT_A_TIME: usize = 32;
 
 /// Reads the columns `S` and hands over the rows of each row group, file by file in the order of
 /// their names, and after each day the progress.
@@ -53,41 +53,81 @@ pub async fn scan<S: Select>(
     mut each: impl FnMut(Vec<S>) -> Result<(), ScanError>,
     mut progress: impl FnMut(Progress),
 ) -> Result<(), ScanError> {
-    let folders = files.folders(&format!("{}/", S::TABLE)).await?;
-    let (first, last) = (hour(extent.arrived.start), hour(extent.arrived.end));
-    let day = |hour: &str| hour.split('/').next().unwrap_or_default().to_owned();
-    let (first_day, last_day) = (day(&first), day(&last));
-    let among = |folder: &String| {
-        let day = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        day.starts_with("date=") && day >= first_day.as_str() && day <= last_day.as_str()
-    };
-    // `{table}/date=2025-11-22/hour=07/…`
-    let is_within = |file: &StoredFile| {
-        let hour = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let hour = hour.split_once('/').map_or("", |(_, hour)| hour);
-        hour >= first.as_str() && hour <= last.as_str()
-    };
-    let days: Vec<String> = folders.into_iter().filter(among).collect();
+    let hours = Hours::of(extent);
+    let days = hours.days(files, S::TABLE).await?;
     let mut so_far = Progress { table: S::TABLE, days: 0, of_days: days.len(), files: 0, bytes: 0 };
     progress(so_far);
     for day in &days {
-        let mut listed = files.list(day).await?;
-        listed.retain(|file| file.name.ends_with(".parquet") && is_within(file));
+        let listed = hours.files(files, day).await?;
         so_far.files += listed.len();
         let parts = stream::iter(listed).map(|file| fetch::<S>(files, file, extent));
         let mut parts = parts.buffered(AT_A_TIME);
         while let Some((name, part)) = parts.try_next().await? {
             so_far.bytes += part.bytes();
-            let failed = |cause| ScanError::File { name: name.clone(), cause };
-            for group in part.groups() {
-                let group = group.map_err(|error| failed(error.into()))?;
-                each(S::read(&RowGroup(&group)).map_err(failed)?)?;
+            for rows in rows(&name, &part) {
+                each(rows?)?;
             }
         }
         so_far.days += 1;
         progress(so_far);
     }
     Ok(())
+}
+
+/// The rows of each row group of a file.
+pub(crate) fn rows<'p, S: Select>(
+    name: &'p str,
+    part: &'p Part,
+) -> impl Iterator<Item = Result<Vec<S>, ScanError>> + 'p {
+    let failed = move |cause| ScanError::File { name: name.to_owned(), cause };
+    part.groups().map(move |group| {
+        let group = group.map_err(|error| failed(error.into()))?;
+        S::read(&RowGroup(&group)).map_err(failed)
+    })
+}
+
+/// The hours of arrival that are read.
+pub(crate) struct Hours {
+    first: String,
+    last: String,
+}
+
+impl Hours {
+    pub(crate) fn of(extent: &Extent<'_>) -> Self {
+        Self { first: hour(extent.arrived.start), last: hour(extent.arrived.end) }
+    }
+
+    /// The folders of a table's days, in order.
+    pub(crate) async fn days(
+        &self,
+        files: &impl ArchiveFiles,
+        table: &str,
+    ) -> Result<Vec<String>, Unavailable> {
+        let mut folders = files.folders(&format!("{table}/")).await?;
+        let day = |hour: &str| hour.split('/').next().unwrap_or_default().to_owned();
+        let (first, last) = (day(&self.first), day(&self.last));
+        folders.retain(|folder| {
+            let day = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            day.starts_with("date=") && day >= first.as_str() && day <= last.as_str()
+        });
+        Ok(folders)
+    }
+
+    /// The files of a day, by name: `{table}/date=2025-11-22/hour=07/…`.
+    pub(crate) async fn files(
+        &self,
+        files: &impl ArchiveFiles,
+        day: &str,
+    ) -> Result<Vec<StoredFile>, Unavailable> {
+        let mut listed = files.list(day).await?;
+        listed.retain(|file| {
+            let hour = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let hour = hour.split_once('/').map_or("", |(_, hour)| hour);
+            let is_within = hour >= self.first.as_str() && hour <= self.last.as_str();
+            file.name.ends_with(".parquet") && is_within
+        });
+        Ok(listed)
+    }
 }
 
 /// 9999-01-01: names of days have four digits for the year.
@@ -99,7 +139,7 @@ fn hour(instant: Timestamp) -> String {
 }
 
 /// Reads what is needed of a file.
-async fn fetch<S: Select>(
+pub(crate) async fn fetch<S: Select>(
     files: &impl ArchiveFiles,
     StoredFile { name, bytes, .. }: StoredFile,
     extent: &Extent<'_>,

@@ -1,4 +1,4 @@
-//! The four tables. Times are microseconds since the epoch, UTC. Payloads, scores and outcomes are
+//! The tables. Times are microseconds since the epoch, UTC. Payloads, scores and outcomes are
 //! JSON, byte for byte.
 //!
 //! A table may hold a row more than once: a record that was delivered again has the same sequence
@@ -151,12 +151,55 @@ table! {
     }
 }
 
-/// The four tables.
-pub fn layouts() -> [Layout; 4] {
+table! {
+    /// Scores and failures of models that scored archived requests again, from the stream of replays.
+    ReplayRow<'a> is "replays" {
+        /// Id of the archived request
+        Near request_id: RequestId,
+        /// Name of the endpoint
+        Few endpoint: EndpointName,
+        /// Version of the endpoint's configuration when the request was first received
+        Few config: u64,
+        /// Arm of the configuration
+        Few arm: Arm,
+        /// Partition key of the request
+        Near key: Key,
+        /// Id under which it was sent again
+        Near replayed_as: RequestId,
+        /// When it was sent again
+        Near received_us: Timestamp,
+        /// name@version
+        Few model: ModelId,
+        /// From which artefact the model scored, e.g. sha256:… of its file; null where it did not say
+        Few artifact: Option<Artifact>,
+        /// When the model began
+        Near started_us: Timestamp,
+        /// When the model finished
+        Near finished_us: Timestamp,
+        /// JSON; null after a failure
+        Distinct score: Option<Json>,
+        /// The scalar of the score that the configuration names
+        Few value: Option<f64>,
+        /// failed, timed_out, expired or invalid; null with a score
+        Few failure_kind: Option<FailureKind>,
+        /// What the model said of its failure
+        Few failure_message: Option<String>,
+        /// Shard of the stream
+        Few shard: Cow<'a, str>,
+        /// Place on the shard: a decimal number that grows
+        Near sequence_number: Cow<'a, str>,
+        /// When the record arrived on the stream
+        Near arrived_us: Timestamp,
+    }
+}
+
+/// The tables.
+pub fn layouts() -> [Layout; 5] {
     [
         Layout::of::<RequestRow<'_>>(),
         Layout::of::<ScoreRow<'_>>(),
         Layout::of::<DecisionRow<'_>>(),
         Layout::of::<OutcomeRow<'_>>(),
+        Layout::of::<ReplayRow<'_>>(),
     ]
 }

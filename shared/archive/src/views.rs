@@ -38,7 +38,7 @@ pub struct Duration {
 }
 
 /// The views, by name.
-pub const VIEWS: [View; 5] = [
+pub const VIEWS: [View; 6] = [
     View {
         name: "requests",
         table: "requests",
@@ -99,6 +99,26 @@ pub const VIEWS: [View; 5] = [
         entity: &["endpoint", "request_id"],
         keeps: Keeps::LastOfDay,
         durations: &[],
+    },
+    View {
+        name: "replays",
+        table: "replays",
+        entity: &["request_id", "model"],
+        keeps: Keeps::Last,
+        durations: &[
+            Duration {
+                name: "after_ms",
+                from: "received_us",
+                to: "arrived_us",
+                comment: "From when the request was sent again to the score's arrival on the stream",
+            },
+            Duration {
+                name: "took_ms",
+                from: "started_us",
+                to: "finished_us",
+                comment: "From the model's start to its finish",
+            },
+        ],
     },
 ];
 
@@ -170,8 +190,8 @@ impl View {
 }
 
 /// The partition columns by which the catalog knows a table's files: all of `date` and `hour` that
-/// their names have, but outcomes by the day alone. A query
-/// for the last outcomes reads many days, and has fewer partitions to list.
+/// their names have, but outcomes and replays by the day alone. A query
+/// for the last of them reads many days, and has fewer partitions to list.
 pub fn partitions(table: &str) -> &'static [&'static str] {
-    if table == "outcomes" { &["date"] } else { &["date", "hour"] }
+    if matches!(table, "outcomes" | "replays") { &["date"] } else { &["date", "hour"] }
 }

@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use rendezvous_archive::{
-    DecisionRow, Joined, OutcomeRow, RequestRow, Row, ScoreRow,
+    DecisionRow, Joined, OutcomeRow, ReplayRow, RequestRow, Row, ScoreRow,
     files::Hour,
     join::{Wanted, join},
     write,
@@ -224,6 +224,59 @@ async fn outcomes_come_in_the_order_in_which_they_first_arrived() {
     };
     requests.by_outcome().unwrap().each(&mut each).unwrap();
     assert_eq!(order, [2, 4, 1, 3].map(id));
+}
+
+#[tokio::test]
+async fn a_replay_stands_in_for_a_live_score_with_its_times_moved() {
+    let archive = MemoryArchive::default();
+    put(&archive, "1", &[request(1), request(2)], START).await;
+    put(&archive, "1", &[score(1, "a@1", ms(9), 0.5), score(2, "a@1", ms(9), 0.5)], START).await;
+    let again = after(400 * DAY);
+    let replay = |n, model: &str, took, value| {
+        let score = score(n, model, took, value);
+        let moved = |at: Timestamp| again + at.since(score.received_us);
+        ReplayRow {
+            request_id: score.request_id,
+            endpoint: score.endpoint,
+            config: score.config,
+            arm: score.arm,
+            key: score.key,
+            replayed_as: id(1_000 + n),
+            received_us: again,
+            model: score.model,
+            artifact: None,
+            started_us: moved(score.started_us),
+            finished_us: moved(score.finished_us),
+            score: score.score,
+            value: score.value,
+            failure_kind: None,
+            failure_message: None,
+            shard: score.shard,
+            sequence_number: score.sequence_number,
+            arrived_us: moved(score.arrived_us),
+        }
+    };
+    let rows = [
+        replay(1, "b@1", ms(3), 0.1),
+        replay(1, "b@1", ms(4), 0.2),
+        replay(1, "a@1", ms(1), 0.3),
+        // Its request is not in the archive.
+        replay(3, "b@1", ms(3), 0.4),
+    ];
+    put(&archive, "1", &rows, again).await;
+    let models = |joined: &Joined| -> Vec<_> {
+        let scores = joined.scores.iter();
+        scores.map(|s| (s.model.to_string(), s.value.unwrap(), s.replayed, s.arrived)).collect()
+    };
+    let live = joined(&archive, &wanted()).await;
+    assert_eq!(live.iter().map(|joined| models(joined).len()).collect::<Vec<_>>(), [1, 1]);
+    let with = joined(&archive, &Wanted { replays: true, ..wanted() }).await;
+    assert_eq!(with.iter().map(|joined| joined.retried).collect::<Vec<_>>(), [false, false]);
+    let arrived = after(ms(1)) + ms(1);
+    // The last replay of the model that sent nothing live.
+    let b = ("b@1".to_owned(), 0.2, true, arrived + ms(4));
+    assert_eq!(models(&with[0]), [b, ("a@1".to_owned(), 0.5, false, arrived + ms(9))]);
+    assert_eq!(models(&with[1]), models(&live[1]));
 }
 
 /// An archive that notes what is read.

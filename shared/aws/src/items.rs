@@ -224,6 +224,7 @@ mod tests {
             deadline: time(1_763_794_345_123_456),
             traceparent: Some("00-ab-01".to_owned()),
             skip: Vec::new(),
+            replay: None,
         };
         let score = |model: &str, micros, result| Score {
             model: model.parse().unwrap(),

@@ -44,6 +44,10 @@ pub struct Envelope {
     /// Observers that are not expected to score this request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<ModelId>,
+    /// The archived request that this one replays. Nobody waits for its score, and it belongs on the
+    /// streams of replays only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<RequestId>,
 }
 
 impl Envelope {
@@ -51,6 +55,14 @@ impl Envelope {
         let envelope: Self = serde_json::from_str(raw.get())
             .map_err(|error| Invalid::new(format!("envelope: {error}")))?;
         envelope.checked()
+    }
+
+    /// Fails for the replay of an archived request.
+    pub fn require_live(&self) -> Result<(), Invalid> {
+        match self.replay {
+            None => Ok(()),
+            Some(_) => Err(Invalid::new("envelope: a replay on a stream of live requests")),
+        }
     }
 
     /// The envelope, if its deadline is possible.
@@ -222,6 +234,22 @@ impl<'a> ScoreReader<'a> {
         Ok(ScoreMessage { envelope, score, artifact: fields.artifact })
     }
 
+    /// The same for a stream of live requests, where the score of a replay is invalid.
+    pub fn read_live(&mut self, record: &'a [u8]) -> Result<ScoreMessage, Invalid> {
+        let message = self.read(record)?;
+        message.envelope.require_live()?;
+        Ok(message)
+    }
+
+    /// The same for a stream of replays, where any other score is invalid; returns the id of the request that
+    /// was replayed, too.
+    pub fn read_replay(&mut self, record: &'a [u8]) -> Result<(RequestId, ScoreMessage), Invalid> {
+        let message = self.read(record)?;
+        let replayed = message.envelope.replay;
+        let missing = || Invalid::new("envelope: no replay, on the stream of replays");
+        Ok((replayed.ok_or_else(missing)?, message))
+    }
+
     fn envelope(&mut self, raw: &'a RawValue) -> Result<Arc<Envelope>, Invalid> {
         if let Some(envelope) = self.envelopes.get(raw.get()) {
             return Ok(envelope.clone());
@@ -315,5 +343,22 @@ mod tests {
         assert_eq!([&a, &l, &b].map(|m| m.envelope.key.as_str()), ["k", "l", "k"]);
         assert_eq!([&a, &l, &b].map(|m| m.score.model.as_str()), ["a@1", "a@1", "b@1"]);
         assert!(reader.read(b"{}").is_err() && reader.read(&records[0]).is_ok());
+    }
+
+    #[test]
+    fn a_replay_and_a_live_score_are_refused_on_each_others_streams() {
+        let original = "01998f1e-7b2a-7cc0-8000-3f0a5d9e1c22";
+        let message = |replay: &str| {
+            let envelope = format!(
+                r#"{{"id":"01998f1e-7b2a-7cc0-8000-3f0a5d9e1c23","endpoint":"e","config":1,"arm":"main","key":"k","received_us":1,"deadline_us":2{replay}}}"#
+            );
+            let score = crate::conformance::samples::score("a@1", "1");
+            ScoreMessage::write(&RawValue::from_string(envelope).unwrap(), &score, None).unwrap()
+        };
+        let (live, replay) = (message(""), message(&format!(r#","replay":"{original}""#)));
+        let mut reader = ScoreReader::default();
+        assert!(reader.read_live(&live).is_ok() && reader.read_live(&replay).is_err());
+        assert_eq!(reader.read_replay(&replay).unwrap().0.to_string(), original);
+        assert!(reader.read_replay(&live).is_err());
     }
 }

@@ -38,6 +38,7 @@ fn request(number: u64, models: &[ModelId]) -> Joined {
             finished: received,
             value: Some(random.f64()),
             failure: None,
+            replayed: false,
         })
         .collect();
     scores.sort_by_key(|score| score.arrived);

@@ -39,6 +39,7 @@ fn score(model: &str, millis: u64, result: Result<f64, FailureKind>) -> Scored {
         finished: at(millis),
         value: result.ok(),
         failure: result.err(),
+        replayed: false,
     }
 }
 

@@ -52,6 +52,7 @@ pub fn envelope(endpoint: &Endpoint) -> Arc<Envelope> {
         deadline: received + endpoint.configuration.schedule(&Arm::main()).deadline(),
         traceparent: None,
         skip: Vec::new(),
+        replay: None,
     })
 }
 

@@ -87,8 +87,8 @@ impl<'c> Past<'c> {
         let Some(configuration) = self.configurations.get(&decision.config) else {
             return Some(Why::NoConfiguration);
         };
-        let seen: Vec<_> =
-            decision.seen.iter().filter_map(|model| request.score_of(model)).collect();
+        let live = |model| request.score_of(model).filter(|score| !score.replayed);
+        let seen: Vec<_> = decision.seen.iter().filter_map(live).collect();
         if seen.len() < decision.seen.len() {
             return Some(Why::ScoreMissing);
         }

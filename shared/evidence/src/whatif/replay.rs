@@ -42,6 +42,7 @@ impl Replay {
             deadline: Timestamp::default(),
             traceparent: None,
             skip: Vec::new(),
+            replay: None,
         };
         let mailbox = Mailbox::empty(Arc::new(envelope));
         Self { mailbox, some_score: Json::from(RawValue::NULL) }

@@ -1,0 +1,193 @@
+//! A replay on one machine: the model itself scores, and the decoy archives its scores.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rendezvous_archive::{
+    ReplayRow,
+    files::{Hour, Place, table_file},
+};
+use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
+use rendezvous_core::{
+    Invalid, Json, RequestMessage, Timestamp,
+    memory::MemoryPayloads,
+    now,
+    ports::{self, Archive, EndpointTable, NoTelemetry, Rejected, Stream, Telemetry},
+};
+use rendezvous_decoy::Decoy;
+use rendezvous_model::{Model, ModelFunction, ModelReport};
+use tokio::runtime::Handle;
+
+use super::{Request, Sink};
+use crate::failure::Failure;
+
+/// How many scores are in one file of the archive.
+const IN_A_FILE: usize = 10_000;
+
+/// The shard that the rows name.
+const SHARD: &str = "replay";
+
+/// The scores that a model has sent, and how many of its calls failed.
+#[derive(Debug, Default)]
+pub struct Sent {
+    scores: Mutex<Vec<ports::Record>>,
+    failed: Mutex<u64>,
+}
+
+impl Stream for Sent {
+    async fn put(&self, records: Vec<ports::Record>, _: Timestamp) -> Result<(), Rejected> {
+        lock(&self.scores).extend(records);
+        Ok(())
+    }
+}
+
+impl Telemetry<ModelReport> for Sent {
+    fn record(&self, report: &ModelReport) {
+        let ModelReport { failed, timed_out, invalid, expired, .. } = report;
+        let count = (failed + timed_out + invalid + expired) as u64;
+        *lock(&self.failed) += count;
+    }
+}
+
+/// A model, and the decoy on an archive.
+pub struct Local<M, A, E> {
+    function: Arc<ModelFunction<M, Sent, MemoryPayloads, Sent>>,
+    sent: Arc<Sent>,
+    decoy: Decoy<A, E, MemoryPayloads, NoTelemetry>,
+    /// Threads on which the model is called; without any it is called on this one.
+    threads: Vec<Handle>,
+    /// How many requests a call of the model takes.
+    batch: usize,
+    until_commit: usize,
+    /// The scores of the next file.
+    next: Option<StreamBatch<'static>>,
+}
+
+impl<M: Model, A: Archive, E: EndpointTable> Local<M, A, E> {
+    /// Replays through `model`, on these threads, into an archive. Where the rate is limited, a file has the
+    /// scores of a minute at most.
+    pub fn new(
+        model: M,
+        threads: Vec<Handle>,
+        archive: A,
+        endpoints: E,
+        rate: Option<u32>,
+    ) -> Self {
+        let (model, sent) = (Arc::new(model), Arc::new(Sent::default()));
+        let payloads = Arc::new(MemoryPayloads::default());
+        let batch = model.largest_batch();
+        let function = ModelFunction::new(model, sent.clone(), payloads.clone(), sent.clone());
+        let telemetry = Arc::new(NoTelemetry);
+        let decoy = Decoy::new(Arc::new(archive), Arc::new(endpoints), payloads, telemetry);
+        let until_commit = rate.map_or(IN_A_FILE, |rate| IN_A_FILE.min(rate as usize * 60));
+        let function = Arc::new(function);
+        Self { function, sent, decoy, threads, batch, until_commit, next: None }
+    }
+
+    /// The scores that were sent since the last call, as a batch of the stream of replays that has just arrived,
+    /// and the name of its file.
+    fn arrived(&self) -> (StreamBatch<'static>, String) {
+        let scores = mem::take(&mut *lock(&self.sent.scores));
+        let arrived = now();
+        let begin = u128::from(arrived.as_micros().unsigned_abs()) * 1_000_000;
+        let record = |(score, number): (ports::Record, u128)| {
+            let ports::Record { key, data: bytes } = score;
+            let data = Data { partition_key: key.as_str().to_owned().into(), bytes };
+            Record::new(SHARD, number.to_string(), arrived, data)
+        };
+        let records = scores.into_iter().zip(begin..).map(record).collect();
+        let batch = Batch::new(SHARD, records);
+        let places = (0..batch.records().len()).map(|number| batch.place(number));
+        let places = places.map(|place| Place {
+            shard: place.shard,
+            sequence_number: place.sequence,
+            event_id: place.event_id,
+        });
+        let file = table_file::<ReplayRow<'_>>(Hour::of(arrived), places);
+        (batch, file)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The requests as a batch of the stream of replays' requests.
+fn batch(requests: &[Request]) -> Result<StreamBatch<'static>, Invalid> {
+    let arrived = now();
+    let record = |(number, request): (usize, &Request)| {
+        let Request { envelope, payload } = request;
+        let payload = Json::parse(payload)?;
+        let bytes = RequestMessage::write(envelope, &payload)?;
+        let data = Data { partition_key: envelope.key.as_str().to_owned().into(), bytes };
+        Ok(Record::new(SHARD, number.to_string(), arrived, data))
+    };
+    let records: Result<Vec<_>, Invalid> = requests.iter().enumerate().map(record).collect();
+    Ok(Batch::new(SHARD, records?))
+}
+
+impl<M: Model, A: Archive, E: EndpointTable> Sink for Local<M, A, E> {
+    fn at_a_time(&self) -> usize {
+        // Enough for each thread that they seldom wait for each other.
+        self.batch * self.threads.len().max(1) * 4
+    }
+
+    fn until_commit(&self) -> usize {
+        self.until_commit
+    }
+
+    /// Scores them. What is not committed is forgotten.
+    async fn send(&mut self, requests: Vec<Request>) -> Result<(), Failure> {
+        let before = lock(&self.sent.scores).len();
+        let mut calls = Vec::new();
+        let share = requests.len().div_ceil(self.threads.len().max(1)).max(self.batch);
+        for (number, share) in requests.chunks(share).enumerate() {
+            let batches: Result<Vec<_>, Invalid> = share.chunks(self.batch).map(batch).collect();
+            let (function, batches) = (self.function.clone(), batches?);
+            let call = async move {
+                for batch in batches {
+                    // Its response is empty: every score is taken.
+                    function.handle(batch).await;
+                }
+            };
+            calls.push(match self.threads.get(number) {
+                Some(thread) => thread.spawn(call),
+                None => tokio::spawn(call),
+            });
+        }
+        for call in calls {
+            call.await.map_err(|ended| Failure::Failed(format!("a call of the model: {ended}")))?;
+        }
+        let scored = lock(&self.sent.scores).len() - before;
+        if scored != requests.len() {
+            let asked = requests.len();
+            return Err(Failure::Failed(format!(
+                "{scored} scores and failures of {asked} requests"
+            )));
+        }
+        Ok(())
+    }
+
+    fn file(&mut self) -> Option<String> {
+        let (batch, file) = self.arrived();
+        self.next = Some(batch);
+        Some(file)
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let batch = self.next.take().unwrap_or_else(|| self.arrived().0);
+        let response = self.decoy.handle_stream(rendezvous_decoy::Stream::Replays, batch).await;
+        if response.batch_item_failures.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Failed(
+            "the archive did not take the scores: see the log, and run again".to_owned(),
+        ))
+    }
+
+    fn failed(&self) -> Option<u64> {
+        Some(*lock(&self.sent.failed))
+    }
+}
