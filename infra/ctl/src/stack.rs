@@ -87,11 +87,16 @@ impl Stack {
 
     /// The archive.
     pub(crate) fn archive(&self) -> Result<S3Archive, String> {
+        self.bucket("ArchiveBucket")
+    }
+
+    /// The files of the bucket that an output names.
+    pub(crate) fn bucket(&self, output: &str) -> Result<S3Archive, String> {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())
             .build();
-        let name = self.output("ArchiveBucket")?.to_owned();
+        let name = self.output(output)?.to_owned();
         Ok(S3Archive::new(aws_sdk_s3::Client::from_conf(config), name))
     }
 

@@ -99,7 +99,7 @@ fn hour(instant: Timestamp) -> String {
 }
 
 /// Reads what is needed of a file.
-async fn fetch<S: Select>(
+pub(crate) async fn fetch<S: Select>(
     files: &impl ArchiveFiles,
     StoredFile { name, bytes, .. }: StoredFile,
     extent: &Extent<'_>,
