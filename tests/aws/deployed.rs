@@ -137,6 +137,7 @@ async fn every_port_conforms(stack: &Stack, aws: &Aws) {
     })
     .await;
     conformance::archive_files(&aws.archive().unwrap()).await;
+    conformance::erase(&aws.archive().unwrap()).await;
     conformance::payloads(&aws.payloads().unwrap()).await;
     let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
     conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {

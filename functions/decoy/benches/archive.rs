@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use std::{env, fs, hint::black_box, sync::Arc, time::Duration};
+use std::{env, fs, hint::black_box, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -16,7 +16,7 @@ use rendezvous_core::{
     ScoreMessage, ScoreReader, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
     memory::{MemoryEndpoints, MemoryPayloads},
-    ports::{Archive, EndpointTable, NoTelemetry, Stored},
+    ports::{Archive, ArchiveFiles, EndpointTable, NoTelemetry, Stored, StoredFile},
 };
 use rendezvous_decoy::{Decoy, Stream, rows};
 use tokio::{runtime::Builder, time::Instant};
@@ -31,6 +31,21 @@ impl Archive for Sink {
     async fn put(&self, _: &str, body: Bytes) -> Result<Stored, Unavailable> {
         black_box(body);
         Ok(Stored::New)
+    }
+}
+
+/// There are no tombstones, and nothing else is read.
+impl ArchiveFiles for Sink {
+    async fn folders(&self, _: &str) -> Result<Vec<String>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn list(&self, _: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn read(&self, name: &str, _: Range<u64>) -> Result<Bytes, Unavailable> {
+        Err(Unavailable::down("archive", format!("{name} is not there")))
     }
 }
 

@@ -14,7 +14,11 @@
 //! unwritable as Parquet, are kept whole in quarantine, one file for each batch, and the others are
 //! archived. Only while a dependency is unavailable is a batch not acknowledged: then all of it is
 //! delivered again.
+//!
+//! Of a request that is erased nothing is archived while its records can be delivered again: the decoy obeys the
+//! [tombstones](rendezvous_archive::tombstones) of the archive, which it reads at most once a minute.
 
+mod erased;
 mod payloads;
 mod quarantine;
 pub mod rows;
@@ -36,9 +40,10 @@ use rendezvous_aws::batch::{self, Batch, Content, Record, Response, StreamBatch,
 use rendezvous_core::{
     Endpoint, EndpointCache, EndpointName, Invalid, PayloadRef, ScoreReader, Unavailable,
     mutation::{Mutation, mutated},
-    ports::{Archive, EndpointTable, Payloads, Stored, Telemetry},
+    ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Stored, Telemetry},
 };
 
+use erased::Erased;
 use payloads::{complete, portions};
 use quarantine::Keep;
 use rows::{Evaluate, Version, WithReference};
@@ -49,6 +54,7 @@ pub struct Decoy<A, E, P, T> {
     endpoints: EndpointCache<E>,
     payloads: Arc<P>,
     telemetry: Arc<T>,
+    erased: Erased,
 }
 
 /// A Kinesis stream that the decoy reads.
@@ -125,9 +131,16 @@ struct Numbered<R> {
 /// How many configurations are read at a time.
 const READS_AT_ONCE: usize = 16;
 
-impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy<A, E, P, T> {
+impl<A, E, P, T> Decoy<A, E, P, T>
+where
+    A: Archive + ArchiveFiles,
+    E: EndpointTable,
+    P: Payloads,
+    T: Telemetry<DecoyReport>,
+{
     pub fn new(archive: Arc<A>, endpoints: Arc<E>, payloads: Arc<P>, telemetry: Arc<T>) -> Self {
-        Self { archive, endpoints: EndpointCache::new(endpoints), payloads, telemetry }
+        let (endpoints, erased) = (EndpointCache::new(endpoints), Erased::default());
+        Self { archive, endpoints, payloads, telemetry, erased }
     }
 
     /// Archives a batch of a stream. The batch is acknowledged when every record is in a file that
@@ -197,6 +210,8 @@ impl<A: Archive, E: EndpointTable, P: Payloads, T: Telemetry<DecoyReport>> Decoy
         report: &mut DecoyReport,
     ) -> Result<(), Unavailable> {
         let (mut rows, mut rejected) = read_rows(batch, read);
+        let tombstones = self.erased.tombstones(&*self.archive).await?;
+        rows.retain(|Numbered { row, .. }| !tombstones.hold(row.endpoint(), row.request_id()));
         self.evaluate(&mut rows).await?;
         let (inline, stored): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.reference.is_none());

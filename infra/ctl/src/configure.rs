@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{self, BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -19,7 +18,7 @@ use rendezvousctl::{
 use serde_json::Value;
 
 use crate::{
-    say::{say, warn},
+    say::{agreed, say, warn},
     target::{System, Target},
 };
 
@@ -139,7 +138,10 @@ async fn change_in(
     }
     let changes: Vec<&Planned> =
         planned.iter().filter(|plan| !plan.difference.is_empty() || plan.from.is_none()).collect();
-    let publishes = !changes.is_empty() && !writing.dry_run && agreed(writing)?;
+    let publishes = !changes.is_empty() && !writing.dry_run;
+    if publishes && !writing.yes {
+        agreed("Publish?", "publish", "nothing was published")?;
+    }
     let (mut results, mut failed): (Vec<Value>, _) = (Vec::new(), Ok(()));
     for plan in &planned {
         let changes = changes.iter().any(|change| change.endpoint == plan.endpoint);
@@ -166,22 +168,4 @@ async fn change_in(
         say("nothing was published (--dry-run)");
     }
     failed
-}
-
-/// Whether the person agrees.
-fn agreed(writing: &Writing) -> Result<bool, Failure> {
-    if writing.yes {
-        return Ok(true);
-    }
-    if !io::stdin().is_terminal() {
-        let what = "there is no terminal to ask at: pass --yes to publish, or --dry-run to look";
-        return Err(Failure::Usage(what.to_owned()));
-    }
-    let _ = write!(io::stderr(), "Publish? [y/N] ");
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(|error| Failure::Failed(error.to_string()))?;
-    if ["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {
-        return Ok(true);
-    }
-    Err(Failure::Failed("nothing was published".to_owned()))
 }

@@ -2,10 +2,13 @@
 //! SDK: the program connects it to a stack.
 
 pub mod change;
+pub mod compact;
 pub mod compare;
 pub mod difference;
 pub mod endpoints;
+pub mod erase;
 pub mod failure;
+mod files;
 pub mod gaps;
 pub mod models;
 pub mod output;

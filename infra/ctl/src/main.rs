@@ -5,6 +5,7 @@ mod check;
 mod configure;
 mod evidence;
 mod http;
+mod maintenance;
 mod options;
 mod queries;
 mod replaying;
@@ -95,6 +96,8 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Query { name, set } => {
             print(queries::query(&target, name.as_deref(), &set).await?);
         }
+        Command::Compact(options) => print(maintenance::compact(&target, &options).await?),
+        Command::Erase(options) => print(maintenance::erase(&target, options).await?),
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {
             let name = "rendezvousctl";

@@ -8,7 +8,9 @@ use rendezvous_core::{Arm, EndpointName, Guard, ModelId, Share, Timestamp};
 use rendezvous_evidence::Requirement;
 use rendezvousctl::{
     change::Change,
+    compact::CompactOptions,
     compare::{self, CompareOptions, requirement},
+    erase::EraseOptions,
     failure::Failure,
     gaps::GapsOptions,
     models::ModelsOptions,
@@ -118,6 +120,10 @@ pub(crate) enum Command {
         #[arg(long, value_parser = pair, value_name = "NAME=VALUE", requires = "name")]
         set: Vec<(String, String)>,
     },
+    /// Merges the many small files of the archive's past hours into few.
+    Compact(CompactOptions),
+    /// Erases what is kept of one key's requests, or of one request, and certifies it.
+    Erase(EraseOptions),
     /// Verifies that the system works: asks every endpoint as a client does and looks for the
     /// requests in the archive.
     Verify(VerifyOptions),

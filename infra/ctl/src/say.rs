@@ -1,7 +1,9 @@
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::{self, BufRead, IsTerminal, Write},
 };
+
+use rendezvousctl::failure::Failure;
 
 /// Prints text and a line end to standard output. A closed pipe changes nothing: the command does
 /// its work, and its exit code says what became of it.
@@ -27,4 +29,20 @@ pub(crate) fn fail(error: impl Display) {
 /// Prints what may not work to standard error.
 pub(crate) fn warn(warning: impl Display) {
     let _ = writeln!(io::stderr(), "warning: {warning}");
+}
+
+/// Asks the person whether to `act`. Fails with `refused` unless they agree.
+pub(crate) fn agreed(question: &str, act: &str, refused: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage(format!(
+            "there is no terminal to ask at: pass --yes to {act}, or --dry-run to look"
+        )));
+    }
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(|error| Failure::Failed(error.to_string()))?;
+    if ["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(Failure::Failed(refused.to_owned()))
 }

@@ -89,7 +89,12 @@ impl Stack {
 
     /// The archive.
     pub(crate) fn archive(&self) -> Result<S3Archive, String> {
-        Ok(S3Archive::new(self.s3(), self.output("ArchiveBucket")?))
+        self.bucket("ArchiveBucket")
+    }
+
+    /// The files of the bucket that an output names.
+    pub(crate) fn bucket(&self, output: &str) -> Result<S3Archive, String> {
+        Ok(S3Archive::new(self.s3(), self.output(output)?))
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {

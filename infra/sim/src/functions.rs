@@ -9,7 +9,7 @@ use rendezvous::Rendezvous;
 use rendezvous_aws::batch::{Batch, Content, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
     memory::{Change, MemoryLedger, MemoryStream},
-    ports::{Archive, EndpointTable, Payloads, WindowTable},
+    ports::{Archive, ArchiveFiles, EndpointTable, Payloads, WindowTable},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_model::{Model, ModelFunction};
@@ -98,7 +98,7 @@ pub(crate) struct DecoyOfStream<A, E, L> {
     pub(crate) source: Stream,
 }
 
-impl<A: Archive, E: EndpointTable, L: Payloads> Function for DecoyOfStream<A, E, L> {
+impl<A: Archive + ArchiveFiles, E: EndpointTable, L: Payloads> Function for DecoyOfStream<A, E, L> {
     fn actor(&self) -> &Actor {
         &self.fleet.actor
     }
@@ -119,7 +119,9 @@ pub(crate) struct DecoyOfTable<A, E, L> {
     pub(crate) source: Table,
 }
 
-impl<A: Archive, E: EndpointTable, L: Payloads> Function<Change> for DecoyOfTable<A, E, L> {
+impl<A: Archive + ArchiveFiles, E: EndpointTable, L: Payloads> Function<Change>
+    for DecoyOfTable<A, E, L>
+{
     fn actor(&self) -> &Actor {
         &self.fleet.actor
     }

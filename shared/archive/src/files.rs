@@ -8,6 +8,11 @@
 //! nothing, and one that is delivered again in another way adds files with rows that the archive
 //! has already, which the analysts' views count once.
 //!
+//! `tool-{generation}-{digest}.parquet` in the same folders is a file that a tool has written in the place of others: without
+//! the rows of a request that was erased, or with the rows of many small files. Its digest is of its bytes; its generation is
+//! one more than that of each file that it replaces, so that in the order of the names it stands behind all of them. Whoever
+//! lists a folder in that order while the tool is at work finds a row in the old file, in the new one, or in both.
+//!
 //! `quarantine/{source}/{shard}-{first}-{last}-{digest}.ndjson` holds whole records that are
 //! permanently unreadable or unwritable.
 
@@ -55,6 +60,35 @@ pub fn table_file<'a, R: Row>(hour: Hour, records: impl Iterator<Item = Place<'a
     format!("{}/{hour}/{}.parquet", R::TABLE, span(records))
 }
 
+/// The name of a file with this content that takes the place of others, which are all in one folder.
+pub fn tool_file<'a>(replaces: impl Iterator<Item = &'a str>, body: &[u8]) -> String {
+    let (mut folder, mut generation) = ("", 0);
+    for name in replaces {
+        let (of_file, file) = name.rsplit_once('/').unwrap_or(("", name));
+        (folder, generation) = (of_file, generation.max(generation_of(file) + 1));
+    }
+    let digest = hex(&Sha256::digest(body)[..8]);
+    format!("{folder}/{TOOL}{generation:06}-{digest}.parquet")
+}
+
+/// How the names of files begin that a tool has written: behind digits and `shardId`.
+const TOOL: &str = "tool-";
+
+/// The generation of a file; 0 of one that the decoy has written.
+fn generation_of(file: &str) -> u32 {
+    let generation = file.strip_prefix(TOOL).and_then(|rest| rest.split('-').next());
+    generation.and_then(|generation| generation.parse().ok()).unwrap_or(0)
+}
+
+/// Bytes as text.
+fn hex(bytes: &[u8]) -> String {
+    // Writing to a string cannot fail.
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The name of a file with records of `source` that are in quarantine.
 pub fn quarantine_file<'a>(source: &str, records: impl Iterator<Item = Place<'a>>) -> String {
     format!("quarantine/{source}/{}.ndjson", span(records))
@@ -80,10 +114,7 @@ fn span<'a>(mut records: impl Iterator<Item = Place<'a>>) -> String {
         name = [first.shard, "-"].concat();
     }
     // Writing to a string cannot fail.
-    let _ = write!(name, "{}-{last}-", first.sequence_number);
-    for byte in &digest.finalize()[..8] {
-        let _ = write!(name, "{byte:02x}");
-    }
+    let _ = write!(name, "{}-{last}-{}", first.sequence_number, hex(&digest.finalize()[..8]));
     name
 }
 
@@ -110,6 +141,17 @@ mod tests {
             quarantine_file("ledger", [place("", "7", "x")].into_iter()),
             "quarantine/ledger/7-7-14f825b2bbc32dd8.ndjson"
         );
+    }
+
+    #[test]
+    fn a_file_of_a_tool_stands_behind_those_that_it_replaces() {
+        let folder = "scores/date=2025-11-22/hour=07/";
+        let old = ["7-7-14f825b2bbc32dd8.parquet", "shardId-3-1-2-798842be8f28682c.parquet"];
+        let old = old.map(|file| [folder, file].concat());
+        let first = tool_file(old.iter().map(String::as_str), b"rows");
+        assert_eq!(first, format!("{folder}tool-000001-0ca7ef1e7a6f1bfd.parquet"));
+        let second = tool_file([first.as_str(), old[0].as_str()].into_iter(), b"rows");
+        assert!(old.iter().all(|old| *old < first) && first < second, "{second}");
     }
 
     #[test]

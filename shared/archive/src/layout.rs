@@ -1,7 +1,7 @@
 //! How a table is described: a row type, and from it the columns.
 
 use parquet::column::writer::ColumnWriter;
-use rendezvous_core::{EndpointName, RequestId};
+use rendezvous_core::{EndpointName, RequestId, Timestamp};
 
 use crate::{
     row_group::{RowGroup, Unreadable},
@@ -33,6 +33,9 @@ pub trait Row: Select + Send + Sync {
     fn endpoint(&self) -> &EndpointName;
 
     fn request_id(&self) -> RequestId;
+
+    /// When its record arrived, and the record's sequence number.
+    fn place(&self) -> (Timestamp, &str);
 }
 
 /// A column of a table whose rows are `R`.
@@ -115,6 +118,10 @@ macro_rules! table {
 
             fn request_id(&self) -> rendezvous_core::RequestId {
                 self.request_id
+            }
+
+            fn place(&self) -> (rendezvous_core::Timestamp, &str) {
+                (self.arrived_us, &self.sequence_number)
             }
         }
     };

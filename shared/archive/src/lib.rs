@@ -7,7 +7,8 @@
 //! column, add a field to its row type, of a type that may be absent (`Option` or `Vec`): files
 //! that were written before lack it, and read as null.
 //!
-//! [`files`] names the files, [`views`] says which rows the analysts' views show.
+//! [`files`] names the files, [`views`] says which rows the analysts' views show, [`rewrite`] makes files that take the place of
+//! others, [`tombstones`] says of which requests no row may be written any more.
 
 pub mod activity;
 pub mod files;
@@ -19,10 +20,12 @@ mod lines;
 mod pages;
 mod part;
 mod read;
+pub mod rewrite;
 mod row_group;
 pub mod scan;
 mod sort;
 pub mod tables;
+pub mod tombstones;
 mod value;
 pub mod views;
 pub mod walk;

@@ -4,9 +4,13 @@ use aws_sdk_s3::{Client, primitives::ByteStream, types::ChecksumAlgorithm};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use rendezvous_core::{Sha256Digest, Unavailable, payloads::PAYLOAD_STORE, ports::Payloads};
+use rendezvous_core::{
+    Sha256Digest, Unavailable,
+    payloads::PAYLOAD_STORE,
+    ports::{Erase, Payloads},
+};
 
-use crate::unavailable;
+use crate::{s3::erase, unavailable};
 
 /// A bucket with a lifecycle rule that deletes what is under `payloads/`.
 #[derive(Clone, Debug)]
@@ -56,5 +60,11 @@ impl Payloads for S3Payloads {
             Ok(body) => Ok(Some(body.into_bytes())),
             Err(_) => Err(Unavailable::down(PAYLOAD_STORE, "an object ended early")),
         }
+    }
+}
+
+impl Erase for S3Payloads {
+    async fn erase(&self, key: &str) -> Result<u64, Unavailable> {
+        erase(&self.client, &self.bucket, key, PAYLOAD_STORE).await
     }
 }

@@ -1,4 +1,4 @@
-//! The ports `Archive` and `ArchiveFiles` on S3.
+//! The ports `Archive`, `ArchiveFiles` and `Erase` on S3.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use rendezvous_core::{
     Timestamp, Unavailable,
-    ports::{Archive, ArchiveFiles, Stored, StoredFile},
+    ports::{Archive, ArchiveFiles, Erase, Stored, StoredFile},
 };
 
 use crate::unavailable;
@@ -102,5 +102,46 @@ impl ArchiveFiles for S3Archive {
             return Err(ended(format!("no bytes {range:?}")));
         }
         Ok(body)
+    }
+}
+
+impl Erase for S3Archive {
+    async fn erase(&self, name: &str) -> Result<u64, Unavailable> {
+        erase(&self.client, &self.bucket, name, "archive").await
+    }
+}
+
+/// Deletes an object with all its versions and delete markers, and returns how many versions it had.
+pub(crate) async fn erase(
+    client: &Client,
+    bucket: &str,
+    key: &str,
+    dependency: &'static str,
+) -> Result<u64, Unavailable> {
+    let list = client.list_object_versions().bucket(bucket).prefix(key);
+    let (mut versions, mut next): (u64, Option<(String, String)>) = (0, None);
+    loop {
+        let (key_marker, version_marker) = next.clone().unzip();
+        let list = list.clone().set_key_marker(key_marker).set_version_id_marker(version_marker);
+        let page = list.send().await.map_err(|error| unavailable(dependency, &error))?;
+        let of_versions = page.versions().iter().map(|each| (each.key(), each.version_id(), 1));
+        let of_markers =
+            page.delete_markers().iter().map(|each| (each.key(), each.version_id(), 0));
+        for (listed, version, counts) in of_versions.chain(of_markers) {
+            // An object whose name begins with this one is another.
+            if listed != Some(key) {
+                continue;
+            }
+            let delete = client.delete_object().bucket(bucket).key(key);
+            let delete = delete.set_version_id(version.map(str::to_owned));
+            delete.send().await.map_err(|error| unavailable(dependency, &error))?;
+            versions += counts;
+        }
+        // Objects are listed in the order of their names, this one first.
+        let is_last = page.next_key_marker() != Some(key) || page.is_truncated() != Some(true);
+        match (page.next_key_marker, page.next_version_id_marker) {
+            (Some(key), Some(version)) if !is_last => next = Some((key, version)),
+            _ => return Ok(versions),
+        }
     }
 }

@@ -9,7 +9,7 @@ mod payloads;
 pub mod samples;
 mod windows;
 
-pub use files::archive_files;
+pub use files::{archive_files, erase};
 pub use payloads::payloads;
 pub use windows::windows;
 

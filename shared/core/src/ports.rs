@@ -251,6 +251,13 @@ pub trait ArchiveFiles: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Bytes, Unavailable>> + Send;
 }
 
+/// Files that can be deleted for good: erasing a person, and replacing small files by a large one.
+pub trait Erase: Send + Sync + 'static {
+    /// Deletes the file of that name with all versions that the store has of it, and returns how many
+    /// there were; none where there is no such file. After an error some of them may be deleted.
+    fn erase(&self, name: &str) -> impl Future<Output = Result<u64, Unavailable>> + Send;
+}
+
 /// Where payloads are that are too large for a message, each for some time only: longer than a record of
 /// the stream `input` can be read, and not longer than the ledger keeps a mailbox.
 ///

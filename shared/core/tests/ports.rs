@@ -89,6 +89,7 @@ async fn the_memory_archive_conforms() {
     let archive = MemoryArchive::default();
     conformance::archive(&archive, look).await;
     conformance::archive_files(&archive).await;
+    conformance::erase(&archive).await;
     archive.put("file", Bytes::from_static(b"abc")).await.unwrap();
     assert_eq!(archive.read("file", 1..1).await.unwrap(), "");
     #[expect(clippy::reversed_empty_ranges, reason = "it is the mistake")]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     ops::Range,
     path::Path,
     time::UNIX_EPOCH,
@@ -11,12 +11,15 @@ use std::{
 use bytes::Bytes;
 use rendezvous_core::{
     Timestamp, Unavailable,
-    ports::{Archive, ArchiveFiles, Stored, StoredFile},
+    ports::{Archive, ArchiveFiles, Erase, Stored, StoredFile},
 };
 
 use crate::{
     data_folder::DataFolder,
-    files::{FileError, Readers, UNFINISHED, at, blocking, create, names, unfinished},
+    files::{
+        FileError, Readers, UNFINISHED, at, blocking, create, delete, names, sync_folders,
+        unfinished,
+    },
 };
 
 /// The name of the dependency in errors.
@@ -100,6 +103,21 @@ impl ArchiveFiles for FolderArchive {
     }
 }
 
+impl Erase for FolderArchive {
+    async fn erase(&self, name: &str) -> Result<u64, Unavailable> {
+        let (root, name) = (self.folder.archive(), name.to_owned());
+        blocking(ARCHIVE, move || {
+            let path = root.join(name);
+            let is_deleted = delete(&path)?;
+            if is_deleted {
+                sync_folders(&root, path.parent().unwrap_or(&root))?;
+            }
+            Ok(is_deleted.into())
+        })
+        .await
+    }
+}
+
 /// Adds the files in `folder` of `root` and in the folders below it.
 fn list(root: &Path, folder: &str, files: &mut Vec<StoredFile>) -> Result<(), FileError> {
     let mut found = names(&root.join(folder))?;
@@ -108,7 +126,11 @@ fn list(root: &Path, folder: &str, files: &mut Vec<StoredFile>) -> Result<(), Fi
     for name in found {
         let name = format!("{folder}{name}");
         let path = root.join(&name);
-        let metadata = at(&path, fs::metadata(&path))?;
+        let metadata = match fs::metadata(&path) {
+            // A tool may delete files meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => at(&path, metadata)?,
+        };
         if metadata.is_dir() {
             list(root, &format!("{name}/"), files)?;
         } else {
@@ -137,6 +159,7 @@ mod tests {
         })
         .await;
         rendezvous_core::conformance::archive_files(&archive).await;
+        rendezvous_core::conformance::erase(&archive).await;
         let left = fs::read_dir(folder.archive()).unwrap().flatten();
         let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
         assert_eq!(left, ["conformance"], "nothing unfinished stays");

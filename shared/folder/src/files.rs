@@ -124,9 +124,15 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
 
 /// Deletes a file, if there is one.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    delete(path).map(drop)
+}
+
+/// The same; returns whether there was one.
+pub(crate) fn delete(path: &Path) -> Result<bool, FileError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => at(path, Err(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => at(path, Err(error)),
     }
 }
 

@@ -9,11 +9,15 @@ use std::{
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rendezvous_core::{Sha256Digest, Unavailable, payloads::PAYLOAD_STORE, ports::Payloads};
+use rendezvous_core::{
+    Sha256Digest, Unavailable,
+    payloads::PAYLOAD_STORE,
+    ports::{Erase, Payloads},
+};
 
 use crate::{
     data_folder::DataFolder,
-    files::{at, blocking, delete_folder, remove, replace},
+    files::{at, blocking, delete, delete_folder, remove, replace},
 };
 
 /// What is not escaped in the path of a URL.
@@ -86,6 +90,13 @@ impl Payloads for FolderPayloads {
             Ok(Some(bytes.into()))
         })
         .await
+    }
+}
+
+impl Erase for FolderPayloads {
+    async fn erase(&self, key: &str) -> Result<u64, Unavailable> {
+        let path = self.path(key);
+        blocking(PAYLOAD_STORE, move || delete(&path).map(u64::from)).await
     }
 }
 

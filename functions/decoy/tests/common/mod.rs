@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     sync::{Arc, Mutex},
 };
 
@@ -14,7 +15,7 @@ use rendezvous_core::{
     Configuration, Provenance, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
     memory::{MemoryArchive, MemoryEndpoints, MemoryPayloads, MemoryTelemetry},
-    ports::{Archive, EndpointTable, Stored},
+    ports::{Archive, ArchiveFiles, EndpointTable, Stored, StoredFile},
 };
 use rendezvous_decoy::{Decoy, DecoyReport, Stream, Table};
 use serde_dynamo::{AttributeValue, Item};
@@ -52,6 +53,20 @@ impl Archive for FaultyArchive {
                 Err(lost())
             }
         }
+    }
+}
+
+impl ArchiveFiles for FaultyArchive {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        self.files.folders(folder).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        self.files.list(folder).await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        self.files.read(name, range).await
     }
 }
 

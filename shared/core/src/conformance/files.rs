@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     clock::now,
     names::RequestId,
-    ports::{Archive, ArchiveFiles},
+    ports::{Archive, ArchiveFiles, Erase, Stored},
 };
 
 /// The rules of an archive whose files can be listed and read in parts.
@@ -42,4 +42,24 @@ pub async fn archive_files(archive: &(impl Archive + ArchiveFiles)) {
     assert_eq!(archive.read(&file, 0..12).await.expect("read"), "the file c/w");
     archive.read(&file, 4..13).await.expect_err("a range beyond the end");
     archive.read(&format!("{root}c/none"), 0..1).await.expect_err("there is no such file");
+}
+
+/// The rules of an archive whose files can be deleted for good.
+pub async fn erase(archive: &(impl Archive + ArchiveFiles + Erase)) {
+    let root = format!("conformance/{}/", RequestId::random());
+    let (file, neighbour) = (format!("{root}a"), format!("{root}ab"));
+    let put = async |name: &str| {
+        let body = Bytes::from_static(b"the file");
+        archive.put(name, body).await.expect("stored")
+    };
+    let erase = async |name: &str| archive.erase(name).await.expect("erased");
+    assert_eq!((put(&file).await, put(&neighbour).await), (Stored::New, Stored::New));
+    assert_eq!(erase(&file).await, 1);
+    assert_eq!(erase(&file).await, 0, "no version is left, and none says that there was one");
+    archive.read(&file, 0..1).await.expect_err("it is deleted");
+    let left = archive.list(&root).await.expect("listed");
+    let left: Vec<_> = left.into_iter().map(|file| file.name).collect();
+    assert_eq!(left, [neighbour], "a file whose name begins with that of another stays");
+    assert_eq!(put(&file).await, Stored::New, "the name is free again");
+    assert_eq!(erase(&file).await, 1);
 }

@@ -10,7 +10,7 @@ use super::{lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
     error::Unavailable,
-    ports::{Archive, ArchiveFiles, Stored, StoredFile},
+    ports::{Archive, ArchiveFiles, Erase, Stored, StoredFile},
 };
 
 /// Files in memory, by name.
@@ -71,5 +71,12 @@ impl ArchiveFiles for MemoryArchive {
         let (start, end) = (at(range.start)?, at(range.end)?);
         let is_there = start <= end && end <= body.len();
         is_there.then(|| body.slice(start..end)).ok_or_else(missing)
+    }
+}
+
+impl Erase for MemoryArchive {
+    async fn erase(&self, name: &str) -> Result<u64, Unavailable> {
+        self.outage.check("archive").await?;
+        Ok(u64::from(lock(&self.files).remove(name).is_some()))
     }
 }

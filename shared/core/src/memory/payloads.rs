@@ -12,7 +12,7 @@ use crate::{
     error::Unavailable,
     payload::Sha256Digest,
     payloads::PAYLOAD_STORE,
-    ports::Payloads,
+    ports::{Erase, Payloads},
 };
 
 /// Payloads in memory, for as long as the ledger keeps a mailbox.
@@ -87,5 +87,12 @@ impl Payloads for MemoryPayloads {
         let end =
             |body: &Bytes| usize::try_from(at_most).map_or(body.len(), |end| end.min(body.len()));
         Ok(objects.by_key.get(key).map(|(body, _)| body.slice(..end(body))))
+    }
+}
+
+impl Erase for MemoryPayloads {
+    async fn erase(&self, key: &str) -> Result<u64, Unavailable> {
+        self.outage.check(PAYLOAD_STORE).await?;
+        Ok(u64::from(lock(&self.stored).by_key.remove(key).is_some()))
     }
 }
