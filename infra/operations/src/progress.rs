@@ -18,12 +18,13 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), shown: None }
+    /// A function that shows how far the archive is read.
+    pub(crate) fn shows() -> impl FnMut(Progress) {
+        let mut bar = Self { begun: Instant::now(), shown: None };
+        move |progress| bar.show(&progress)
     }
 
-    /// Shows how far the archive is read.
-    pub(crate) fn show(&mut self, progress: &Progress) {
+    fn show(&mut self, progress: &Progress) {
         if self.begun.elapsed() < PATIENCE {
             return;
         }

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate};
-use rendezvous_archive::join::{Requests, Wanted, join};
+use rendezvous_archive::{
+    join::{Requests, Wanted, join},
+    scan::Progress,
+};
 use rendezvous_core::{
     Configuration, EndpointName, ModelId, Timestamp,
     ports::{ArchiveFiles, EndpointTable},
 };
 use rendezvous_evidence::whatif::Configurations;
 
-use crate::{failure::Failure, progress::Bar};
+use crate::failure::Failure;
 
 /// Which requests of an endpoint.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +40,7 @@ pub fn instant(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Every version of the endpoint's configuration.
-pub(crate) async fn configurations(
+pub async fn configurations(
     table: &impl EndpointTable,
     endpoint: &EndpointName,
 ) -> Result<Configurations, Failure> {
@@ -78,7 +81,7 @@ pub(crate) async fn requests(
     files: &impl ArchiveFiles,
     range: &Range,
     segment: Option<String>,
-    bar: &mut Bar,
+    progress: impl FnMut(Progress),
 ) -> Result<Requests, Failure> {
     let all = Wanted::all(range.endpoint.clone());
     let (from, to) = (range.from.unwrap_or(all.from), range.to.unwrap_or(all.to));
@@ -86,7 +89,7 @@ pub(crate) async fn requests(
     if wanted.from >= wanted.to {
         return Err(Failure::Usage("--from must be before --to".to_owned()));
     }
-    Ok(join(files, &wanted, |progress| bar.show(&progress)).await?)
+    Ok(join(files, &wanted, progress).await?)
 }
 
 #[cfg(test)]
