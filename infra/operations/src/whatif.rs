@@ -129,12 +129,15 @@ fn each(
 fn schedule(file: &PathBuf) -> Result<Schedule, Failure> {
     let wrong = |what: String| Failure::Usage(format!("{}: {what}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    schedule_of(&text).map_err(wrong)
+}
+
+/// A schedule, or that of a configuration's arm `main`, from JSON.
+pub fn schedule_of(text: &str) -> Result<Schedule, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let is_configuration = value.get("schedule").is_some();
-    let text = if is_configuration { text } else { format!("{{\"schedule\":{text}}}") };
-    let configuration =
-        Configuration::parse(&text).map_err(|invalid| wrong(invalid.to_string()))?;
+    let text = if is_configuration { text.to_owned() } else { format!("{{\"schedule\":{text}}}") };
+    let configuration = Configuration::parse(&text).map_err(|invalid| invalid.to_string())?;
     Ok(configuration.schedule(&Arm::main()).clone())
 }
 

@@ -90,6 +90,22 @@ pub async fn scan<S: Select>(
     Ok(())
 }
 
+/// The rows of one file that may be of the extent.
+pub(crate) async fn rows_of<S: Select>(
+    files: &impl ArchiveFiles,
+    file: StoredFile,
+    extent: &Extent<'_>,
+) -> Result<Vec<S>, ScanError> {
+    let (name, part) = fetch::<S>(files, file, extent).await?;
+    let failed = |cause| ScanError::File { name: name.clone(), cause };
+    let mut rows = Vec::new();
+    for group in part.groups() {
+        let group = group.map_err(|error| failed(error.into()))?;
+        rows.extend(S::read(&RowGroup(&group)).map_err(failed)?);
+    }
+    Ok(rows)
+}
+
 /// 9999-01-01: names of days have four digits for the year.
 const LAST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);
 
