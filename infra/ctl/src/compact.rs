@@ -101,7 +101,7 @@ pub async fn compact(
     let from = options.from.map(|from| Hour::of(from).to_string()).unwrap_or_default();
     let replaced = Replacements::read(archive).await?.replaced();
     let mut report = Report { dry_run: options.dry_run, ..Report::default() };
-    let (mut tombstones, mut bar) = (Tombstones::default(), Bar::new());
+    let (mut tombstones, mut show) = (Tombstones::default(), Bar::shows());
     for table in layouts().map(|layout| layout.table) {
         let days = archive.folders(&format!("{table}/")).await?;
         let mut so_far = Progress { table, days: 0, of_days: days.len(), files: 0, bytes: 0 };
@@ -116,7 +116,7 @@ pub async fn compact(
                 }
             }
             so_far.days += 1;
-            bar.show(&so_far);
+            show(so_far);
         }
     }
     if !options.dry_run {

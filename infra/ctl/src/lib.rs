@@ -1,22 +1,15 @@
 //! What `rendezvousctl` does with a running system, whatever it runs on. Nothing here needs an AWS
-//! SDK: the program connects it to a stack.
+//! SDK: the program connects it to a stack. What the console does as well is in
+//! [`rendezvous_operations`].
 
-pub mod change;
 pub mod compact;
-pub mod compare;
-pub mod difference;
-pub mod endpoints;
 pub mod erase;
-pub mod failure;
 mod files;
-pub mod gaps;
-pub mod models;
-pub mod output;
-pub mod past;
-mod progress;
 pub mod query;
 pub mod replay;
-pub mod status;
-pub mod up;
 pub mod verify;
-pub mod whatif;
+
+pub use rendezvous_operations::{
+    change, compare, difference, endpoints, failure, gaps, models, output, past, progress, status,
+    up, whatif,
+};

@@ -78,7 +78,7 @@ impl World {
     }
 
     async fn status(&self, minutes: u32) -> Result<Output, Failure> {
-        let options = StatusOptions { endpoint: None, minutes };
+        let options = StatusOptions { endpoint: None, minutes, to: None, by: None };
         status(&self.windows, &self.endpoints, &options).await
     }
 }

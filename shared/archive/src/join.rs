@@ -71,12 +71,23 @@ pub async fn join(
     wanted: &Wanted,
     progress: impl FnMut(Progress),
 ) -> Result<Requests, ScanError> {
-    join_within(files, wanted, progress, Limits::USUAL).await
+    join_within(files, wanted, LATE, progress, Limits::USUAL).await
+}
+
+/// Reads what arrived within `late` after the wanted requests, and every outcome. What arrived later is
+/// missing.
+pub(crate) async fn join_early(
+    files: &impl ArchiveFiles,
+    wanted: &Wanted,
+    late: Duration,
+) -> Result<Requests, ScanError> {
+    join_within(files, wanted, late, |_| (), Limits::USUAL).await
 }
 
 async fn join_within(
     files: &impl ArchiveFiles,
     wanted: &Wanted,
+    late: Duration,
     mut progress: impl FnMut(Progress),
     limits: Limits,
 ) -> Result<Requests, ScanError> {
@@ -84,7 +95,7 @@ async fn join_within(
     let end = Timestamp::from_micros(i64::MAX);
     let received = from - RETRIED..to + RETRIED;
     let requests = wanted.requests();
-    let later = wanted.extent(from - SKEW..to + LATE, received.clone());
+    let later = wanted.extent(from - SKEW..to + late, received.clone());
     let outcomes = wanted.extent(from - SKEW..end, received);
     let mut names = AllNames { segment: wanted.segment.clone(), ..AllNames::default() };
     let mut sorter = Sorter::new(limits);
@@ -265,7 +276,7 @@ mod tests {
         put(&archive, 1, &(0..1_000).map(outcome).collect::<Vec<_>>()).await;
         let wanted = Wanted::all("e".parse().unwrap());
         let read = async |limits| {
-            let requests = join_within(&archive, &wanted, |_| {}, limits).await.unwrap();
+            let requests = join_within(&archive, &wanted, LATE, |_| {}, limits).await.unwrap();
             let (mut by_id, mut by_outcome) = (Vec::new(), Vec::new());
             let keep = |all: &mut Vec<Joined>, request| {
                 all.push(request);

@@ -130,6 +130,20 @@ impl Hours {
     }
 }
 
+/// The rows of one file that may be of the extent.
+pub(crate) async fn rows_of<S: Select>(
+    files: &impl ArchiveFiles,
+    file: StoredFile,
+    extent: &Extent<'_>,
+) -> Result<Vec<S>, ScanError> {
+    let (name, part) = fetch::<S>(files, file, extent).await?;
+    let mut all = Vec::new();
+    for rows in rows(&name, &part) {
+        all.extend(rows?);
+    }
+    Ok(all)
+}
+
 /// 9999-01-01: names of days have four digits for the year.
 const LAST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);
 

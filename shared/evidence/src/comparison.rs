@@ -7,12 +7,13 @@ use rendezvous_core::{RequestId, Timestamp};
 use crate::{
     agreement::{Agreeing, quantiles},
     auc,
+    calibration::Calibration,
     interval::Confidence,
     kept::{Kept, KeptPair},
     loss::{brier, log_loss},
     mean::MeanSequence,
     quantile::TimeQuantiles,
-    report::{Difference, FirstSaid, Metric, ModelFigures, Report, Verdict},
+    report::{Difference, FirstSaid, Look, Metric, ModelFigures, Report, Verdict},
     segments::Segments,
 };
 
@@ -163,6 +164,8 @@ impl Comparison {
         let (a, b) = (losses(first), losses(second));
         self.first.push_losses(a);
         self.second.push_losses(b);
+        self.first.calibration.push(first, outcome);
+        self.second.calibration.push(second, outcome);
         self.track(Metric::Brier, a.0 - b.0, pair.at);
         self.track(Metric::LogLoss, a.1 - b.1, pair.at);
         self.segments.push(pair.segment, a.0 - b.0);
@@ -210,11 +213,18 @@ impl Comparison {
 }
 
 /// A metric's sequence, and when it first excluded zero.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tracked {
     sequence: MeanSequence,
     first_said: Option<FirstSaid>,
+    looks: Vec<Look>,
+    last: Timestamp,
 }
+
+/// After how many requests the first look is, and how many times as many each next one is after. A billion
+/// requests have some 250 looks.
+const FIRST_LOOK: u64 = 10;
+const NEXT_LOOK: f64 = 1.08;
 
 impl Tracked {
     fn new(metric: Metric, log_loss_clip: f64) -> Self {
@@ -223,11 +233,17 @@ impl Tracked {
             Metric::Brier | Metric::Failed | Metric::Late => MeanSequence::of_differences(1.0),
             Metric::Disagreement => MeanSequence::of_rates(),
         };
-        Self { sequence, first_said: None }
+        Self { sequence, first_said: None, looks: Vec::new(), last: Timestamp::default() }
     }
 
     fn push(&mut self, x: f64, at: Timestamp, confidence: Confidence) {
         self.sequence.push(x);
+        self.last = at;
+        let next =
+            self.looks.last().map_or(FIRST_LOOK as f64, |look| look.requests as f64 * NEXT_LOOK);
+        if self.sequence.count() as f64 >= next {
+            self.looks.extend(self.look(confidence));
+        }
         if self.first_said.is_none() && self.sequence.excludes_zero(confidence) {
             self.first_said = Some(FirstSaid {
                 requests: self.sequence.count(),
@@ -235,6 +251,18 @@ impl Tracked {
                 verdict: self.verdict(confidence),
             });
         }
+    }
+
+    /// The interval as it is now.
+    fn look(&self, confidence: Confidence) -> Option<Look> {
+        let interval = self.sequence.interval(confidence)?;
+        Some(Look {
+            requests: self.sequence.count(),
+            at_us: self.last,
+            estimate: interval.estimate,
+            low: interval.low,
+            high: interval.high,
+        })
     }
 
     fn verdict(&self, confidence: Confidence) -> Verdict {
@@ -256,7 +284,12 @@ impl Tracked {
             _ if withheld => Some(Verdict::TooFewOutcomes),
             _ => Some(self.verdict(confidence)),
         };
+        let last = self.look(confidence);
+        let is_new =
+            |look: &Look| self.looks.last().is_none_or(|last| last.requests < look.requests);
+        let over_time = self.looks.iter().copied().chain(last.filter(is_new)).collect();
         Some(Difference {
+            over_time,
             interval: self.sequence.interval(confidence)?,
             requests: self.sequence.count(),
             verdict,
@@ -276,6 +309,7 @@ struct Side {
     brier: f64,
     log_loss: f64,
     after: TimeQuantiles,
+    calibration: Calibration,
 }
 
 impl Side {
@@ -303,6 +337,7 @@ impl Side {
             failed: ratio(self.failed as f64, self.known),
             late: ratio(self.late as f64, self.known),
             after_ms: quantiles.into_iter().filter_map(interval).collect(),
+            calibration: self.calibration.bins(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod sketch;
 
 pub mod agreement;
 pub mod auc;
+pub mod calibration;
 pub mod kept;
 pub mod loss;
 pub mod segments;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     agreement::{Agreement, QuantilePair},
     auc::AucComparison,
+    calibration::Bin,
     interval::{Anytime, Confidence, Interval},
     mean::MeanSequence,
     segments::Segment,
@@ -78,8 +79,19 @@ pub struct FirstSaid {
     pub verdict: Verdict,
 }
 
-/// A metric of the first model less that of the second, on the same requests.
+/// A difference as it was after so many requests.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Look {
+    pub requests: u64,
+    /// The instant that the caller gave with the last of them.
+    pub at_us: Timestamp,
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// A metric of the first model less that of the second, on the same requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     #[serde(flatten)]
     pub interval: Interval<Anytime>,
@@ -88,6 +100,8 @@ pub struct Difference {
     /// `None` for [`Metric::Disagreement`].
     pub verdict: Option<Verdict>,
     pub first_said: Option<FirstSaid>,
+    /// The interval as it was after more and more requests, and after all of them.
+    pub over_time: Vec<Look>,
     /// The interval at other confidences.
     #[serde(skip)]
     pub(crate) sequence: MeanSequence,
@@ -112,6 +126,8 @@ pub struct ModelFigures {
     /// Quantiles of the time from the request's receipt to the arrival of its score, in
     /// milliseconds: `p50`, `p95`, `p99`.
     pub after_ms: BTreeMap<&'static str, Interval<Anytime>>,
+    /// Of the requests that count for the losses.
+    pub calibration: Vec<Bin>,
 }
 
 /// What a comparison of two models on the same requests found.

@@ -24,6 +24,7 @@
 //! They are in `changed` as if nothing of that kind had happened otherwise; none of them is in
 //! `at_least`, all of them are in `at_most`.
 
+mod explain;
 mod filing;
 mod given;
 mod past;
@@ -38,6 +39,7 @@ use rendezvous_core::{EndpointName, Invalid, Schedule, schedule::Choice};
 use serde::Serialize;
 
 pub use {
+    explain::{Explanation, Step, What, explain},
     filing::FilingTime,
     given::{Conditions, Configurations},
     past::{NotSame, Recomputed, Why},

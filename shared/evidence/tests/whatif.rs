@@ -10,7 +10,7 @@ use rendezvous_core::{
 };
 use rendezvous_evidence::{
     gaps::Gaps,
-    whatif::{Conditions, Configurations, FilingTime, Report, WhatIf, Why},
+    whatif::{Conditions, Configurations, FilingTime, Report, WhatIf, Why, explain},
 };
 
 /// In force: `a@1`, after 100 ms `b@1`, at 400 ms the fallback; `o@1` observes.
@@ -272,4 +272,56 @@ fn gaps_are_counted_by_request_and_by_model() {
     assert_eq!((gaps.undecided, gaps.without_request, gaps.no_configuration), (1, 1, 0));
     let missing: Vec<_> = gaps.missing.iter().map(|(model, n)| (model.as_str(), *n)).collect();
     assert_eq!(missing, [("a@1", 1), ("b@1", 2), ("o@1", 1)]);
+}
+
+/// What is said of a request, one line a step.
+fn explained(request: &Joined) -> Vec<String> {
+    let explanation = explain(&"e".parse().unwrap(), &configurations(), request).unwrap();
+    assert!(explanation.same, "{explanation:?}");
+    explanation.steps.iter().map(|step| format!("{} {}", step.after_ms, step.text)).collect()
+}
+
+#[test]
+fn a_decision_is_explained_step_by_step() {
+    let scores =
+        [score("o@1", 20, Ok(0.25)), score("b@1", 60, Ok(0.5)), score("a@1", 130, Ok(0.75))];
+    let begins = "0 the request is received under version 1, arm main: a@1 may answer at once, b@1 from 100 ms \
+                  on; the deadline is at 400 ms";
+    assert_eq!(
+        explained(&request(&scores, Some("b@1"), Reason::Opened, 100)),
+        [
+            begins,
+            "20 the score of o@1 arrives, 0.2500: it observes, and cannot answer",
+            "60 the score of b@1 arrives, 0.5000: its time has not come yet",
+            "100 b@1 may answer from now on",
+            "100 b@1 answers: its time, 100 ms, has come, and a@1 has sent nothing",
+            "130 the score of a@1 arrives, 0.7500: the decision did not wait for it; it is archived only",
+        ]
+    );
+    let failed = [score("a@1", 10, Err(FailureKind::TimedOut)), score("b@1", 30, Ok(0.5))];
+    assert_eq!(
+        explained(&request(&failed, Some("b@1"), Reason::Survivor, 30))[1..],
+        [
+            "10 a@1 fails (timed_out): the choices after it need not wait for it",
+            "30 the score of b@1 arrives, 0.5000: its time has not come yet",
+            "30 b@1 answers: before its time, because a@1 has failed (timed_out)",
+        ]
+    );
+    assert_eq!(
+        explained(&request(&[], None, Reason::Deadline, 400))[2..],
+        [
+            "400 the fallback answers: the deadline is reached, and a@1 has sent nothing, b@1 has sent nothing"
+        ]
+    );
+}
+
+#[test]
+fn a_decision_that_the_schedule_would_not_make_is_told_so() {
+    let scores = [score("a@1", 10, Ok(0.5)), score("b@1", 20, Ok(0.5))];
+    let endpoint = "e".parse().unwrap();
+    let wrong = request(&scores, Some("b@1"), Reason::Opened, 30);
+    let explanation = explain(&endpoint, &configurations(), &wrong).unwrap();
+    assert_eq!((explanation.same, explanation.why), (false, Some(Why::Differs)));
+    let undecided = Joined { decision: None, ..wrong };
+    assert_eq!(explain(&endpoint, &configurations(), &undecided), None);
 }

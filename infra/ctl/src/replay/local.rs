@@ -14,7 +14,7 @@ use rendezvous_core::{
     Invalid, Json, RequestMessage, Timestamp,
     memory::MemoryPayloads,
     now,
-    ports::{self, Archive, EndpointTable, NoTelemetry, Rejected, Stream, Telemetry},
+    ports::{self, Archive, ArchiveFiles, EndpointTable, NoTelemetry, Rejected, Stream, Telemetry},
 };
 use rendezvous_decoy::Decoy;
 use rendezvous_model::{Model, ModelFunction, ModelReport};
@@ -65,7 +65,7 @@ pub struct Local<M, A, E> {
     next: Option<StreamBatch<'static>>,
 }
 
-impl<M: Model, A: Archive, E: EndpointTable> Local<M, A, E> {
+impl<M: Model, A: Archive + ArchiveFiles, E: EndpointTable> Local<M, A, E> {
     /// Replays through `model`, on these threads, into an archive. Where the rate is limited, a file has the
     /// scores of a minute at most.
     pub fn new(
@@ -128,7 +128,7 @@ fn batch(requests: &[Request]) -> Result<StreamBatch<'static>, Invalid> {
     Ok(Batch::new(SHARD, records?))
 }
 
-impl<M: Model, A: Archive, E: EndpointTable> Sink for Local<M, A, E> {
+impl<M: Model, A: Archive + ArchiveFiles, E: EndpointTable> Sink for Local<M, A, E> {
     fn at_a_time(&self) -> usize {
         // Enough for each thread that they seldom wait for each other.
         self.batch * self.threads.len().max(1) * 4

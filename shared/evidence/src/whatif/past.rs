@@ -80,7 +80,7 @@ impl<'c> Past<'c> {
     }
 
     /// Why the decision is not what the schedule decides; `None` where it is.
-    fn differs(&mut self, request: &Joined, decision: &Decided) -> Option<Why> {
+    pub(super) fn differs(&mut self, request: &Joined, decision: &Decided) -> Option<Why> {
         if decision.reason == Reason::Unavailable {
             return Some(Why::Unavailable);
         }

@@ -5,12 +5,12 @@ mod table;
 use std::{fs, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
-use rendezvous_archive::Joined;
+use rendezvous_archive::{Joined, scan::Progress};
 use rendezvous_core::{
     Arm, Configuration, Schedule,
     ports::{ArchiveFiles, EndpointTable},
 };
-use rendezvous_evidence::whatif::{Conditions, FilingTime, WhatIf, with_deadline};
+use rendezvous_evidence::whatif::{Conditions, FilingTime, Report, WhatIf, with_deadline};
 
 use crate::{
     failure::Failure,
@@ -88,17 +88,30 @@ pub async fn whatif(
 ) -> Result<Output, Failure> {
     let schedule = schedule(&options.schedule)?;
     let sweep = options.sweep.map(|sweep| sweep.schedules(&schedule)).transpose()?;
-    let endpoint = &options.range.endpoint;
+    let margin = options.margin_ms.map_or(margin, Duration::from_millis);
+    let schedules = (schedule, sweep.unwrap_or_default());
+    let report = recompute(files, endpoints, &options.range, schedules, margin, Bar::shows());
+    Output::of(&report.await?, table::table)
+}
+
+/// Recomputes the requests in the range under a schedule, and under others to compare it with.
+pub async fn recompute(
+    files: &impl ArchiveFiles,
+    endpoints: &impl EndpointTable,
+    range: &Range,
+    (schedule, sweep): (Schedule, Vec<Schedule>),
+    margin: Duration,
+    progress: impl FnMut(Progress),
+) -> Result<Report, Failure> {
+    let endpoint = &range.endpoint;
     let configurations = past::configurations(endpoints, endpoint).await?;
-    let requests = past::requests(files, &options.range, None, &mut Bar::new()).await?;
+    let requests = past::requests(files, range, None, progress).await?;
     let mut filing = FilingTime::default();
     each(&requests, |request| filing.push(request))?;
-    let margin = options.margin_ms.map_or(margin, Duration::from_millis);
     let conditions = Conditions { filing: filing.median(), margin };
-    let sweep = sweep.unwrap_or_default();
     let mut whatif = WhatIf::new(endpoint, schedule, sweep, conditions, &configurations);
     each(&requests, |request| whatif.push(request))?;
-    Output::of(&whatif.report(), table::table)
+    Ok(whatif.report())
 }
 
 fn each(
@@ -116,12 +129,15 @@ fn each(
 fn schedule(file: &PathBuf) -> Result<Schedule, Failure> {
     let wrong = |what: String| Failure::Usage(format!("{}: {what}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    schedule_of(&text).map_err(wrong)
+}
+
+/// A schedule, or that of a configuration's arm `main`, from JSON.
+pub fn schedule_of(text: &str) -> Result<Schedule, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let is_configuration = value.get("schedule").is_some();
-    let text = if is_configuration { text } else { format!("{{\"schedule\":{text}}}") };
-    let configuration =
-        Configuration::parse(&text).map_err(|invalid| wrong(invalid.to_string()))?;
+    let text = if is_configuration { text.to_owned() } else { format!("{{\"schedule\":{text}}}") };
+    let configuration = Configuration::parse(&text).map_err(|invalid| invalid.to_string())?;
     Ok(configuration.schedule(&Arm::main()).clone())
 }
 

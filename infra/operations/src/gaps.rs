@@ -26,7 +26,7 @@ pub async fn gaps(
     options: &GapsOptions,
 ) -> Result<Output, Failure> {
     let configurations = past::configurations(endpoints, &options.range.endpoint).await?;
-    let requests = past::live(files, &options.range, &mut Bar::new()).await?;
+    let requests = past::live(files, &options.range, Bar::shows()).await?;
     let mut gaps = Gaps::default();
     requests.each(|request| {
         gaps.push(&request, &configurations);

@@ -11,19 +11,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A bar, which goes when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Bar {
+pub struct Bar {
     begun: Instant,
     /// Shown on a terminal only.
     shown: Option<ProgressBar>,
 }
 
 impl Bar {
-    pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), shown: None }
+    /// A function that shows how far the archive is read.
+    pub fn shows() -> impl FnMut(Progress) {
+        let mut bar = Self { begun: Instant::now(), shown: None };
+        move |progress| bar.show(&progress)
     }
 
-    /// Shows how far the archive is read.
-    pub(crate) fn show(&mut self, progress: &Progress) {
+    fn show(&mut self, progress: &Progress) {
         if self.begun.elapsed() < PATIENCE {
             return;
         }

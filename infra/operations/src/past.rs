@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate};
-use rendezvous_archive::join::{Requests, Wanted, join};
+use rendezvous_archive::{
+    join::{Requests, Wanted, join},
+    scan::Progress,
+};
 use rendezvous_core::{
     Configuration, EndpointName, ModelId, Timestamp,
     ports::{ArchiveFiles, EndpointTable},
 };
 use rendezvous_evidence::whatif::Configurations;
 
-use crate::{failure::Failure, progress::Bar};
+use crate::failure::Failure;
 
 /// Which requests of an endpoint.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +31,7 @@ pub struct Range {
 
 impl Range {
     /// The requests in the range.
-    pub(crate) fn wanted(&self) -> Result<Wanted, Failure> {
+    pub fn wanted(&self) -> Result<Wanted, Failure> {
         let all = Wanted::all(self.endpoint.clone());
         let (from, to) = (self.from.unwrap_or(all.from), self.to.unwrap_or(all.to));
         if from >= to {
@@ -49,7 +52,7 @@ pub fn instant(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Every version of the endpoint's configuration.
-pub(crate) async fn configurations(
+pub async fn configurations(
     table: &impl EndpointTable,
     endpoint: &EndpointName,
 ) -> Result<Configurations, Failure> {
@@ -91,9 +94,9 @@ pub(crate) fn require_known(
 pub(crate) async fn live(
     files: &impl ArchiveFiles,
     range: &Range,
-    bar: &mut Bar,
+    progress: impl FnMut(Progress),
 ) -> Result<Requests, Failure> {
-    Ok(join(files, &range.wanted()?, |progress| bar.show(&progress)).await?)
+    Ok(join(files, &range.wanted()?, progress).await?)
 }
 
 /// Reads the requests in the range. A model that has sent no score of a request live has that of its replay.
@@ -101,10 +104,10 @@ pub(crate) async fn requests(
     files: &impl ArchiveFiles,
     range: &Range,
     segment: Option<String>,
-    bar: &mut Bar,
+    progress: impl FnMut(Progress),
 ) -> Result<Requests, Failure> {
     let wanted = Wanted { segment, replays: true, ..range.wanted()? };
-    Ok(join(files, &wanted, |progress| bar.show(&progress)).await?)
+    Ok(join(files, &wanted, progress).await?)
 }
 
 #[cfg(test)]

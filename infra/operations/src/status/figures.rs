@@ -37,7 +37,11 @@ pub(super) struct ReasonCount {
 /// Quantiles of times, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Times {
+    pub(super) p5: f64,
+    pub(super) p25: f64,
     pub(super) p50: f64,
+    pub(super) p75: f64,
+    pub(super) p95: f64,
     pub(super) p99: f64,
 }
 
@@ -111,27 +115,34 @@ impl ModelFigures {
 impl Times {
     fn of(times: &TimeQuantiles) -> Option<Self> {
         let ms = |p| Some(times.quantile(p)?.as_secs_f64() * 1_000.0);
-        Some(Self { p50: ms(0.5)?, p99: ms(0.99)? })
+        Some(Self {
+            p5: ms(0.05)?,
+            p25: ms(0.25)?,
+            p50: ms(0.5)?,
+            p75: ms(0.75)?,
+            p95: ms(0.95)?,
+            p99: ms(0.99)?,
+        })
     }
 }
 
 /// The decisions of each arm, under whatever version of the configuration.
 pub(super) fn decisions_by_arm(entries: &[Entry]) -> Result<BTreeMap<Arm, Decisions>, Invalid> {
-    merged_by(entries, windows::arm)
+    merged_by(entries, |entry| windows::arm(&entry.key.part))
 }
 
 /// The windows of each model, under whatever version of the configuration and in whatever arm.
 pub(super) fn windows_by_model(entries: &[Entry]) -> Result<BTreeMap<ModelId, Window>, Invalid> {
-    merged_by(entries, windows::model)
+    merged_by(entries, |entry| windows::model(&entry.key.part))
 }
 
-fn merged_by<K: Ord, T: Merge + DeserializeOwned>(
+pub(super) fn merged_by<K: Ord, T: Merge + DeserializeOwned>(
     entries: &[Entry],
-    key: impl Fn(&str) -> Option<K>,
+    key: impl Fn(&Entry) -> Option<K>,
 ) -> Result<BTreeMap<K, T>, Invalid> {
     let mut bodies: BTreeMap<K, Vec<&Bytes>> = BTreeMap::new();
     for entry in entries {
-        if let Some(key) = key(&entry.key.part) {
+        if let Some(key) = key(entry) {
             bodies.entry(key).or_default().push(&entry.body);
         }
     }

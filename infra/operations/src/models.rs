@@ -12,7 +12,10 @@ use std::{
 };
 
 use clap::Args;
-use rendezvous_archive::activity::{Activities, Activity, Used, activity};
+use rendezvous_archive::{
+    activity::{Activities, Activity, Used, activity},
+    scan::Progress,
+};
 use rendezvous_core::{
     Arm, Artifact, Configuration, Endpoint, EndpointName, ModelId, Share, Timestamp, now,
     ports::{ArchiveFiles, EndpointTable},
@@ -58,7 +61,7 @@ impl ModelsOptions {
 
 /// What `models` found.
 #[derive(Debug, Serialize)]
-struct Listing {
+pub struct Listing {
     from_us: Timestamp,
     to_us: Timestamp,
     models: Vec<Row>,
@@ -104,6 +107,18 @@ pub async fn models(
     up: &Result<Up, String>,
     options: &ModelsOptions,
 ) -> Result<Output, Failure> {
+    let found = listing(files, endpoints, up, options, Bar::shows()).await?;
+    Output::of(&found, table::table)
+}
+
+/// The same as a value.
+pub async fn listing(
+    files: &impl ArchiveFiles,
+    endpoints: &impl EndpointTable,
+    up: &Result<Up, String>,
+    options: &ModelsOptions,
+    progress: impl FnMut(Progress),
+) -> Result<Listing, Failure> {
     let arrived = options.arrived()?;
     let mut current = Vec::new();
     let names = match &options.endpoint {
@@ -113,10 +128,8 @@ pub async fn models(
     for name in names {
         current.push(find(endpoints, &name, None).await?);
     }
-    let mut bar = Bar::new();
-    let show = |progress| bar.show(&progress);
     let only = options.endpoint.as_ref();
-    let activities = activity(files, only, arrived.clone(), show).await?;
+    let activities = activity(files, only, arrived.clone(), progress).await?;
     let rows = rows(&current, up.as_ref().ok(), &activities, only);
     let warnings = warnings::warnings(&rows, up, &arrived);
     let functions = up.iter().flatten().filter_map(|(model, known)| {
@@ -125,7 +138,7 @@ pub async fn models(
     });
     let functions = functions.collect();
     let Range { start: from_us, end: to_us } = arrived;
-    Output::of(&Listing { from_us, to_us, models: rows, functions, warnings }, table::table)
+    Ok(Listing { from_us, to_us, models: rows, functions, warnings })
 }
 
 /// A row for each model of each endpoint.

@@ -3,6 +3,7 @@
 
 mod figures;
 mod hints;
+mod spans;
 mod table;
 
 use std::ops::Range;
@@ -15,7 +16,10 @@ use rendezvous_core::{
 use rendezvous_monitor::windows::{DECISIONS, MODELS, VERDICTS, part, series};
 use serde::Serialize;
 
-use self::figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model};
+use self::{
+    figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model},
+    spans::{Span, spans},
+};
 use crate::{
     endpoints::find,
     failure::Failure,
@@ -30,11 +34,17 @@ pub struct StatusOptions {
     /// How many minutes count, besides the current one.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
+    /// The instant in the last minute that counts: by default now.
+    #[arg(long, value_name = "TIME", value_parser = crate::past::instant)]
+    pub to: Option<Timestamp>,
+    /// In JSON, also the figures of each of so many minutes on their own.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub by: Option<u32>,
 }
 
 /// What `status` found.
 #[derive(Debug, Serialize)]
-struct Status {
+pub struct Status {
     from_us: Timestamp,
     to_us: Timestamp,
     endpoints: Vec<EndpointStatus>,
@@ -48,6 +58,9 @@ struct EndpointStatus {
     config: u64,
     arms: Vec<ArmStatus>,
     models: Vec<ModelStatus>,
+    /// The figures of each span of minutes, where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spans: Option<Vec<Span>>,
 }
 
 /// An arm of the current configuration, or one that has decisions.
@@ -89,7 +102,17 @@ pub async fn status(
     endpoints: &impl EndpointTable,
     options: &StatusOptions,
 ) -> Result<Output, Failure> {
-    let to = now();
+    let status = found(windows, endpoints, options).await?;
+    Output::of(&status, table::table)
+}
+
+/// The same as a value.
+pub async fn found(
+    windows: &impl WindowTable,
+    endpoints: &impl EndpointTable,
+    options: &StatusOptions,
+) -> Result<Status, Failure> {
+    let to = options.to.unwrap_or_else(now);
     let last = Minute::of(to);
     let minutes = last.minus(options.minutes)..last.plus(1);
     let names = match &options.endpoint {
@@ -100,10 +123,10 @@ pub async fn status(
     let mut found = Vec::new();
     for name in names {
         let endpoint = find(endpoints, &name, None).await?;
-        found.push(of_endpoint(windows, &endpoint, &minutes, from..to).await?);
+        found.push(of_endpoint(windows, &endpoint, &minutes, from..to, options.by).await?);
     }
     let warnings = hints::warnings(&found, options.minutes);
-    Output::of(&Status { from_us: from, to_us: to, endpoints: found, warnings }, table::table)
+    Ok(Status { from_us: from, to_us: to, endpoints: found, warnings })
 }
 
 async fn of_endpoint(
@@ -111,6 +134,7 @@ async fn of_endpoint(
     endpoint: &Endpoint,
     minutes: &Range<Minute>,
     time: Range<Timestamp>,
+    by: Option<u32>,
 ) -> Result<EndpointStatus, Failure> {
     let name = &endpoint.name;
     let read = async |of: &str| windows.read(&series(name, of), minutes.clone(), usize::MAX).await;
@@ -156,7 +180,9 @@ async fn of_endpoint(
         model,
     };
     let models = listed.into_iter().map(model).collect();
-    Ok(EndpointStatus { endpoint: name.clone(), config: endpoint.version, arms, models })
+    let spans = by.map(|by| spans(&decided, &sent, minutes, by, time.end));
+    let spans = spans.transpose().map_err(unreadable)?;
+    Ok(EndpointStatus { endpoint: name.clone(), config: endpoint.version, arms, models, spans })
 }
 
 /// The latest verdict on the arm of this part.

@@ -7,6 +7,7 @@ mod table;
 use std::path::PathBuf;
 
 use clap::Args;
+use rendezvous_archive::scan::Progress;
 use rendezvous_core::{
     Arm, EndpointName, ModelId,
     ports::{ArchiveFiles, EndpointTable},
@@ -74,7 +75,7 @@ impl Figures {
 
 /// What `compare` found.
 #[derive(Debug, Serialize)]
-struct Compared {
+pub struct Compared {
     endpoint: EndpointName,
     models: [ModelId; 2],
     #[serde(flatten)]
@@ -96,10 +97,24 @@ pub async fn compare(
     endpoints: &impl EndpointTable,
     options: &CompareOptions,
 ) -> Result<Output, Failure> {
+    let compared = compared(files, endpoints, options, Bar::shows()).await?;
+    if let Some(requirement) = &options.require {
+        check(requirement, &compared.report)?;
+    }
+    Output::of(&compared, table::table)
+}
+
+/// The same as a value, without what is required of it.
+pub async fn compared(
+    files: &impl ArchiveFiles,
+    endpoints: &impl EndpointTable,
+    options: &CompareOptions,
+    progress: impl FnMut(Progress),
+) -> Result<Compared, Failure> {
     let CompareOptions { range, first, second, by, figures, .. } = options;
     let models = [first.clone(), second.clone()];
     let configurations = past::configurations(endpoints, &range.endpoint).await?;
-    let requests = past::requests(files, range, by.clone(), &mut Bar::new()).await?;
+    let requests = past::requests(files, range, by.clone(), progress).await?;
     for model in &models {
         past::require_known(&configurations, &requests, &range.endpoint, model)?;
     }
@@ -110,12 +125,8 @@ pub async fn compare(
         (Some(file), None) => (Some(labels::weigh(&pairs, file, figures.confidence)?), None),
         (None, _) => (None, None),
     };
-    if let Some(requirement) = &options.require {
-        check(requirement, &report)?;
-    }
     let (endpoint, sample) = (range.endpoint.clone(), options.sample.clone());
-    let compared = Compared { endpoint, models: pairs.models, report, labelled, drawn, sample };
-    Output::of(&compared, table::table)
+    Ok(Compared { endpoint, models: pairs.models, report, labelled, drawn, sample })
 }
 
 /// Fails unless the evidence for a promotion of `model` over the champion of `main` meets the requirement.
@@ -129,7 +140,7 @@ pub async fn require(
     let current = find(endpoints, &range.endpoint, None).await?;
     let champion = current.configuration.schedule(&Arm::main()).champion().clone();
     let configurations = past::configurations(endpoints, &range.endpoint).await?;
-    let requests = past::requests(files, range, None, &mut Bar::new()).await?;
+    let requests = past::requests(files, range, None, Bar::shows()).await?;
     let models = [model.clone(), champion];
     let pairs = pairs::Pairs { requests: &requests, configurations: &configurations, models };
     check(requirement, &pairs.compare(Settings::default())?)

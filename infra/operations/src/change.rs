@@ -174,18 +174,9 @@ impl Planned {
         let Some(current) = current else {
             return Ok(format!("{endpoint} was deleted meanwhile"));
         };
-        let after = find(endpoints, endpoint, Some(current)).await?;
-        let history = endpoints.history(endpoint).await?;
-        let last = history.iter().find(|each| each.version == current);
-        let by = last.and_then(|last| last.provenance.as_ref());
-        let by = by.map(|by| format!(" by {} ({:?})", by.author(), by.message()));
-        let difference = match from {
-            None => Difference::first(&after.configuration),
-            Some(from) => {
-                let before = find(endpoints, endpoint, Some(*from)).await?;
-                Difference::between(&before.configuration, &after.configuration)
-            }
-        };
+        let meanwhile = meanwhile(endpoints, endpoint, *from, current).await?;
+        let Meanwhile { author, message, difference, .. } = meanwhile;
+        let by = author.map(|author| format!(" by {author} ({:?})", message.unwrap_or_default()));
         Ok(format!(
             "{endpoint}: version {current} was published meanwhile{}:\n{}nothing was changed by this \
              command; run it again to plan against version {current}",
@@ -193,4 +184,38 @@ impl Planned {
             difference.text()
         ))
     }
+}
+
+/// What was published since a version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meanwhile {
+    /// The current version.
+    pub version: u64,
+    /// Who published it, and why.
+    pub author: Option<String>,
+    pub message: Option<String>,
+    pub difference: Difference,
+}
+
+/// What was published after the version `from`, up to the current one.
+pub async fn meanwhile(
+    endpoints: &impl EndpointTable,
+    endpoint: &EndpointName,
+    from: Option<u64>,
+    current: u64,
+) -> Result<Meanwhile, Failure> {
+    let after = find(endpoints, endpoint, Some(current)).await?;
+    let history = endpoints.history(endpoint).await?;
+    let last = history.iter().find(|each| each.version == current);
+    let by = last.and_then(|last| last.provenance.as_ref());
+    let difference = match from {
+        None => Difference::first(&after.configuration),
+        Some(from) => {
+            let before = find(endpoints, endpoint, Some(from)).await?;
+            Difference::between(&before.configuration, &after.configuration)
+        }
+    };
+    let (author, message) =
+        (by.map(|by| by.author().to_owned()), by.map(|by| by.message().to_owned()));
+    Ok(Meanwhile { version: current, author, message, difference })
 }
