@@ -6,6 +6,7 @@
 
 mod archive;
 mod interface;
+mod maintenance;
 mod promotion;
 
 use std::{fs, time::Duration};
@@ -35,7 +36,7 @@ async fn the_deployed_system_keeps_its_promises() {
     system.configure(&["logistic@1", "timetable@1", "prior@1"]);
     everything_is_verified(&system);
     every_port_conforms(&system.stack, &aws).await;
-    ingress_has_a_generated_secret(&system);
+    interface::ingress_has_a_generated_secret(&system);
     interface::an_unknown_endpoint_is_not_found(&system).await;
     interface::every_route_reaches_ingress(&system).await;
     interface::the_endpoint_is_listed_and_head_is_answered_where_get_is(&system).await;
@@ -55,6 +56,8 @@ async fn the_deployed_system_keeps_its_promises() {
         .await;
     promotion::the_archive_of_the_stack_is_evidence(&system).await;
     logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
+    maintenance::small_files_are_merged(&system, &aws).await;
+    maintenance::a_request_is_erased_from_everywhere(&system, &aws, &asked).await;
 }
 
 struct System {
@@ -132,12 +135,10 @@ async fn every_port_conforms(stack: &Stack, aws: &Aws) {
     })
     .await;
     conformance::windows(&aws.windows().unwrap()).await;
-    conformance::archive(&aws.archive().unwrap(), async |archive, name| {
-        archive.get(name).await.unwrap()
-    })
-    .await;
-    conformance::archive_files(&aws.archive().unwrap()).await;
-    conformance::erase(&aws.archive().unwrap()).await;
+    let archive = aws.archive().unwrap();
+    conformance::archive(&archive, async |archive, name| archive.get(name).await.unwrap()).await;
+    conformance::archive_files(&archive).await;
+    conformance::erase(&archive).await;
     conformance::payloads(&aws.payloads().unwrap()).await;
     let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
     conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
@@ -163,10 +164,6 @@ async fn streamed(kinesis: &aws_sdk_kinesis::Client, name: &str) -> Vec<Bytes> {
         }
     }
     data
-}
-
-fn ingress_has_a_generated_secret(system: &System) {
-    assert_eq!(system.stack.secret("IDEMPOTENCY_SECRET").chars().count(), 64);
 }
 
 async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {

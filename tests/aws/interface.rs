@@ -7,6 +7,10 @@ use crate::{Asked, REQUESTS, System};
 /// The default of the parameter `MaxPayloadBytes`.
 const MAX_PAYLOAD_BYTES: usize = 5_000_000;
 
+pub(crate) fn ingress_has_a_generated_secret(system: &System) {
+    assert_eq!(system.stack.secret("IDEMPOTENCY_SECRET").chars().count(), 64);
+}
+
 pub(crate) async fn an_unknown_endpoint_is_not_found(system: &System) {
     let mut client = system.stack.client().await;
     let reply = client.post("/v1/endpoints/nobody/requests", &[], "{}").await;

@@ -243,7 +243,7 @@ pub trait ArchiveFiles: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<StoredFile>, Unavailable>> + Send;
 
     /// These bytes of a file. A range that the file does not have, or no file of that name, is
-    /// an error: a listed file neither changes nor ends.
+    /// an error: a listed file does not change, and it is only ever [erased](Erase).
     fn read(
         &self,
         name: &str,

@@ -14,7 +14,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, delete_folder, name
 /// | --- | --- | --- | --- |
 /// | `endpoints/{name}/{version}.json` | one version of an endpoint's configuration, with provenance | the server or a tool | never |
 /// | `endpoints/{name}/current` | the number of the current version | the publisher | replaced atomically at each publication |
-/// | `archive/…` | the files of the archive, under the names that they have in S3 | the server; those in `replays/` also a tool | never |
+/// | `archive/…` | the files of the archive, under the names that they have in S3 | the server, tools that replace files, and for `replays/` a tool | never; deleted when another one takes their place |
 /// | `payloads/{endpoint}/{request}` | a payload that is too large for a message | the server | deleted after the retention of the ledger, and when the server ends or starts |
 /// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
@@ -24,7 +24,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, delete_folder, name
 /// | `.unfinished-*`, in the folder, `endpoints/` and `archive/` | a file that is being written, or that a crash has left behind; no reader looks at it | the writer | renamed when it is finished |
 ///
 /// Any number of processes may read the folder, publish endpoints and read the secret at once. One
-/// of them may be a server ([`Self::serve`]): only a server writes the live tables of the archive.
+/// of them may be a server ([`Self::serve`]): only a server adds rows to the live tables of the archive.
 ///
 /// Locks and renames are those of a local file system. A folder on a network file system is as safe
 /// as that file system's.

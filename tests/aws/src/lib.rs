@@ -169,8 +169,9 @@ impl Stack {
     }
 
     /// Runs a command of rendezvousctl, beside other tasks; returns what it printed.
-    pub async fn ctl(&self, arguments: &'static [&'static str]) -> String {
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
         let (url, name) = (self.endpoint.url.clone(), self.name.clone());
+        let arguments: Vec<String> = arguments.iter().map(|each| (*each).to_owned()).collect();
         let done = tokio::task::spawn_blocking(move || {
             let mut command = Command::new(binary("rendezvousctl"));
             run(aws(&mut command, &url).args(["--stack", &name]).args(arguments))

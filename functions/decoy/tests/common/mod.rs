@@ -5,7 +5,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -28,6 +31,8 @@ pub(crate) const ARRIVED: Timestamp = Timestamp::from_micros(1_763_798_344_123_4
 pub(crate) struct FaultyArchive {
     pub(crate) files: MemoryArchive,
     pub(crate) faults: Mutex<VecDeque<Fault>>,
+    /// Whether no list of files is answered.
+    pub(crate) is_unlisted: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +67,9 @@ impl ArchiveFiles for FaultyArchive {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        if self.is_unlisted.load(Ordering::Relaxed) {
+            return Err(Unavailable::down("archive", "on purpose"));
+        }
         self.files.list(folder).await
     }
 
