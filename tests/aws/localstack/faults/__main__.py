@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from faults import batches, brought, cost, functions
+from faults import batches, brought, cost, functions, ramped, soak
 from faults.build import binaries, build
 from faults.proxy import Proxy
 from faults.stack import Failed, Stack
@@ -34,10 +34,15 @@ CHECKS: dict[str, Check] = {
 }
 
 
+# Only when they are named: they take long.
+LONG: dict[str, Check] = {"ramped": ramped.ramped, "soak": soak.soak}
+
+
 def main() -> int:
     names = sys.argv[1:] or list(CHECKS)
-    if unknown := set(names) - set(CHECKS):
-        sys.exit(f"there is no check {', '.join(sorted(unknown))}; there are {', '.join(CHECKS)}")
+    checks = CHECKS | LONG
+    if unknown := set(names) - set(checks):
+        sys.exit(f"there is no check {', '.join(sorted(unknown))}; there are {', '.join(checks)}")
     folder = binaries()
     stack = Stack(f"faults-{os.getpid()}", folder)
     template = build(folder)
@@ -52,7 +57,7 @@ def main() -> int:
     for name in names:
         start = time.monotonic()
         try:
-            line = CHECKS[name](stack, proxy)
+            line = checks[name](stack, proxy)
         except Exception as error:
             failed += 1
             line = f"FAILED: {error}" if isinstance(error, Failed) else f"FAILED: {error!r}"

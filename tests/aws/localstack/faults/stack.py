@@ -169,6 +169,13 @@ class Stack:
         # A pointer may be a second old.
         time.sleep(1.5)
 
+    def ctl(self, *arguments: str) -> Any:
+        """What a command of `rendezvousctl` prints for programs."""
+        command: list[str | Path] = [self.binaries / "rendezvousctl", "--stack", self.name, *arguments, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        must(done.returncode == 0, f"rendezvousctl {' '.join(arguments)}: {done.stderr}")
+        return json.loads(done.stdout)
+
     def ask(self, note: str = "", deadline_ms: int = 20_000, key: str = "", wait: bool = True) -> Reply:
         """One request. A note in the payload is what a check's function may react to."""
         place = urlsplit(self.url)

@@ -1,0 +1,277 @@
+"""An hour of requests while functions are killed, a table throttles and configurations change; then what clients were told is
+compared with the archive.
+
+SOAK_SECONDS (3600) and SOAK_RATE (20 a second) change it. A machine that cannot keep the rate asks fewer: at most 64 at a time.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from faults.proxy import Proxy
+from faults.ramped import configuration
+from faults.stack import ENDPOINT, FLIGHT, MODELS, WINDOW_SECONDS, Stack, must
+from harness.paths import INSTALLED, ROOT
+
+SECONDS = int(os.environ.get("SOAK_SECONDS", "3600"))
+RATE = float(os.environ.get("SOAK_RATE", "20"))
+AT_ONCE = 64
+DEADLINE_MS = 20_000
+# What is left undecided is decided within three minutes of its deadline; a file takes a window more.
+SETTLE_SECONDS = 200 + 2 * WINDOW_SECONDS
+TROUBLE_SECONDS = (2, 8)
+
+
+@dataclass
+class Told:
+    """What clients were told, and what was done to the stack."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    settled: dict[str, dict[str, Any]] = field(default_factory=dict)
+    accepted: set[str] = field(default_factory=set)
+    contradicted: list[str] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+    troubles: Counter[str] = field(default_factory=Counter)
+    memory: list[tuple[int, int]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, status: int, body: dict[str, Any], seconds: float) -> None:
+        """Takes a reply. Two settled answers to one request are equal."""
+        with self.lock:
+            kind = body.get("kind", "")
+            self.statuses[f"{status} {kind}".strip()] += 1
+            if status == 202:
+                self.accepted.add(body["request"])
+            if status != 200:
+                return
+            if seconds * 1000 > DEADLINE_MS + 1000:
+                self.late.append(seconds)
+            if body["settled"]:
+                said = {name: body.get(name) for name in ("kind", "reason", "model", "score", "config", "arm")}
+                if self.settled.setdefault(body["request"], said) != said:
+                    self.contradicted.append(body["request"])
+
+
+def soak(stack: Stack, proxy: Proxy) -> str:
+    """Nothing is contradicted, missing or late without a cause."""
+    told, end = Told(), time.monotonic() + SECONDS
+    chance = random.Random(2013)
+    troubled = threading.Thread(target=_trouble, args=(stack, proxy, told, end, chance))
+    troubled.start()
+    asked = _ask_until(stack, told, end)
+    troubled.join()
+    proxy.refuses = lambda _, __: False
+    time.sleep(SETTLE_SECONDS)
+    found = _archived(stack)
+    wrong = _compare(told, found)
+    gaps = stack.ctl("gaps", ENDPOINT)
+    named = _in_failure_bucket(stack)
+    missing = sum(gaps["missing"].values())
+    summary = (
+        f"{asked} requests in {SECONDS} s, {asked / SECONDS:.1f} a second: {dict(told.statuses)}; {dict(told.troubles)}; "
+        f"{len(told.settled)} settled answers, {len(told.accepted)} accepted; archived {found['requests']} requests and "
+        f"{len(found['decisions'])} decisions; {missing} of {gaps['pairs']} scores missing, {named} requests named in the "
+        f"failure bucket; {len(told.late)} late; functions {_flat(told.memory)}"
+    )
+    must(not told.contradicted, f"contradicted: {told.contradicted[:5]}; {summary}")
+    must(not wrong, f"{len(wrong)} differ from the archive: {wrong[:5]}; {summary}")
+    must(missing <= named * len(MODELS), f"scores are missing that no batch in the failure bucket names; {summary}")
+    must(gaps["without_request"] == 0, f"requests are missing; {summary}")
+    return summary
+
+
+def _ask_until(stack: Stack, told: Told, end: float) -> int:
+    asked, waiting = 0, set[Future[None]]()
+    while time.monotonic() < end:
+        time.sleep(1 / RATE)
+        waiting = {future for future in waiting if not future.done()}
+        if len(waiting) >= AT_ONCE:
+            continue
+        key = str(uuid.uuid4()) if asked % 10 == 0 else ""
+        wait = asked % 10 != 5
+        # Every tenth is sent twice at once, with an idempotency key: both get one answer.
+        for _ in range(2 if key else 1):
+            waiting.add(stack.pool.submit(_ask, stack, told, asked % 31, key, wait))
+        asked += 1
+    for future in waiting:
+        future.result()
+    return asked
+
+
+def _ask(stack: Stack, told: Told, caller: int, key: str, wait: bool) -> None:
+    place = urlsplit(stack.url)
+    path = f"/_aws/execute-api/{stack.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
+    headers = {"content-type": "application/json", "rendezvous-key": f"caller-{caller}"}
+    if key:
+        headers["idempotency-key"] = key
+    headers |= {"rendezvous-deadline-ms": str(DEADLINE_MS)} if wait else {"prefer": "respond-async"}
+    start = time.monotonic()
+    try:
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+        connection.request("POST", path, json.dumps(FLIGHT), headers)
+        response = connection.getresponse()
+        body = json.loads(response.read() or b"{}")
+        told.answer(response.status, body, time.monotonic() - start)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        with told.lock:
+            told.statuses[type(error).__name__] += 1
+    finally:
+        connection.close()
+
+
+def _trouble(stack: Stack, proxy: Proxy, told: Told, end: float, chance: random.Random) -> None:
+    """Until the end: kills, throttles, publishes."""
+    ways = {"kill": _kill, "throttle": _throttle, "publish": _publish, "ramp": _ramp}
+    while time.monotonic() < end - 30:
+        time.sleep(chance.uniform(*TROUBLE_SECONDS))
+        (way,) = chance.choices(list(ways), weights=(6, 3, 2, 1))
+        try:
+            ways[way](stack, proxy, chance)
+            told.troubles[way] += 1
+        except Exception as error:
+            told.troubles[f"{way} failed: {error!r}"[:80]] += 1
+        told.memory.append(_memory())
+
+
+def _kill(stack: Stack, _: Proxy, chance: random.Random) -> None:
+    processes = [pid for pid, name in _processes() if name.startswith(stack.name)]
+    if processes:
+        os.kill(chance.choice(processes), signal.SIGKILL)
+
+
+def _throttle(_: Stack, proxy: Proxy, chance: random.Random) -> None:
+    proxy.refuses = lambda operation, __: operation == "UpdateItem" and chance.random() < 0.5
+    time.sleep(3)
+    proxy.refuses = lambda _, __: False
+
+
+def _publish(stack: Stack, _: Proxy, chance: random.Random) -> None:
+    stack.configure(*chance.sample(("logistic@1", "timetable@1", "prior@1"), 3))
+
+
+def _ramp(stack: Stack, _: Proxy, __: random.Random) -> None:
+    stack.publish(configuration())
+
+
+def _processes() -> list[tuple[int, str]]:
+    """The functions' processes, each with the name of its function."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables = dict(
+                pair.partition(b"=")[::2] for pair in (folder / "environ").read_bytes().split(b"\0") if b"=" in pair
+            )
+            if name := variables.get(b"AWS_LAMBDA_FUNCTION_NAME"):
+                found.append((int(folder.name), name.decode()))
+    return found
+
+
+def _memory() -> tuple[int, int]:
+    """The functions' resident bytes and open files, a process on average."""
+    pages = files = count = 0
+    for pid, _ in _processes():
+        with contextlib.suppress(OSError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            files += len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            count += 1
+    return pages * os.sysconf("SC_PAGE_SIZE") // max(count, 1), files // max(count, 1)
+
+
+def _flat(samples: list[tuple[int, int]]) -> str:
+    """The first and the last quarter of the samples."""
+    quarter = max(len(samples) // 4, 1)
+
+    def mean(part: list[tuple[int, int]], index: int) -> float:
+        return sum(sample[index] for sample in part) / max(len(part), 1)
+
+    first, last = samples[:quarter], samples[-quarter:]
+    return (
+        f"{mean(first, 0) / 1e6:.1f} to {mean(last, 0) / 1e6:.1f} MB and {mean(first, 1):.0f} to {mean(last, 1):.0f} "
+        "open files a process"
+    )
+
+
+# Reads the archive with DuckDB, in an environment of its own.
+READ = """
+import duckdb, json, sys
+folder = sys.argv[1]
+def rows(query):
+    return duckdb.sql(query).fetchall()
+def table(name):
+    return f"read_parquet('{folder}/{name}/**/*.parquet', union_by_name = true)"
+requests = rows(f"SELECT count(DISTINCT request_id) FROM {table('requests')}")[0][0]
+decisions = {
+    str(row[0]): {"kind": row[1], "reason": row[2], "model": row[3], "config": row[4], "arm": row[5], "count": row[6]}
+    for row in rows(f'''
+        SELECT request_id, any_value(kind), any_value(reason), any_value(model), any_value(config), any_value(arm),
+            count(DISTINCT (kind, reason, model, config, arm, decided_us))
+        FROM {table('decisions')} GROUP BY request_id''')
+}
+accepted = [str(row[0]) for row in rows(f"SELECT DISTINCT request_id FROM {table('requests')}")]
+json.dump({"requests": requests, "decisions": decisions, "ids": accepted}, sys.stdout)
+"""
+
+
+def _archived(stack: Stack) -> dict[str, Any]:
+    environment = INSTALLED / "duckdb"
+    if not (environment / "bin/duckdb-installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
+        requirements = ROOT / "infra/ctl/query/requirements.txt"
+        install = [environment / "bin/pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", requirements]
+        subprocess.run(install, check=True)
+        (environment / "bin/duckdb-installed").touch()
+    with tempfile.TemporaryDirectory() as folder:
+        bucket = stack.outputs["ArchiveBucket"]
+        for table in ("requests", "decisions"):
+            for name in stack.archived(table):
+                file = Path(folder, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                stack.s3.download_file(bucket, name, str(file))
+        read = subprocess.run(
+            [environment / "bin/python", "-c", READ, folder], capture_output=True, text=True, check=False
+        )
+        must(read.returncode == 0, f"the archive cannot be read: {read.stderr[-1000:]}")
+    return dict(json.loads(read.stdout))
+
+
+def _compare(told: Told, found: dict[str, Any]) -> list[str]:
+    """What clients were told and the archive does not say."""
+    decisions, ids = found["decisions"], set(found["ids"])
+    wrong = [f"{request} is decided {each['count']} times" for request, each in decisions.items() if each["count"] > 1]
+    for request, said in told.settled.items():
+        decided = decisions.get(request)
+        if decided is None:
+            wrong.append(f"{request} has no decision, the client was told {said}")
+        elif any(decided[name] != said[name] for name in ("kind", "reason", "model", "config", "arm")):
+            wrong.append(f"{request} is decided {decided}, the client was told {said}")
+        if request not in ids and said["reason"] != "unavailable":
+            wrong.append(f"{request} is not archived")
+    for request in told.accepted:
+        if request not in ids:
+            wrong.append(f"{request} was accepted and is not archived")
+        if request not in decisions:
+            wrong.append(f"{request} was accepted and is not decided")
+    return wrong
+
+
+def _in_failure_bucket(stack: Stack) -> int:
+    bucket = stack.outputs["FailureBucket"]
+    pages = stack.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="aws/lambda/")
+    keys = [kept["Key"] for page in pages for kept in page.get("Contents", [])]
+    batches = (json.loads(stack.s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys)
+    return sum(len(batch.get("payload", {}).get("Records", [])) for batch in batches)
