@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -22,7 +23,7 @@ use rendezvous_core::{
     Failure, FailureKind, Json, RequestId, Timestamp, Unavailable,
     memory::{MemoryArchive, MemoryStream, Position, Subscription, Trouble},
     now,
-    ports::{Archive, Record, Stored, Stream},
+    ports::{Archive, ArchiveFiles, Record, Stored, StoredFile, Stream},
 };
 use rendezvous_model::{Model, Profile};
 use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
@@ -99,6 +100,20 @@ impl Archive for Shaky {
             }
             _ => stored,
         }
+    }
+}
+
+impl ArchiveFiles for Shaky {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        self.files.folders(folder).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        self.files.list(folder).await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        self.files.read(name, range).await
     }
 }
 

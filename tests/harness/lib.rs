@@ -28,7 +28,7 @@ use rendezvous_core::{
     Timestamp, clock,
     memory::{MemoryArchive, MemorySecrets, MemoryStream},
     now,
-    ports::{Archive, EndpointTable, Record, Stream},
+    ports::{Archive, ArchiveFiles, EndpointTable, Record, Stream},
 };
 use rendezvous_model::{Model, Profile};
 use rendezvous_sim::{Size, System, faults::Faults};
@@ -174,7 +174,7 @@ impl World {
     }
 }
 
-impl<A: Archive> World<A> {
+impl<A: Archive + ArchiveFiles> World<A> {
     pub async fn on(archive: A, configuration: &str, size: Size) -> Self {
         clock::simulate(START);
         Self::of(System::start(Arc::new(archive), &size), configuration).await

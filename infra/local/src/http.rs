@@ -25,7 +25,7 @@ use rendezvous_core::{
     RequestId,
     limits::MAX_PAYLOAD_BYTES,
     now,
-    ports::{Archive, EndpointTable, Payloads, Secrets, WindowTable},
+    ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
 };
 use rendezvous_sim::{System, Totals};
 use serde_json::json;
@@ -54,7 +54,14 @@ const ENDING: Duration = Duration::from_secs(4);
 
 /// Serves until `stop` becomes true, then answers what is in flight. `ready` says what of the system
 /// does not work, for `GET /ready`.
-pub async fn serve<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: Payloads, R>(
+pub async fn serve<
+    A: Archive + ArchiveFiles,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+    R,
+>(
     system: Arc<System<A, E, K, W, L>>,
     ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
@@ -127,7 +134,13 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-async fn answer<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: Payloads>(
+async fn answer<
+    A: Archive + ArchiveFiles,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+>(
     system: Arc<System<A, E, K, W, L>>,
     peer: SocketAddr,
     request: Request<Incoming>,

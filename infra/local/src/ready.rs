@@ -6,7 +6,9 @@ use futures_util::future::BoxFuture;
 use rendezvous_core::{
     RequestId, Unavailable,
     error::within,
-    ports::{Archive, Consistency, EndpointTable, Ledger, Payloads, Secrets, WindowTable},
+    ports::{
+        Archive, ArchiveFiles, Consistency, EndpointTable, Ledger, Payloads, Secrets, WindowTable,
+    },
 };
 use rendezvous_folder::{DataFolder, FolderArchive};
 use rendezvous_sim::System;
@@ -30,7 +32,13 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// What does not work, a sentence each: nothing if the system is ready. `archive` is the result of
 /// trying to store a file.
-pub async fn not_ready<A: Archive, E: EndpointTable, K: Secrets, W: WindowTable, L: Payloads>(
+pub async fn not_ready<
+    A: Archive + ArchiveFiles,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+>(
     system: &System<A, E, K, W, L>,
     archive: Result<(), Unavailable>,
 ) -> Vec<String> {

@@ -21,7 +21,7 @@ use rendezvous_core::{
         MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemorySecrets, MemoryStream,
         MemoryWindows, Position,
     },
-    ports::{Archive, EndpointTable, Payloads, Secrets, WindowTable},
+    ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
 };
 use rendezvous_ingress::{Settings, http::Http};
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
@@ -133,7 +133,7 @@ where
     stop: watch::Sender<bool>,
 }
 
-impl<A: Archive> System<A> {
+impl<A: Archive + ArchiveFiles> System<A> {
     /// Starts a system without models whose endpoints are in memory.
     pub fn start(archive: Arc<A>, size: &Size) -> Self {
         let (endpoints, secrets) = (Arc::default(), Arc::new(MemorySecrets::random()));
@@ -143,7 +143,7 @@ impl<A: Archive> System<A> {
 
 impl<A, E, K, W, L> System<A, E, K, W, L>
 where
-    A: Archive,
+    A: Archive + ArchiveFiles,
     E: EndpointTable,
     K: Secrets,
     W: WindowTable,

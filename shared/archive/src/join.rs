@@ -34,13 +34,15 @@ pub struct Wanted {
     pub to: Timestamp,
     /// Where in the payload the segment of a request is (RFC 6901). Payloads are read only with it.
     pub segment: Option<String>,
+    /// How long after `to` scores and decisions may have arrived. Files of this time are read.
+    pub late: Duration,
 }
 
 impl Wanted {
     /// All requests of an endpoint.
     pub fn all(endpoint: EndpointName) -> Self {
         let to = Timestamp::from_micros(i64::MAX);
-        Self { endpoint, from: Timestamp::default(), to, segment: None }
+        Self { endpoint, from: Timestamp::default(), to, segment: None, late: LATE }
     }
 
     fn extent(&self, arrived: Range<Timestamp>, received: Range<Timestamp>) -> Extent<'_> {
@@ -73,11 +75,11 @@ async fn join_within(
     mut progress: impl FnMut(Progress),
     limits: Limits,
 ) -> Result<Requests, ScanError> {
-    let Wanted { from, to, .. } = *wanted;
+    let Wanted { from, to, late, .. } = *wanted;
     let end = Timestamp::from_micros(i64::MAX);
     let received = from - RETRIED..to + RETRIED;
     let requests = wanted.extent(from - SKEW..to + SKEW, from..to);
-    let later = wanted.extent(from - SKEW..to + LATE, received.clone());
+    let later = wanted.extent(from - SKEW..to + late, received.clone());
     let outcomes = wanted.extent(from - SKEW..end, received);
     let mut names = AllNames { segment: wanted.segment.clone(), ..AllNames::default() };
     let mut sorter = Sorter::new(limits);

@@ -9,8 +9,8 @@ use rendezvous_core::{
     Configuration, Endpoint, EndpointName, Json, Minute, Provenance, Publication, RequestId,
     Timestamp, Unavailable,
     ports::{
-        Archive, EndpointTable, Entry, EntryKey, OutcomeTable, PublishError, Secrets, StackSecret,
-        Stored, WindowTable,
+        Archive, ArchiveFiles, EndpointTable, Entry, EntryKey, OutcomeTable, PublishError, Secrets,
+        StackSecret, Stored, StoredFile, WindowTable,
     },
 };
 
@@ -182,6 +182,21 @@ impl<P: Archive> Archive for Link<P> {
         let step = Step::endpoint(self.actor.role()).map(|_| Step::Store);
         let occasion = self.occasion(step, || hash(name));
         self.call(occasion, shown, make, |cause| cause).await
+    }
+}
+
+/// Reads by the day's run. Within a simulated history no day's outcomes become known, so nothing goes wrong here.
+impl<P: ArchiveFiles> ArchiveFiles for Link<P> {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        self.port.folders(folder).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        self.port.list(folder).await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        self.port.read(name, range).await
     }
 }
 

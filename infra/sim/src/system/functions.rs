@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rendezvous::Rendezvous;
 use rendezvous_core::{
     memory::Position,
-    ports::{Archive, EndpointTable, Payloads, Secrets, WindowTable},
+    ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_monitor::Monitor;
@@ -26,7 +26,7 @@ const KEPT: Duration = Duration::from_hours(24 * 35);
 
 impl<A, E, K, W, L> System<A, E, K, W, L>
 where
-    A: Archive,
+    A: Archive + ArchiveFiles,
     E: EndpointTable,
     K: Secrets,
     W: WindowTable,
@@ -93,6 +93,7 @@ where
         self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() }, || None);
         self.map(&self.input, mapping, MonitorOfInput { fleet: fleet.clone() }, || None);
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
-        lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
+        let archive = Link::new(self.archive.clone(), &fleet.actor, &conditions);
+        lock(&self.tasks).spawn(minutes::schedule(fleet, archive, conditions, stop));
     }
 }
