@@ -18,6 +18,7 @@ pub mod alarms;
 pub mod baselines;
 pub mod day;
 pub mod features;
+pub mod freeze;
 pub mod guards;
 pub mod hours;
 mod looks;

@@ -1,6 +1,7 @@
 //! What `rendezvousctl` does with a running system, whatever it runs on. Nothing here needs an AWS
 //! SDK: the program connects it to a stack.
 
+pub mod baseline;
 pub mod change;
 pub mod compare;
 pub mod difference;

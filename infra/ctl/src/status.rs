@@ -1,8 +1,10 @@
 //! The command `status`: what the windows of the last minutes say of each endpoint, its arms and its
 //! models.
 
+mod day;
 mod figures;
 mod hints;
+mod minutes;
 mod table;
 
 use std::ops::Range;
@@ -15,7 +17,11 @@ use rendezvous_core::{
 use rendezvous_monitor::windows::{DECISIONS, MODELS, VERDICTS, part, series};
 use serde::Serialize;
 
-use self::figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model};
+use self::{
+    day::DayStatus,
+    figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model},
+    minutes::MinuteFigures,
+};
 use crate::{
     endpoints::find,
     failure::Failure,
@@ -48,6 +54,10 @@ struct EndpointStatus {
     config: u64,
     arms: Vec<ArmStatus>,
     models: Vec<ModelStatus>,
+    /// The last day whose outcomes are known.
+    day: Option<DayStatus>,
+    /// The windows of each minute.
+    windows: Vec<MinuteFigures>,
 }
 
 /// An arm of the current configuration, or one that has decisions.
@@ -121,6 +131,8 @@ async fn of_endpoint(
     };
     let (decided, sent) = (read(DECISIONS).await?, read(MODELS).await?);
     let verdicts = read(VERDICTS).await?;
+    let day = day::last(windows, endpoint).await?;
+    let windows = minutes::by_minute(&decided, &sent).map_err(unreadable)?;
     let current = format!("{}/", endpoint.version);
     let has_requests =
         decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));
@@ -156,7 +168,14 @@ async fn of_endpoint(
         model,
     };
     let models = listed.into_iter().map(model).collect();
-    Ok(EndpointStatus { endpoint: name.clone(), config: endpoint.version, arms, models })
+    Ok(EndpointStatus {
+        endpoint: name.clone(),
+        config: endpoint.version,
+        arms,
+        models,
+        day,
+        windows,
+    })
 }
 
 /// The latest verdict on the arm of this part.

@@ -18,6 +18,7 @@ pub mod layout;
 mod lines;
 mod pages;
 mod part;
+pub mod payloads;
 mod read;
 mod row_group;
 pub mod scan;
