@@ -36,7 +36,7 @@ impl Values {
             return;
         }
         for score in &request.scores {
-            if let Some(value) = score.value.filter(is_share) {
+            if let Some(value) = score.value.filter(|&value| is_share(value)) {
                 let sketch = self.0.entry(score.model.clone());
                 sketch.or_insert_with(|| Sketch::new(0)).push(value);
             }
@@ -188,7 +188,8 @@ impl Day {
             }
         }
         let Some(outcome) = outcome else { return };
-        let value = |model: &ModelId| request.score_of(model)?.value.filter(is_share);
+        let value =
+            |model: &ModelId| request.score_of(model)?.value.filter(|&value| is_share(value));
         let champion = configuration.schedule(&Arm::main()).champion();
         let of_champion = value(champion);
         for model in configuration.models().filter(|model| !asked.skip.contains(model)) {
@@ -237,11 +238,11 @@ impl Merge for Day {
 }
 
 fn outcome(request: &Joined) -> Option<f64> {
-    request.outcome.as_ref()?.first.filter(is_share)
+    request.outcome.as_ref()?.first.filter(|&value| is_share(value))
 }
 
-fn is_share(value: &f64) -> bool {
-    (0.0..=1.0).contains(value)
+fn is_share(value: f64) -> bool {
+    (0.0..=1.0).contains(&value)
 }
 
 #[cfg(test)]
@@ -298,9 +299,13 @@ mod tests {
         let configurations =
             Configurations::from([(1, Configuration::parse(CONFIGURATION).unwrap())]);
         let mut values = Values::default();
-        requests.iter().for_each(|request| values.push(request));
+        for request in requests {
+            values.push(request);
+        }
         let mut day = Day::new(&values);
-        requests.iter().for_each(|request| day.push(request, &configurations));
+        for request in requests {
+            day.push(request, &configurations);
+        }
         day
     }
 
