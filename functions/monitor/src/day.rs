@@ -4,15 +4,16 @@
 //! | --- | --- | --- |
 //! | `{endpoint}/days` | the first of the day, UTC | [`KeptDay`]; does not expire |
 //!
-//! A day is computed from the archive when its `outcome_horizon` has passed, and once more after [`AGAIN`] times
-//! as long, for the outcomes that came later. A run computes what is due, the oldest day first, as long as there is time; a day
-//! whose run was missed, or whose archive cannot be read, is due again in the next run. What is older than
-//! [`BACK`] times the horizon when the monitor first sees it is not computed: `rendezvousctl compare` and the saved
-//! queries have it.
+//! A day is computed from the archive when its `outcome_horizon_days` have passed, and once more after [`AGAIN`]
+//! times as long, for the outcomes that came later. A run computes what is due, the oldest day first, as long
+//! as there is time. A day whose run was missed, or whose archive could not be read, is due again in the next
+//! run. A day that is older than [`BACK`] times the horizon is not computed any more: `rendezvousctl compare`
+//! and the saved queries can.
 //!
-//! **Limits.** [`join`] has the memory's bound, in which a day has no part, and a temporary file of some 60 to 120 bytes for each of
-//! the day's requests, scores, decisions and outcomes, for a moment twice that. The archive's files of the
-//! day, of [`LATE`] after it and of the outcomes since are listed, and their ends are read: on AWS two reads of S3 for each.
+//! **Limits.** In memory are at most 50 MiB for sorting and the selected columns of 32 row groups, whatever the
+//! day's size. A temporary file holds some 60 to 120 bytes for each of the day's requests, scores, decisions and outcomes,
+//! for a moment twice that: 2 GB are enough for a million requests of five models. The files of the day, of
+//! [`LATE`] after it, and of all outcomes since are listed and their ends are read.
 
 use std::{collections::BTreeMap, time::Duration};
 
