@@ -7,6 +7,7 @@ mod archived;
 mod arms;
 mod asynchronous;
 mod configuration;
+mod days;
 mod delivery;
 mod dependencies;
 mod envelope;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use rendezvous_core::ModelId;
+use rendezvous_core::{
+    EndpointName, ModelId,
+    ports::{ArchiveFiles, EndpointTable, WindowTable},
+};
 use rendezvous_evidence::Requirement;
 use rendezvous_folder::{FolderArchive, FolderEndpoints, FolderWindows};
 use rendezvousctl::{
+    baseline::{self, BaselineOptions, Made},
     compare::{self, CompareOptions},
     failure::Failure,
     gaps::{self, GapsOptions},
@@ -75,6 +79,58 @@ pub(crate) async fn status(target: &Target, options: &StatusOptions) -> Result<O
             let windows = stack.windows().map_err(Failure::Failed)?;
             let table = stack.endpoints().map_err(Failure::Failed)?;
             status::status(&windows, &table, options).await
+        }
+    }
+}
+
+/// Finds or computes a baseline, and keeps it unless that is only tried.
+pub(crate) async fn baseline(
+    target: &Target,
+    options: &BaselineOptions,
+    keep: bool,
+) -> Result<Made, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (files, table) = (FolderArchive::new(&folder), FolderEndpoints::new(&folder));
+            kept(&files, &FolderWindows::new(&folder), &table, options, keep).await
+        }
+        System::Stack(stack) => {
+            let files = stack.archive().map_err(Failure::Failed)?;
+            let windows = stack.windows().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            kept(&files, &windows, &table, options, keep).await
+        }
+    }
+}
+
+async fn kept(
+    files: &impl ArchiveFiles,
+    windows: &impl WindowTable,
+    table: &impl EndpointTable,
+    options: &BaselineOptions,
+    keep: bool,
+) -> Result<Made, Failure> {
+    let made = baseline::make(files, windows, table, options).await?;
+    if keep {
+        made.keep(windows).await?;
+    }
+    Ok(made)
+}
+
+pub(crate) async fn show_baseline(
+    target: &Target,
+    endpoint: &EndpointName,
+    name: Option<&str>,
+) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (windows, table) = (FolderWindows::new(&folder), FolderEndpoints::new(&folder));
+            baseline::show(&windows, &table, endpoint, name).await
+        }
+        System::Stack(stack) => {
+            let windows = stack.windows().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            baseline::show(&windows, &table, endpoint, name).await
         }
     }
 }

@@ -23,7 +23,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     configure::Read,
-    options::{Command, EvidenceOptions, Options},
+    options::{Baseline, Command, EvidenceOptions, Options},
     say::say,
     target::Target,
 };
@@ -88,6 +88,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             let change = exposure.change(model)?;
             configure::change(&target, vec![(endpoint, change)], &writing.with(json)).await?;
         }
+        Command::Baseline(command) => baseline(&target, command, json, print).await?,
         Command::Retire { endpoint, model, writing } => {
             let change = vec![(endpoint, Change::Retire(model))];
             configure::change(&target, change, &writing.with(json)).await?;
@@ -108,6 +109,30 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a baseline and names it in the configuration, or shows one.
+async fn baseline(
+    target: &Target,
+    command: Baseline,
+    json: bool,
+    print: impl Fn(Output),
+) -> Result<(), Failure> {
+    match command {
+        Baseline::Set { options, writing } => {
+            let writing = writing.with(json);
+            let made = evidence::baseline(target, &options, !writing.dry_run).await?;
+            if !json {
+                say(made.output.text.trim_end());
+            }
+            let change = Change::Baseline(made.name().to_owned());
+            configure::change(target, vec![(options.endpoint, change)], &writing).await
+        }
+        Baseline::Show { endpoint, name } => {
+            print(evidence::show_baseline(target, &endpoint, name.as_deref()).await?);
+            Ok(())
+        }
+    }
 }
 
 /// Prints the status once, or, to `watch` it, again and again while somebody reads it.

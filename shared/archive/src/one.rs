@@ -7,7 +7,7 @@ use rendezvous_core::{
 };
 
 use crate::{
-    join::{Wanted, join_early},
+    join::{Wanted, join},
     joined::Joined,
     layout::{Row, Select, select},
     part::Extent,
@@ -71,8 +71,8 @@ pub async fn one(
     received: Timestamp,
 ) -> Result<Option<One>, ScanError> {
     let (from, to) = (received, received + Duration::from_micros(1));
-    let wanted = Wanted { from, to, ..Wanted::all(endpoint.clone()) };
-    let requests = join_early(files, &wanted, LATE).await?;
+    let wanted = Wanted { from, to, late: LATE, ..Wanted::all(endpoint.clone()) };
+    let requests = join(files, &wanted, |_| ()).await?;
     let mut found = None;
     requests.each(|joined| {
         if joined.id == id {

@@ -2,7 +2,7 @@
 
 use rendezvous_core::decision::Kind;
 
-use super::{ArmStatus, EndpointStatus, ModelStatus, Status, figures::Times};
+use super::{ArmStatus, EndpointStatus, ModelStatus, Status, day::DayStatus, figures::Times};
 use crate::output::{instant, table as aligned};
 
 /// How many reasons are shown; JSON has all.
@@ -34,10 +34,8 @@ fn of_endpoint(found: &EndpointStatus) -> String {
     let verdicts = verdicts.map(|(arm, verdict)| {
         format!("verdict on {}, {}: {}", arm.arm, instant(verdict.minute_us), verdict.because)
     });
-    match lines(verdicts) {
-        Some(verdicts) => text + "\n" + &verdicts,
-        None => text,
-    }
+    let below = [found.day.as_ref().map(DayStatus::table), lines(verdicts)];
+    below.into_iter().flatten().fold(text, |text, more| text + "\n" + &more)
 }
 
 /// A line for each text; `None` without texts.

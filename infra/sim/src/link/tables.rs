@@ -186,7 +186,8 @@ impl<P: Archive> Archive for Link<P> {
 }
 
 /// What the decoy reads is its tombstones, at most once a minute: no step, and without faults of its own. A
-/// file that is not stored has the same consequence as tombstones that are not read.
+/// file that is not stored has the same consequence as tombstones that are not read. The day's run reads
+/// nothing: within a simulated history no day's outcomes become known.
 impl<P: ArchiveFiles> ArchiveFiles for Link<P> {
     async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
         self.port.folders(folder).await
