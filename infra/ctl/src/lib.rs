@@ -12,6 +12,7 @@ pub mod output;
 pub mod past;
 mod progress;
 pub mod query;
+pub mod redrive;
 pub mod replay;
 pub mod status;
 pub mod up;

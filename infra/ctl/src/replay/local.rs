@@ -23,8 +23,11 @@ use tokio::runtime::Handle;
 use super::{Request, Sink};
 use crate::failure::Failure;
 
-/// How many scores are in one file of the archive.
-const IN_A_FILE: usize = 10_000;
+/// How many scores are in a file of the archive: at most 10,000, and those of a minute where the rate is limited.
+pub fn in_a_file(rate: Option<u32>) -> usize {
+    const MOST: usize = 10_000;
+    rate.map_or(MOST, |rate| MOST.min(rate as usize * 60))
+}
 
 /// The shard that the rows name.
 const SHARD: &str = "replay";
@@ -60,38 +63,39 @@ pub struct Local<M, A, E> {
     threads: Vec<Handle>,
     /// How many requests a call of the model takes.
     batch: usize,
-    until_commit: usize,
+    in_a_file: usize,
     /// The scores of the next file.
     next: Option<StreamBatch<'static>>,
+    /// The lowest sequence number that no score has. Names of files depend on it, so that none recurs.
+    free: u128,
 }
 
 impl<M: Model, A: Archive, E: EndpointTable> Local<M, A, E> {
-    /// Replays through `model`, on these threads, into an archive. Where the rate is limited, a file has the
-    /// scores of a minute at most.
+    /// Replays through `model`, on these threads, into an archive, so many scores in a file.
     pub fn new(
         model: M,
         threads: Vec<Handle>,
-        archive: A,
-        endpoints: E,
-        rate: Option<u32>,
+        archive: Arc<A>,
+        endpoints: Arc<E>,
+        in_a_file: usize,
     ) -> Self {
         let (model, sent) = (Arc::new(model), Arc::new(Sent::default()));
         let payloads = Arc::new(MemoryPayloads::default());
         let batch = model.largest_batch();
         let function = ModelFunction::new(model, sent.clone(), payloads.clone(), sent.clone());
         let telemetry = Arc::new(NoTelemetry);
-        let decoy = Decoy::new(Arc::new(archive), Arc::new(endpoints), payloads, telemetry);
-        let until_commit = rate.map_or(IN_A_FILE, |rate| IN_A_FILE.min(rate as usize * 60));
+        let decoy = Decoy::new(archive, endpoints, payloads, telemetry);
         let function = Arc::new(function);
-        Self { function, sent, decoy, threads, batch, until_commit, next: None }
+        Self { function, sent, decoy, threads, batch, in_a_file, next: None, free: 0 }
     }
 
     /// The scores that were sent since the last call, as a batch of the stream of replays that has just arrived,
     /// and the name of its file.
-    fn arrived(&self) -> (StreamBatch<'static>, String) {
+    fn arrived(&mut self) -> (StreamBatch<'static>, String) {
         let scores = mem::take(&mut *lock(&self.sent.scores));
         let arrived = now();
-        let begin = u128::from(arrived.as_micros().unsigned_abs()) * 1_000_000;
+        let begin = self.free.max(u128::from(arrived.as_micros().unsigned_abs()) * 1_000_000);
+        self.free = begin + scores.len() as u128;
         let record = |(score, number): (ports::Record, u128)| {
             let ports::Record { key, data: bytes } = score;
             let data = Data { partition_key: key.as_str().to_owned().into(), bytes };
@@ -135,7 +139,7 @@ impl<M: Model, A: Archive, E: EndpointTable> Sink for Local<M, A, E> {
     }
 
     fn until_commit(&self) -> usize {
-        self.until_commit
+        self.in_a_file
     }
 
     /// Scores them. What is not committed is forgotten.
