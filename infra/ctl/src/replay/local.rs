@@ -11,13 +11,17 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
-    Invalid, Json, RequestMessage, Timestamp,
+    Artifact, Invalid, Json, RequestMessage, Timestamp,
     memory::MemoryPayloads,
     now,
     ports::{self, Archive, EndpointTable, NoTelemetry, Rejected, Stream, Telemetry},
+    score,
 };
 use rendezvous_decoy::Decoy;
-use rendezvous_model::{Model, ModelFunction, ModelReport};
+use rendezvous_model::{
+    Model, ModelFunction, ModelReport, Profile,
+    time::{DEFAULT_FUNCTION_TIMEOUT, longest_model_timeout},
+};
 use tokio::runtime::Handle;
 
 use super::{Request, Sink};
@@ -54,9 +58,47 @@ impl Telemetry<ModelReport> for Sent {
     }
 }
 
+/// A model for which nobody waits: its card's time-out, which is for clients, does not end a call, as long as the
+/// function lives. So a busy machine makes no score a failure.
+struct Patient<M> {
+    model: M,
+    profile: Profile,
+}
+
+impl<M: Model> Patient<M> {
+    fn new(model: M) -> Self {
+        let timeout = longest_model_timeout(DEFAULT_FUNCTION_TIMEOUT);
+        let profile = model.profile().clone();
+        let profile = Profile { timeout, scores_expired: true, ..profile };
+        Self { model, profile }
+    }
+}
+
+impl<M: Model> Model for Patient<M> {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn largest_batch(&self) -> usize {
+        self.model.largest_batch()
+    }
+
+    fn until_deadline(&self) -> bool {
+        self.model.until_deadline()
+    }
+
+    fn artifact(&self) -> Option<Artifact> {
+        self.model.artifact()
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, score::Failure>> {
+        self.model.score(payloads).await
+    }
+}
+
 /// A model, and the decoy on an archive.
 pub struct Local<M, A, E> {
-    function: Arc<ModelFunction<M, Sent, MemoryPayloads, Sent>>,
+    function: Arc<ModelFunction<Patient<M>, Sent, MemoryPayloads, Sent>>,
     sent: Arc<Sent>,
     decoy: Decoy<A, E, MemoryPayloads, NoTelemetry>,
     /// Threads on which the model is called; without any it is called on this one.
@@ -79,7 +121,7 @@ impl<M: Model, A: Archive, E: EndpointTable> Local<M, A, E> {
         endpoints: Arc<E>,
         in_a_file: usize,
     ) -> Self {
-        let (model, sent) = (Arc::new(model), Arc::new(Sent::default()));
+        let (model, sent) = (Arc::new(Patient::new(model)), Arc::new(Sent::default()));
         let payloads = Arc::new(MemoryPayloads::default());
         let batch = model.largest_batch();
         let function = ModelFunction::new(model, sent.clone(), payloads.clone(), sent.clone());
