@@ -138,8 +138,7 @@ pub async fn make(
             )));
         }
         None => {
-            let mut bar = Bar::new();
-            let progress = |progress: rendezvous_archive::scan::Progress| bar.show(&progress);
+            let progress = Bar::shows();
             freeze::of_archive(files, &name, endpoint, &configurations, period, progress).await?
         }
     };

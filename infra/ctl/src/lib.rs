@@ -7,6 +7,7 @@ pub mod compact;
 pub mod erase;
 mod files;
 pub mod query;
+pub mod redrive;
 pub mod replay;
 pub mod verify;
 

@@ -8,6 +8,7 @@ mod http;
 mod maintenance;
 mod options;
 mod queries;
+mod redriving;
 mod replaying;
 mod say;
 mod stack;
@@ -92,6 +93,11 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Retire { endpoint, model, writing } => {
             let change = vec![(endpoint, Change::Retire(model))];
             configure::change(&target, change, &writing.with(json)).await?;
+        }
+        Command::Redrive(options) => {
+            let (output, all_well) = redriving::redrive(&target, &options).await?;
+            print(output);
+            return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Replay(options) => print(replaying::replay(&target, &options).await?),
         Command::Query { name, set } => {

@@ -16,6 +16,7 @@ use rendezvousctl::{
     gaps::GapsOptions,
     models::ModelsOptions,
     past::instant,
+    redrive::RedriveOptions,
     replay::ReplayOptions,
     status::StatusOptions,
     whatif::WhatIfOptions,
@@ -113,6 +114,9 @@ pub(crate) enum Command {
     Whatif(WhatIfOptions),
     /// Says what is missing in the archive: requests without scores, models without scores of a request.
     Gaps(GapsOptions),
+    /// Brings batches that a function could not handle until its retries ended back to it. What it handles
+    /// is set aside, what fails again stays.
+    Redrive(RedriveOptions),
     /// Lets a model score archived requests, as if it had been live: for compare and whatif.
     Replay(ReplayOptions),
     /// Runs a saved query over the archive, or lists the saved queries: on a stack in Athena, on a data
