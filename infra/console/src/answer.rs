@@ -69,7 +69,9 @@ impl<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R: Running> Console<E, W
         let (head, body) = request.into_parts();
         let path = head.uri.path().strip_prefix("/console").ok_or_else(Refusal::not_found)?;
         let reads = head.method == Method::GET || head.method == Method::HEAD;
-        let Some(path) = path.strip_prefix("/api").filter(|rest| matches!(rest.bytes().next(), None | Some(b'/')))
+        let Some(path) = path
+            .strip_prefix("/api")
+            .filter(|rest| matches!(rest.bytes().next(), None | Some(b'/')))
         else {
             return if reads { Ok(assets::file(path, &head.headers)) } else { Err(unread()) };
         };
@@ -177,7 +179,8 @@ impl<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R: Running> Console<E, W
         &self,
         work: impl Future<Output = Result<Value, Refusal>> + Send + 'static,
     ) -> Result<Value, Refusal> {
-        let broken = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the computation broke off");
+        let broken =
+            || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the computation broke off");
         self.worker.compute(work).await.ok_or_else(broken)?
     }
 }

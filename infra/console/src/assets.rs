@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH},
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
+    },
 };
 
 use crate::body::Body;
@@ -25,7 +27,21 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "index.html": "text/html; charset=utf-8",
     "console.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "api.js": SCRIPT,
+    "change.js": SCRIPT,
+    "charts.js": SCRIPT,
+    "dom.js": SCRIPT,
+    "format.js": SCRIPT,
     "main.js": SCRIPT,
+    "state.js": SCRIPT,
+    "views/common.js": SCRIPT,
+    "views/compare.js": SCRIPT,
+    "views/decisions.js": SCRIPT,
+    "views/editor.js": SCRIPT,
+    "views/endpoint.js": SCRIPT,
+    "views/history.js": SCRIPT,
+    "views/models.js": SCRIPT,
+    "views/overview.js": SCRIPT,
 };
 
 /// A file of the page; the page itself under every other path, which its script reads.

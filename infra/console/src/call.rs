@@ -49,7 +49,9 @@ impl Query {
 }
 
 /// A value of a type that is read from text.
-pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: &str,
+) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 

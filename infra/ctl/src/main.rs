@@ -3,6 +3,7 @@
 mod athena;
 mod check;
 mod configure;
+mod console;
 mod evidence;
 mod http;
 mod options;
@@ -93,6 +94,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         Command::Query { name, set } => {
             print(queries::query(&target, name.as_deref(), &set).await?);
         }
+        Command::Console(options) => console::console(&target, &options).await?,
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {
             let name = "rendezvousctl";

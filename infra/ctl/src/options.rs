@@ -17,7 +17,7 @@ use rendezvousctl::{
     whatif::WhatIfOptions,
 };
 
-use crate::{check::VerifyOptions, configure::Writing, target::Target};
+use crate::{check::VerifyOptions, configure::Writing, console::ConsoleOptions, target::Target};
 
 /// Operates a Rendezvous system: a stack on AWS, or with --data a local system.
 ///
@@ -115,6 +115,8 @@ pub(crate) enum Command {
         #[arg(long, value_parser = pair, value_name = "NAME=VALUE", requires = "name")]
         set: Vec<(String, String)>,
     },
+    /// Serves the web console on 127.0.0.1 until Ctrl-C, with your own rights.
+    Console(ConsoleOptions),
     /// Verifies that the system works: asks every endpoint as a client does and looks for the
     /// requests in the archive.
     Verify(VerifyOptions),

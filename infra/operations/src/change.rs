@@ -215,6 +215,7 @@ pub async fn meanwhile(
             Difference::between(&before.configuration, &after.configuration)
         }
     };
-    let (author, message) = (by.map(|by| by.author().to_owned()), by.map(|by| by.message().to_owned()));
+    let (author, message) =
+        (by.map(|by| by.author().to_owned()), by.map(|by| by.message().to_owned()));
     Ok(Meanwhile { version: current, author, message, difference })
 }

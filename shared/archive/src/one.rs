@@ -2,11 +2,13 @@
 
 use std::{ops::Range, time::Duration};
 
-use rendezvous_core::{EndpointName, Json, ModelId, RequestId, Timestamp, now, ports::ArchiveFiles};
+use rendezvous_core::{
+    EndpointName, Json, ModelId, RequestId, Timestamp, now, ports::ArchiveFiles,
+};
 
 use crate::{
-    joined::Joined,
     join::{Wanted, join_early},
+    joined::Joined,
     layout::{Row, Select, select},
     part::Extent,
     scan::{ScanError, scan},

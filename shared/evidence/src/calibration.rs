@@ -72,7 +72,8 @@ mod tests {
             calibration.push(value, outcome);
         }
         let bins = calibration.bins();
-        let figures: Vec<_> = bins.iter().map(|bin| (bin.requests, bin.value, bin.outcome)).collect();
+        let figures: Vec<_> =
+            bins.iter().map(|bin| (bin.requests, bin.value, bin.outcome)).collect();
         assert_eq!(figures, [(1, 0.0, 0.0), (2, 0.15625, 0.5), (1, 1.0, 1.0)]);
         assert_eq!((bins[1].from, bins[1].to, bins[2].from), (0.1, 0.2, 0.9));
     }

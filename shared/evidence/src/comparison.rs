@@ -239,7 +239,8 @@ impl Tracked {
     fn push(&mut self, x: f64, at: Timestamp, confidence: Confidence) {
         self.sequence.push(x);
         self.last = at;
-        let next = self.looks.last().map_or(FIRST_LOOK as f64, |look| look.requests as f64 * NEXT_LOOK);
+        let next =
+            self.looks.last().map_or(FIRST_LOOK as f64, |look| look.requests as f64 * NEXT_LOOK);
         if self.sequence.count() as f64 >= next {
             self.looks.extend(self.look(confidence));
         }
@@ -284,7 +285,8 @@ impl Tracked {
             _ => Some(self.verdict(confidence)),
         };
         let last = self.look(confidence);
-        let is_new = |look: &Look| self.looks.last().is_none_or(|last| last.requests < look.requests);
+        let is_new =
+            |look: &Look| self.looks.last().is_none_or(|last| last.requests < look.requests);
         let over_time = self.looks.iter().copied().chain(last.filter(is_new)).collect();
         Some(Difference {
             over_time,

@@ -282,11 +282,8 @@ fn explained(request: &Joined) -> Vec<String> {
 
 #[test]
 fn a_decision_is_explained_step_by_step() {
-    let scores = [
-        score("o@1", 20, Ok(0.25)),
-        score("b@1", 60, Ok(0.5)),
-        score("a@1", 130, Ok(0.75)),
-    ];
+    let scores =
+        [score("o@1", 20, Ok(0.25)), score("b@1", 60, Ok(0.5)), score("a@1", 130, Ok(0.75))];
     let begins = "0 the request is received under version 1, arm main: a@1 may answer at once, b@1 from 100 ms \
                   on; the deadline is at 400 ms";
     assert_eq!(
@@ -311,7 +308,9 @@ fn a_decision_is_explained_step_by_step() {
     );
     assert_eq!(
         explained(&request(&[], None, Reason::Deadline, 400))[2..],
-        ["400 the fallback answers: the deadline is reached, and a@1 has sent nothing, b@1 has sent nothing"]
+        [
+            "400 the fallback answers: the deadline is reached, and a@1 has sent nothing, b@1 has sent nothing"
+        ]
     );
 }
 

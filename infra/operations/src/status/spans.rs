@@ -33,12 +33,10 @@ pub(super) fn spans(
         starts.push(next);
     }
     let of = |minute: Minute| starts.partition_point(|start| *start <= minute).checked_sub(1);
-    let decisions: BTreeMap<(usize, Arm), Decisions> = merged_by(decided, |entry| {
-        Some((of(entry.key.minute)?, windows::arm(&entry.key.part)?))
-    })?;
-    let models: BTreeMap<(usize, ModelId), Window> = merged_by(sent, |entry| {
-        Some((of(entry.key.minute)?, windows::model(&entry.key.part)?))
-    })?;
+    let decisions: BTreeMap<(usize, Arm), Decisions> =
+        merged_by(decided, |entry| Some((of(entry.key.minute)?, windows::arm(&entry.key.part)?)))?;
+    let models: BTreeMap<(usize, ModelId), Window> =
+        merged_by(sent, |entry| Some((of(entry.key.minute)?, windows::model(&entry.key.part)?)))?;
     let mut spans: Vec<Span> = starts
         .iter()
         .map(|start| Span {

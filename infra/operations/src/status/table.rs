@@ -89,7 +89,9 @@ fn of_model(model: &ModelStatus) -> Vec<String> {
 }
 
 fn times(times: Option<Times>) -> (String, String) {
-    times.map(|Times { p50, p99, .. }| (format!("{p50:.1}"), format!("{p99:.1}"))).unwrap_or_default()
+    times
+        .map(|Times { p50, p99, .. }| (format!("{p50:.1}"), format!("{p99:.1}")))
+        .unwrap_or_default()
 }
 
 /// A share has four decimal places.

@@ -141,7 +141,8 @@ impl Told<'_> {
         let why = match reason {
             Reason::Preferred => "it is the first choice, and its score is there".to_owned(),
             Reason::Opened => {
-                let after = self.choices().iter().find(|choice| Some(&choice.model) == model.as_ref());
+                let after =
+                    self.choices().iter().find(|choice| Some(&choice.model) == model.as_ref());
                 let after = after.map_or(0, |choice| choice.after.as_millis());
                 format!("its time, {after} ms, has come, and {}", self.before())
             }
@@ -149,7 +150,8 @@ impl Told<'_> {
             Reason::Exhausted => "every choice has failed".to_owned(),
             Reason::Deadline => format!("the deadline is reached, and {}", self.before()),
             Reason::Unavailable => {
-                "a dependency did not let ingress ask or hear; no schedule made this decision".to_owned()
+                "a dependency did not let ingress ask or hear; no schedule made this decision"
+                    .to_owned()
             }
         };
         self.step(*decided, What::Decided, format!("{who}: {why}"))
@@ -158,7 +160,8 @@ impl Told<'_> {
     /// What is known of the choices before the one that answers.
     fn before(&self) -> String {
         let Decided { model, seen, presumed, .. } = self.decision;
-        let before = self.choices().iter().take_while(|choice| Some(&choice.model) != model.as_ref());
+        let before =
+            self.choices().iter().take_while(|choice| Some(&choice.model) != model.as_ref());
         let state = |id: &ModelId| {
             let failure = self.request.score_of(id).and_then(|score| score.failure);
             match failure {
