@@ -21,10 +21,13 @@ use rendezvousctl::{
     whatif::{self, WhatIfOptions},
 };
 
-use crate::target::{System, Target};
+use crate::{
+    stack::Stack,
+    target::{System, Target},
+};
 
 /// How long before the deadline ingress settles: on this machine, and by default on AWS.
-const LOCAL_MARGIN: Duration = Duration::from_millis(5);
+pub(crate) const LOCAL_MARGIN: Duration = Duration::from_millis(5);
 const AWS_MARGIN_MS: u64 = 30;
 
 pub(crate) async fn whatif(target: &Target, options: &WhatIfOptions) -> Result<Output, Failure> {
@@ -34,13 +37,18 @@ pub(crate) async fn whatif(target: &Target, options: &WhatIfOptions) -> Result<O
             whatif::whatif(&files, &table, options, LOCAL_MARGIN).await
         }
         System::Stack(stack) => {
-            let margin = stack.parameter("AnswerMarginMs").and_then(|text| text.parse().ok());
-            let margin = Duration::from_millis(margin.unwrap_or(AWS_MARGIN_MS));
+            let margin = margin(&stack);
             let files = stack.archive().map_err(Failure::Failed)?;
             let table = stack.endpoints().map_err(Failure::Failed)?;
             whatif::whatif(&files, &table, options, margin).await
         }
     }
+}
+
+/// How long before the deadline ingress of a stack settles.
+pub(crate) fn margin(stack: &Stack) -> Duration {
+    let margin = stack.parameter("AnswerMarginMs").and_then(|text| text.parse().ok());
+    Duration::from_millis(margin.unwrap_or(AWS_MARGIN_MS))
 }
 
 pub(crate) async fn gaps(target: &Target, options: &GapsOptions) -> Result<Output, Failure> {

@@ -3,6 +3,7 @@
 mod athena;
 mod check;
 mod configure;
+mod console;
 mod evidence;
 mod http;
 mod maintenance;
@@ -105,6 +106,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
         Command::Compact(options) => print(maintenance::compact(&target, &options).await?),
         Command::Erase(options) => print(maintenance::erase(&target, options).await?),
+        Command::Console(options) => console::console(&target, &options).await?,
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {
             let name = "rendezvousctl";

@@ -22,7 +22,7 @@ use rendezvousctl::{
     whatif::WhatIfOptions,
 };
 
-use crate::{check::VerifyOptions, configure::Writing, target::Target};
+use crate::{check::VerifyOptions, configure::Writing, console::ConsoleOptions, target::Target};
 
 /// Operates a Rendezvous system: a stack on AWS, or with --data a local system.
 ///
@@ -132,6 +132,8 @@ pub(crate) enum Command {
     Compact(CompactOptions),
     /// Erases what is kept of one key's requests, or of one request, and certifies it.
     Erase(EraseOptions),
+    /// Serves the web console on 127.0.0.1 until Ctrl-C, with your own rights.
+    Console(ConsoleOptions),
     /// Verifies that the system works: asks every endpoint as a client does and looks for the
     /// requests in the archive.
     Verify(VerifyOptions),

@@ -21,6 +21,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use rendezvous_console::Body as Console;
 use rendezvous_core::{
     RequestId,
     limits::MAX_PAYLOAD_BYTES,
@@ -65,11 +66,31 @@ pub async fn serve<
     system: Arc<System<A, E, K, W, L>>,
     ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) where
     R: Future<Output = Vec<String>> + Send + 'static,
 {
-    let ready = Arc::new(ready);
+    let none = |_: Request<Incoming>| std::future::pending::<Response<Console>>();
+    serve_with(system, ready, Some(none).filter(|_| false), listener, stop).await;
+}
+
+/// As [`serve`]; `console` answers what is below `/console`.
+pub async fn serve_with<A, E, K, W, L, R, C>(
+    system: Arc<System<A, E, K, W, L>>,
+    ready: impl Fn() -> R + Send + Sync + 'static,
+    console: Option<impl Fn(Request<Incoming>) -> C + Send + Sync + 'static>,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) where
+    A: Archive,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+    R: Future<Output = Vec<String>> + Send + 'static,
+    C: Future<Output = Response<Console>> + Send + 'static,
+{
+    let (ready, console) = (Arc::new(ready), Arc::new(console));
     let mut server = http1::Builder::new();
     // The timer bounds how long a client may take to send its headers: 30 s.
     server.timer(TokioTimer::new());
@@ -91,14 +112,21 @@ pub async fn serve<
             }
         };
         let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
+        let console = console.clone();
         let answer = service_fn(move |request: Request<Incoming>| {
             let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
+            let console = console.clone();
             async move {
+                if let Some(console) = &*console
+                    && is_of_console(request.uri().path())
+                {
+                    return Ok(console(request).await);
+                }
                 // Without a length it may be large.
                 let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > LARGE);
                 // The semaphore is never closed.
                 let _place = if is_large { large.acquire().await.ok() } else { None };
-                Ok::<_, Infallible>(match request.uri().path() {
+                let answered = match request.uri().path() {
                     "/ready" | "/v2/health/ready" if refused(&request).is_none() => {
                         readiness(&request, &ready().await)
                     }
@@ -106,7 +134,8 @@ pub async fn serve<
                         counters(&request, &system.counters.totals())
                     }
                     _ => answer(system, peer, request).await,
-                })
+                };
+                Ok::<_, Infallible>(answered.map(Console::from))
             }
         });
         let connection = server.serve_connection(TokioIo::new(stream), answer);
@@ -122,6 +151,11 @@ pub async fn serve<
     if timeout(ENDING, graceful.shutdown()).await.is_err() {
         tracing::warn!("some answers were still in flight");
     }
+}
+
+fn is_of_console(path: &str) -> bool {
+    let below = path.strip_prefix("/console");
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 async fn accept(

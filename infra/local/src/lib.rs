@@ -4,6 +4,8 @@
 mod archiving;
 mod cards;
 mod client;
+mod console;
+mod deaths;
 mod endpoints;
 mod flights;
 mod folder;
@@ -12,6 +14,7 @@ mod metrics;
 mod percentiles;
 mod processes;
 mod report;
+mod story;
 mod system;
 mod values;
 mod workspace;

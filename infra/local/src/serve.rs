@@ -14,7 +14,7 @@ use rendezvous_folder::DataFolder;
 use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
-    http,
+    console, http,
     options::{Started, SystemOptions},
     ready::readiness,
     say::{Error, say, shown, timed, warn},
@@ -34,6 +34,10 @@ pub struct ServeOptions {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
+
+    /// Publish nothing from the console, and show no payloads in it
+    #[arg(long)]
+    read_only: bool,
 
     #[command(flatten)]
     system: SystemOptions,
@@ -56,8 +60,12 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let system = started.system.clone();
     let ready = readiness(&system, &data);
-    let server = tokio::spawn(http::serve(system.clone(), ready, listener, stopped));
-    let ended = match say(introduction(&started, &endpoints, &url, &data)) {
+    let console = Arc::new(console::of(&system, &data, options.read_only, stopped.clone())?);
+    let page = console.url(&url);
+    let answer = console::answers(console);
+    let server =
+        tokio::spawn(http::serve_with(system.clone(), ready, Some(answer), listener, stopped));
+    let ended = match say(introduction(&started, &endpoints, (&url, &page), &data)) {
         Ok(()) => tokio::select! {
             ended = look(&options.system, &mut started, &endpoints, &data) => ended,
             ended = interruptions.next() => ended,
@@ -99,10 +107,10 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
 fn introduction(
     started: &Started,
     endpoints: &[Arc<Endpoint>],
-    url: &str,
+    (url, console): (&str, &str),
     data: &DataFolder,
 ) -> String {
-    let mut lines = vec![url.to_owned(), String::new()];
+    let mut lines = vec![url.to_owned(), String::new(), format!("  console {console}")];
     for endpoint in endpoints {
         let models: Vec<&str> = endpoint.configuration.models().map(ModelId::as_str).collect();
         let (name, version) = (&endpoint.name, endpoint.version);
