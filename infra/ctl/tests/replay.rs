@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
+    ops::Range,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,14 +15,14 @@ use rendezvous_archive::{ReplayRow, RequestRow, ScoreRow};
 use rendezvous_core::{
     Failure, Json, RequestId, Unavailable,
     memory::MemoryArchive,
-    ports::{Archive, Stored},
+    ports::{Archive, ArchiveFiles, Stored, StoredFile},
 };
 use rendezvous_evidence::Confidence;
 use rendezvous_model::{Model, Profile};
 use rendezvous_tests::{Does, World, endpoint, model, rows};
 use rendezvousctl::{
     compare::{CompareOptions, Figures, compare},
-    past::Range,
+    past,
     replay::{ReplayOptions, local::Local, replay},
 };
 use tokio::time::Instant;
@@ -84,9 +85,24 @@ impl Archive for Faulty {
     }
 }
 
+/// Reads have no faults.
+impl ArchiveFiles for Faulty {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        self.files.folders(folder).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        self.files.list(folder).await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        self.files.read(name, range).await
+    }
+}
+
 fn options(rate: Option<u32>) -> ReplayOptions {
     ReplayOptions {
-        range: Range { endpoint: endpoint(), from: None, to: None },
+        range: past::Range { endpoint: endpoint(), from: None, to: None },
         model: model("new@1"),
         rate,
         models: None,
@@ -163,7 +179,7 @@ async fn a_replayed_model_is_compared_as_if_it_had_been_live() {
     let (world, folder) = (system().await, tempfile::tempdir().unwrap());
     let confidence = Confidence::DEFAULT;
     let options_of = || CompareOptions {
-        range: Range { endpoint: endpoint(), from: None, to: None },
+        range: past::Range { endpoint: endpoint(), from: None, to: None },
         first: model("new@1"),
         second: model("a@1"),
         by: None,

@@ -82,7 +82,7 @@ pub async fn serve_with<A, E, K, W, L, R, C>(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) where
-    A: Archive,
+    A: Archive + ArchiveFiles,
     E: EndpointTable,
     K: Secrets,
     W: WindowTable,
