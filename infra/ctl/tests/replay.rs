@@ -168,7 +168,7 @@ async fn an_interrupted_replay_repeats_no_request_and_leaves_none_out() {
     assert!(run(&world, &options, &position, &[]).await.unwrap().contains(" 0 requests"));
     let again = ReplayOptions { restart: true, ..options.clone() };
     assert!(run(&world, &again, &position, &[]).await.unwrap().contains(" 30 requests"));
-    let other = Range { to: Some(rendezvous_core::now()), ..options.range.clone() };
+    let other = past::Range { to: Some(rendezvous_core::now()), ..options.range.clone() };
     let other = ReplayOptions { range: other, ..options };
     let refused = run(&world, &other, &position, &[]).await.unwrap_err();
     assert!(refused.contains("the position of another replay"), "{refused}");
