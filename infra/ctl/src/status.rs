@@ -12,7 +12,10 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointName, Invalid, Minute, Timestamp, now,
     ports::{EndpointTable, Entry, WindowTable},
 };
-use rendezvous_monitor::windows::{DECISIONS, MODELS, VERDICTS, part, series};
+use rendezvous_monitor::{
+    alarms::{KeptAlarm, kept},
+    windows::{DECISIONS, MODELS, VERDICTS, part, series},
+};
 use serde::Serialize;
 
 use self::figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model};
@@ -48,6 +51,8 @@ struct EndpointStatus {
     config: u64,
     arms: Vec<ArmStatus>,
     models: Vec<ModelStatus>,
+    /// Those that are active, and those that have begun in this time and ended.
+    alarms: Vec<KeptAlarm>,
 }
 
 /// An arm of the current configuration, or one that has decisions.
@@ -121,6 +126,7 @@ async fn of_endpoint(
     };
     let (decided, sent) = (read(DECISIONS).await?, read(MODELS).await?);
     let verdicts = read(VERDICTS).await?;
+    let alarms = kept(windows, name, time.start).await?;
     let current = format!("{}/", endpoint.version);
     let has_requests =
         decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));
@@ -156,7 +162,7 @@ async fn of_endpoint(
         model,
     };
     let models = listed.into_iter().map(model).collect();
-    Ok(EndpointStatus { endpoint: name.clone(), config: endpoint.version, arms, models })
+    Ok(EndpointStatus { endpoint: name.clone(), config: endpoint.version, arms, models, alarms })
 }
 
 /// The latest verdict on the arm of this part.
