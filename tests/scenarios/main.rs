@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+mod alarms;
 mod answers;
 mod archived;
 mod arms;

@@ -22,7 +22,7 @@ use crate::{
     flights,
     function::Functions,
     say::{Error, warn},
-    system::Local,
+    system::{Local, Windows},
     workspace::{Told, Workspace},
 };
 
@@ -109,7 +109,8 @@ impl SystemOptions {
             archiving: Some(archiving.handle().clone()),
             ..self.size()?
         };
-        let system = Self::system(data, &size);
+        let windows = Windows::Folder(FolderWindows::new(data));
+        let system = Self::system(data, windows, &size);
         let functions = Functions::start(&system, data).await?;
         let bring_up = |system: &Local, loaded| self.bring_up(system, Some(&functions), loaded);
         let started = self.configure(system, bring_up).await?;
@@ -117,13 +118,12 @@ impl SystemOptions {
     }
 
     /// The system on a data folder, without models.
-    pub(crate) fn system(data: &DataFolder, size: &Size) -> Arc<Local> {
+    pub(crate) fn system(data: &DataFolder, windows: Windows, size: &Size) -> Arc<Local> {
         let archive = FolderArchive::new(data).into();
         let endpoints = FolderEndpoints::new(data).into();
         let secrets = FolderSecrets::new(data).into();
-        let windows = FolderWindows::new(data).into();
         let payloads = FolderPayloads::new(data, size.settings.ledger_retention).into();
-        Arc::new(Local::start_on(archive, endpoints, secrets, windows, payloads, size))
+        Arc::new(Local::start_on(archive, endpoints, secrets, windows.into(), payloads, size))
     }
 
     /// Gives a system its models and its endpoints. `bring_up` adds a model.

@@ -22,9 +22,12 @@ use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use rendezvous_core::{
     Artifact, Failure, Json, Kind, RequestId, Timestamp,
     clock::{self, sleep_until},
+    memory::MemoryWindows,
     now,
 };
+use rendezvous_evidence::alarms::Over;
 use rendezvous_model::{Model, Profile};
+use rendezvous_monitor::alarms::{self, KeptAlarm};
 use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
 
@@ -33,7 +36,7 @@ use crate::{
     flights::{ENDPOINT, Flight, Flights},
     options::SystemOptions,
     say::{Error, say},
-    system::Local,
+    system::{Local, Windows},
     tables,
 };
 
@@ -62,10 +65,9 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
             maximum_record_age: DAY * 7,
             ..Size::default().decoy
         },
-        // As rarely: nobody looks at the windows of single minutes.
+        // As on AWS: the monitor looks at every minute of the year.
         monitor: Mapping {
-            maximum_batching_window: DAY,
-            maximum_record_age: DAY * 7,
+            maximum_batching_window: Duration::from_mins(1),
             ..Size::default().monitor
         },
         ..options.size()?
@@ -78,7 +80,8 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         // A process and another server take real time, which the year does not wait for.
         other => options.bring_up(system, None, other),
     };
-    let started = options.configure(SystemOptions::system(&data, &size), bring_up).await?;
+    let windows = Windows::Memory(MemoryWindows::default());
+    let started = options.configure(SystemOptions::system(&data, windows, &size), bring_up).await?;
     started.warn();
     let system = started.system;
     say(introduction(flights.len(), &system))?;
@@ -104,6 +107,7 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
         return Err("some records did not get into the archive".into());
     }
     system.stop().await;
+    say(alarms(&system, midnight(first)).await?)?;
     say(format_args!("\n{}", tables::guide(&archive, tables::BY_MONTH)))?;
     Ok(())
 }
@@ -116,6 +120,24 @@ fn introduction(count: usize, system: &Local) -> String {
          Time is skipped where nothing happens, so no time that is measured here says anything.\n",
         system.models().len()
     )
+}
+
+/// The alarms of the year, in the order in which they began.
+async fn alarms(system: &Local, from: Timestamp) -> Result<String, Error> {
+    let mut alarms = alarms::kept(&*system.windows, &ENDPOINT.parse()?, from).await?;
+    alarms.sort_by_key(|alarm| alarm.begun_us);
+    let day = |at: Timestamp| {
+        let at = chrono::DateTime::from_timestamp_micros(at.as_micros()).unwrap_or_default();
+        at.format("%Y-%m-%d %H:%M").to_string()
+    };
+    let line = |alarm: &KeptAlarm| {
+        let KeptAlarm { alarm: name, subject, over, figures, begun_us, ended_us, .. } = alarm;
+        let over = over.map_or("", Over::as_str);
+        let ended = ended_us.map_or_else(|| "not ended".to_owned(), day);
+        format!("  {} | {ended} | {name} | {subject} | {over} | {figures}\n", day(*begun_us))
+    };
+    let lines: String = alarms.iter().map(line).collect();
+    Ok(format!("\nThe monitor's alarms, from and to:\n{lines}"))
 }
 
 /// The start of the day.

@@ -14,7 +14,10 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointName, Invalid, Minute, Timestamp, now,
     ports::{EndpointTable, Entry, WindowTable},
 };
-use rendezvous_monitor::windows::{DECISIONS, MODELS, VERDICTS, part, series};
+use rendezvous_monitor::{
+    alarms::{KeptAlarm, kept},
+    windows::{DECISIONS, MODELS, VERDICTS, part, series},
+};
 use serde::Serialize;
 
 use self::{
@@ -60,6 +63,8 @@ struct EndpointStatus {
     config: u64,
     arms: Vec<ArmStatus>,
     models: Vec<ModelStatus>,
+    /// Those that are active, and those that have begun in this time and ended.
+    alarms: Vec<KeptAlarm>,
     /// The last day whose outcomes are known.
     day: Option<DayStatus>,
     /// The figures of each span of minutes, where they are asked for.
@@ -150,6 +155,7 @@ async fn of_endpoint(
     let (decided, sent) = (read(DECISIONS).await?, read(MODELS).await?);
     let verdicts = read(VERDICTS).await?;
     let day = day::last(windows, endpoint).await?;
+    let alarms = kept(windows, name, time.start).await?;
     let current = format!("{}/", endpoint.version);
     let has_requests =
         decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));
@@ -188,7 +194,7 @@ async fn of_endpoint(
     let spans = by.map(|by| spans(&decided, &sent, minutes, by, time.end));
     let spans = spans.transpose().map_err(unreadable)?;
     let (endpoint, config) = (name.clone(), endpoint.version);
-    Ok(EndpointStatus { endpoint, config, arms, models, day, spans })
+    Ok(EndpointStatus { endpoint, config, arms, models, alarms, day, spans })
 }
 
 /// The latest verdict on the arm of this part.
