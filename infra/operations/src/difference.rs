@@ -1,8 +1,8 @@
 //! What a change of a configuration means, in words.
 
 use rendezvous_core::{
-    Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, ModelId, Observer, Role, Schedule,
-    Share, Tensor, Tensors,
+    Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, Json, ModelId, Observer, Role,
+    Schedule, Share, Tensor, Tensors,
 };
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ impl Difference {
         words.pointer("outcome", before.outcome(), after.outcome());
         words.tensors(before.tensors(), after.tensors());
         if words.0.is_empty() && before != after {
-            words.0.push("only the order of arms, pins, observers or tensors changes".to_owned());
+            words.0.push("only the order of arms, pins, observers or tensors changes, or how JSON is written".to_owned());
         }
         let moves = before.movements(after);
         for (from, to, share) in &moves {
@@ -89,6 +89,12 @@ pub fn steps(arm: &ArmPlan) -> String {
         if i == arm.step { format!("[{share}]") } else { share.to_string() }
     };
     arm.steps.iter().enumerate().map(step).collect::<Vec<_>>().join(", ")
+}
+
+/// White space and the order of fields apart.
+fn same_json(one: &Json, other: &Json) -> bool {
+    let parse = |json: &Json| serde_json::from_str::<Value>(json.as_str()).ok();
+    parse(one) == parse(other)
 }
 
 #[derive(Default)]
@@ -167,7 +173,9 @@ impl Words {
             (Some(_), None) => self.0.push(format!(
                 "{arm} has no fallback any more: without an answer clients get a 504"
             )),
-            (old, new) if old != new => self.0.push(format!("the fallback of {arm} changes")),
+            (Some(old), Some(new)) if !same_json(old, new) => {
+                self.0.push(format!("the fallback of {arm} changes"))
+            }
             _ => {}
         }
         let silent = |schedule: &Schedule| schedule.silent_after().unwrap_or(0);
@@ -357,7 +365,8 @@ mod tests {
         let mut draft = with.clone().into_draft();
         draft.tensors.as_mut().unwrap().inputs.reverse();
         let turned = Configuration::new(draft).unwrap();
-        let order = "only the order of arms, pins, observers or tensors changes";
+        let order =
+            "only the order of arms, pins, observers or tensors changes, or how JSON is written";
         assert_eq!(changes(&with, &turned), [order]);
         assert!(changes(&with, &with).is_empty());
     }

@@ -64,32 +64,33 @@ pub async fn join(
     wanted: &Wanted,
     progress: impl FnMut(Progress),
 ) -> Result<Requests, ScanError> {
-    join_within(files, wanted, LATE, progress, Limits::USUAL).await
+    join_within(files, wanted, (SKEW, LATE), progress, Limits::USUAL).await
 }
 
-/// Reads what arrived within `late` after the wanted requests, and every outcome. What arrived later is
-/// missing.
+/// Reads what arrived from `skew` before the wanted requests until `late` after them, and every outcome.
+/// What arrived at another time is missing.
 pub(crate) async fn join_early(
     files: &impl ArchiveFiles,
     wanted: &Wanted,
+    skew: Duration,
     late: Duration,
 ) -> Result<Requests, ScanError> {
-    join_within(files, wanted, late, |_| (), Limits::USUAL).await
+    join_within(files, wanted, (skew, late), |_| (), Limits::USUAL).await
 }
 
 async fn join_within(
     files: &impl ArchiveFiles,
     wanted: &Wanted,
-    late: Duration,
+    (skew, late): (Duration, Duration),
     mut progress: impl FnMut(Progress),
     limits: Limits,
 ) -> Result<Requests, ScanError> {
     let Wanted { from, to, .. } = *wanted;
     let end = Timestamp::from_micros(i64::MAX);
     let received = from - RETRIED..to + RETRIED;
-    let requests = wanted.extent(from - SKEW..to + SKEW, from..to);
-    let later = wanted.extent(from - SKEW..to + late, received.clone());
-    let outcomes = wanted.extent(from - SKEW..end, received);
+    let requests = wanted.extent(from - skew..to + skew, from..to);
+    let later = wanted.extent(from - skew..to + late, received.clone());
+    let outcomes = wanted.extent(from - skew..end, received);
     let mut names = AllNames { segment: wanted.segment.clone(), ..AllNames::default() };
     let mut sorter = Sorter::new(limits);
     let to = &mut sorter;
@@ -258,7 +259,8 @@ mod tests {
         put(&archive, 1, &(0..1_000).map(outcome).collect::<Vec<_>>()).await;
         let wanted = Wanted::all("e".parse().unwrap());
         let read = async |limits| {
-            let requests = join_within(&archive, &wanted, LATE, |_| {}, limits).await.unwrap();
+            let requests =
+                join_within(&archive, &wanted, (SKEW, LATE), |_| {}, limits).await.unwrap();
             let (mut by_id, mut by_outcome) = (Vec::new(), Vec::new());
             let keep = |all: &mut Vec<Joined>, request| {
                 all.push(request);

@@ -1,6 +1,8 @@
 //! Reading a table of an archive: the partitions of some hours, of their files the row groups that
 //! can hold rows of interest, and of these the columns that are asked for.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rendezvous_core::{
     Timestamp, Unavailable,
@@ -65,7 +67,9 @@ pub async fn scan<S: Select>(
     let is_within = |file: &StoredFile| {
         let hour = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
         let hour = hour.split_once('/').map_or("", |(_, hour)| hour);
-        hour >= first.as_str() && hour <= last.as_str()
+        // A file holds what arrived before it was written.
+        let is_late_enough = file.written + CLOCKS >= extent.arrived.start;
+        hour >= first.as_str() && hour <= last.as_str() && is_late_enough
     };
     let days: Vec<String> = folders.into_iter().filter(among).collect();
     let mut so_far = Progress { table: S::TABLE, days: 0, of_days: days.len(), files: 0, bytes: 0 };
@@ -105,6 +109,9 @@ pub(crate) async fn rows_of<S: Select>(
     }
     Ok(rows)
 }
+
+/// How far the clocks of the streams and of the store differ.
+const CLOCKS: Duration = Duration::from_mins(1);
 
 /// 9999-01-01: names of days have four digits for the year.
 const LAST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);

@@ -17,7 +17,7 @@ const DIFFERING: usize = 20;
 
 /// A request on which the values differ.
 #[derive(Debug, Serialize)]
-pub struct Differing {
+pub(super) struct Differing {
     request: RequestId,
     received_us: Timestamp,
     values: [f64; 2],
