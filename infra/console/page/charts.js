@@ -136,7 +136,7 @@ export function lines({ lines: all, label, width, height = 150, limit, marks = [
     let pen = "M";
     for (const [us, value] of line.points) {
       if (value === null) { pen = "M"; continue; }
-      path += `${pen}${x(us).toFixed(1)} ${y(value).toFixed(1)}`;
+      path += `${pen}${x(us).toFixed(1)} ${y(value).toFixed(1)}h0`;
       pen = "L";
     }
     // A point alone is a dot.
