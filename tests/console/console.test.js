@@ -55,10 +55,8 @@ test("figures are those of rendezvousctl for the same range", async () => {
   const { page, context } = await open(browser);
   await page.goto(home);
   await drawn(page);
-  await page.click("#pause");
-  const answered = page.waitForResponse((response) => response.url().includes("/api/status?"));
-  await page.goto(`${url}/console`);
-  const status = await (await answered).json();
+  const answered = page.waitForResponse((response) => response.url().includes("/api/status?")).then((response) => response.json());
+  const status = await answered;
   const told = JSON.parse(execFileSync(`${BUILD}/rendezvousctl`, ["status", "--json", "--data", data, "--to", new Date(status.to_us / 1000).toISOString(), "--by", "1"]));
   const arm = (of) => of.endpoints[0].arms[0];
   assert.deepEqual(arm(status).kinds, arm(told).kinds);

@@ -84,12 +84,13 @@ const markers = (marks, x, top, bottom, within) => marks.filter(({ us }) => us >
  * @param {number} of.width
  * @param {number} [of.height]
  * @param {boolean} [of.seconds] Show seconds below.
+ * @param {number} [of.begin] Where the time begins, if not with the first bar.
  * @param {{ us: number, text: string }[]} [of.marks]
  */
-export function stacks({ bars, parts, label, width, height = 150, seconds, marks = [] }) {
+export function stacks({ bars, parts, label, width, height = 150, seconds, marks = [], begin = bars[0]?.from ?? 0 }) {
   const [left, right, top, bottom] = [44, width - 4, 8, height - 20];
-  const begin = bars[0]?.from ?? 0;
   const end = bars.at(-1)?.to ?? 1;
+  const times = seconds ? Array.from({ length: 9 }, (_, i) => begin + ((i + 0.5) * (end - begin)) / 9) : bars.map((bar) => bar.from);
   const x = (/** @type {number} */ us) => left + ((us - begin) / (end - begin || 1)) * (right - left);
   const at = steps(Math.max(...bars.map((bar) => bar.parts.reduce((a, b) => a + b, 0)), 0), 3);
   const most = at.at(-1) ?? 1;
@@ -107,7 +108,7 @@ export function stacks({ bars, parts, label, width, height = 150, seconds, marks
     });
   }).filter((each) => each !== null);
   return chart(width, height, label, scale(at, y, left, right), drawn,
-    timeAxis(bars.map((bar) => bar.from), x, height - 5, right - left, seconds ? clock : minute),
+    timeAxis(times, x, height - 5, right - left, seconds ? clock : minute),
     markers(marks, x, top, bottom, [begin, end]));
 }
 
@@ -135,7 +136,7 @@ export function lines({ lines: all, label, width, height = 150, limit, marks = [
     let pen = "M";
     for (const [us, value] of line.points) {
       if (value === null) { pen = "M"; continue; }
-      path += `${pen}${x(us).toFixed(1)} ${y(value).toFixed(1)}`;
+      path += `${pen}${x(us).toFixed(1)} ${y(value).toFixed(1)}h0`;
       pen = "L";
     }
     // A point alone is a dot.
@@ -199,7 +200,7 @@ export function interval({ looks, label, width }) {
   const [fewest, most] = [Math.log10(looks[0].requests), Math.log10(looks.at(-1).requests)];
   const x = (/** @type {number} */ requests) => left + ((Math.log10(requests) - fewest) / (most - fewest || 1)) * (right - left);
   // The first looks are so wide that nothing else would be seen: the scale is that of the later half.
-  const later = looks.slice(Math.floor(looks.length / 3));
+  const later = looks.slice(Math.floor(looks.length * 0.6));
   const bound = Math.max(...later.map((look) => Math.max(Math.abs(look.low), Math.abs(look.high)))) || 1;
   const at = steps(bound, 2);
   const limit = at.at(-1) ?? bound;

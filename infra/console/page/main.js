@@ -57,9 +57,10 @@ async function route(moved) {
   if (name) state.endpoint = name;
   navigation(of, Boolean(name));
   const mine = ++number;
-  replace(main, h("p", { class: "quiet" }, "Loading…"));
+  const root = h("div", { class: "contents" });
+  const loading = h("p", { class: "quiet", role: "status" }, "Loading…");
+  replace(main, root, loading);
   main.setAttribute("aria-busy", "true");
-  const root = h("div", { style: "display:contents" });
   /** @type {Record<string, () => View>} */
   const views = {
     overview: () => overview(root), "": () => endpoint(root, name), models: () => models(root, name), compare: () => compare(root, name),
@@ -75,7 +76,7 @@ async function route(moved) {
   }
   await refresh(mine);
   if (mine !== number) return;
-  if (!failed) replace(main, root);
+  loading.remove();
   document.title = `${main.querySelector("h1")?.textContent ?? "Rendezvous"} · Rendezvous`;
   if (moved) { main.focus(); scrollTo(0, 0); }
 }

@@ -1,8 +1,8 @@
 //! What a change of a configuration means, in words.
 
 use rendezvous_core::{
-    Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, ModelId, Observer, Role, Schedule,
-    Share, Tensor, Tensors,
+    Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, Json, ModelId, Observer, Role,
+    Schedule, Share, Tensor, Tensors,
 };
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ impl Difference {
         words.features(before.features(), after.features());
         words.baseline(before.baseline(), after.baseline());
         words.tensors(before.tensors(), after.tensors());
-        if words.0.is_empty() && before != after {
+        if words.0.is_empty() && json_of(before) != json_of(after) {
             words.0.push(
                 "only the order of arms, pins, observers, features or tensors changes".to_owned(),
             );
@@ -94,6 +94,17 @@ pub fn steps(arm: &ArmPlan) -> String {
         if i == arm.step { format!("[{share}]") } else { share.to_string() }
     };
     arm.steps.iter().enumerate().map(step).collect::<Vec<_>>().join(", ")
+}
+
+/// How a fallback is written is no difference.
+fn json_of(configuration: &Configuration) -> Option<Value> {
+    serde_json::to_value(configuration).ok()
+}
+
+/// White space and the order of fields apart.
+fn same_json(one: &Json, other: &Json) -> bool {
+    let parse = |json: &Json| serde_json::from_str::<Value>(json.as_str()).ok();
+    parse(one) == parse(other)
 }
 
 #[derive(Default)]
@@ -172,7 +183,9 @@ impl Words {
             (Some(_), None) => self.0.push(format!(
                 "{arm} has no fallback any more: without an answer clients get a 504"
             )),
-            (old, new) if old != new => self.0.push(format!("the fallback of {arm} changes")),
+            (Some(old), Some(new)) if !same_json(old, new) => {
+                self.0.push(format!("the fallback of {arm} changes"))
+            }
             _ => {}
         }
         let silent = |schedule: &Schedule| schedule.silent_after().unwrap_or(0);

@@ -36,6 +36,8 @@ pub struct Wanted {
     pub segment: Option<String>,
     /// Whether a model that has sent no score of a request live has that of its replay.
     pub replays: bool,
+    /// How long before `from` rows may have arrived. Files of this time are read.
+    pub skew: Duration,
     /// How long after `to` scores and decisions may have arrived. Files of this time are read.
     pub late: Duration,
 }
@@ -45,12 +47,12 @@ impl Wanted {
     pub fn all(endpoint: EndpointName) -> Self {
         let to = Timestamp::from_micros(i64::MAX);
         let from = Timestamp::default();
-        Self { endpoint, from, to, segment: None, replays: false, late: LATE }
+        Self { endpoint, from, to, segment: None, replays: false, skew: SKEW, late: LATE }
     }
 
     /// Where the rows of the requests themselves are.
     pub(crate) fn requests(&self) -> Extent<'_> {
-        self.extent(self.from - SKEW..self.to + SKEW, self.from..self.to)
+        self.extent(self.from - self.skew..self.to + self.skew, self.from..self.to)
     }
 
     fn extent(&self, arrived: Range<Timestamp>, received: Range<Timestamp>) -> Extent<'_> {
@@ -83,12 +85,12 @@ async fn join_within(
     mut progress: impl FnMut(Progress),
     limits: Limits,
 ) -> Result<Requests, ScanError> {
-    let Wanted { from, to, late, .. } = *wanted;
+    let Wanted { from, to, skew, late, .. } = *wanted;
     let end = Timestamp::from_micros(i64::MAX);
     let received = from - RETRIED..to + RETRIED;
     let requests = wanted.requests();
-    let later = wanted.extent(from - SKEW..to + late, received.clone());
-    let outcomes = wanted.extent(from - SKEW..end, received);
+    let later = wanted.extent(from - skew..to + late, received.clone());
+    let outcomes = wanted.extent(from - skew..end, received);
     let mut names = AllNames { segment: wanted.segment.clone(), ..AllNames::default() };
     let mut sorter = Sorter::new(limits);
     let to = &mut sorter;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How far clocks differ.
-const SKEW: Duration = Duration::from_mins(5);
+const SKEW: Duration = Duration::from_mins(1);
 /// How long after a request its scores and its decision are looked for. What a stream had kept for longer
 /// is not found.
 const LATE: Duration = Duration::from_hours(2);
@@ -71,7 +71,7 @@ pub async fn one(
     received: Timestamp,
 ) -> Result<Option<One>, ScanError> {
     let (from, to) = (received, received + Duration::from_micros(1));
-    let wanted = Wanted { from, to, late: LATE, ..Wanted::all(endpoint.clone()) };
+    let wanted = Wanted { from, to, skew: SKEW, late: LATE, ..Wanted::all(endpoint.clone()) };
     let requests = join(files, &wanted, |_| ()).await?;
     let mut found = None;
     requests.each(|joined| {

@@ -8,12 +8,12 @@ import { both, count, fixed, ms, percent } from "../format.js";
 import { state, times } from "../state.js";
 import { empty, path } from "./common.js";
 
-const METRICS = /** @type {Record<string, string>} */ ({ brier: "Brier score", log_loss: "logarithmic loss, nats", failed: "share of failures", late: "share of late scores", disagreement: "share on two sides of the threshold" });
+const METRICS = /** @type {Record<string, string>} */ ({ brier: "Brier score", log_loss: "logarithmic loss, nats", failed: "share of failures", late: "share of late scores", disagreement: "disagreement" });
 
 /** @param {HTMLElement} root @param {string} name */
 export function compare(root, name) {
   const head = h("div", { class: "head" });
-  const result = h("div", { style: "display:contents" });
+  const result = h("div", { class: "contents" });
   replace(root, head, result);
   let computed = "";
   let metric = "brier";
@@ -62,8 +62,8 @@ export function compare(root, name) {
           mayPromote ? button(`Promote ${first}…`, () => promote(name, shown, first, message), { class: "main", id: "promote-first" }) : null,
           mayPromote ? button("Promote in steps…", () => ramp(name, shown, first, message), { id: "ramp-first" }) : null,
           button("Export CSV", () => download(`compare-${first}-${second}.csv`, csv(metricColumns(report), metrics)), { id: "export" }))),
-      h("section", { class: "panel two-thirds", "aria-label": "Difference" }, difference(report, metrics, shown, span)),
-      h("section", { class: "panel third", "aria-label": "All metrics" }, table("metrics", metricColumns(report), metrics, { caption: `${first} less ${second}: below zero the first is better` }),
+      h("section", { class: "panel half", "aria-label": "Difference" }, difference(report, metrics, shown, span)),
+      h("section", { class: "panel half", "aria-label": "All metrics" }, table("metrics", shownColumns(report), metrics, { caption: `${first} less ${second}: below zero the first is better` }),
         timesTable(report)),
       h("section", { class: "panel third", "aria-label": "Quantiles" }, quantiles(report)),
       h("section", { class: "panel third", "aria-label": "Calibration" }, calibration(report)),
@@ -85,7 +85,7 @@ export function compare(root, name) {
     return [choose, looks.length < 2 ? empty("There are too few requests for a line.") : figure({
       id: "difference", title: `${METRICS[metric]}: ${first} less ${second}`,
       source: `From the archive, request by request, in the order in which outcomes arrived. The band is a confidence sequence at ${percent(of.confidence)}: it holds at every look at once, so that looking often does no harm.`,
-      chart: interval({ looks, label: `Difference of the ${METRICS[metric]} with its confidence sequence: ${fixed(of.estimate, 4)}, between ${fixed(of.low, 4)} and ${fixed(of.high, 4)}`, width: widthOf(0.65) }),
+      chart: interval({ looks, label: `Difference of the ${METRICS[metric]} with its confidence sequence: ${fixed(of.estimate, 4)}, between ${fixed(of.low, 4)} and ${fixed(of.high, 4)}`, width: widthOf(0.48) }),
       columns, rows: [...looks].reverse(),
     })];
   }
@@ -95,11 +95,18 @@ export function compare(root, name) {
 const metricColumns = (report) => [
   { name: "metric", of: (/** @type {any} */ row) => METRICS[row.key] },
   ...["first", "second"].map((side, i) => ({ name: report.models[i], number: true, of: (/** @type {any} */ row) => fixed(report[side][row.key]), raw: (/** @type {any} */ row) => report[side][row.key] })),
-  { name: "difference", number: true, of: (/** @type {any} */ row) => (row.key === "disagreement" ? fixed(row.estimate) : fixed(row.estimate)), raw: (/** @type {any} */ row) => row.estimate },
+  { name: "difference", number: true, of: (/** @type {any} */ row) => fixed(row.estimate), raw: (/** @type {any} */ row) => row.estimate },
   { name: "low", number: true, of: (/** @type {any} */ row) => fixed(row.low), raw: (/** @type {any} */ row) => row.low },
   { name: "high", number: true, of: (/** @type {any} */ row) => fixed(row.high), raw: (/** @type {any} */ row) => row.high },
   { name: "better", of: (/** @type {any} */ row) => ({ first: report.models[0], second: report.models[1], undecided: "undecided", too_few_outcomes: "too few outcomes" })[/** @type {string} */ (row.verdict)] ?? "" },
 ];
+
+/** The same for the page, the bounds in one column. @param {any} report */
+const shownColumns = (report) => {
+  const all = metricColumns(report);
+  const both = { name: "interval", number: true, of: (/** @type {any} */ row) => `${fixed(row.low)} to ${fixed(row.high)}` };
+  return [...all.slice(0, 4), both, ...all.slice(6)];
+};
 
 /** The verdict in words. @param {any} report */
 function sentence(report) {

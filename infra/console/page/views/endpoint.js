@@ -13,8 +13,8 @@ import { editor } from "./editor.js";
 export function endpoint(root, name) {
   const top = h("div", { class: "head" });
   const urgent = h("section", { class: "panel", "aria-label": "Alarms and warnings" });
-  const arms = h("div", { style: "display:contents" });
-  const edit = h("div", { style: "display:contents" });
+  const arms = h("div", { class: "contents" });
+  const edit = h("div", { class: "contents" });
   replace(root, top, urgent, arms, edit);
   /** @type {any} */
   let form = null;

@@ -18,7 +18,7 @@ export function history(root, name) {
     decisions: null,
     async refresh() {
       const [versions, shown] = await Promise.all([api.history(name), api.show(name)]);
-      replace(root, h("div", { class: "head" }, h("h1", {}, `History of ${name}`), h("p", { class: "quiet small" }, `${versions.length} versions, the newest first. They are dashed lines on every chart.`)),
+      replace(root, h("div", { class: "head" }, h("h1", {}, `History of ${name}`), h("p", { class: "quiet small" }, `${versions.length} ${versions.length === 1 ? "version" : "versions"}, the newest first. Dashed lines on the charts.`)),
         h("section", { class: "panel", style: "gap:0", "aria-label": "Versions" }, versions.map((/** @type {any} */ each) => version(name, each, shown, then))));
     },
   };

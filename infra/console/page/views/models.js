@@ -14,7 +14,7 @@ const COLOURS = ["var(--champion)", "var(--stand_in)", "var(--fallback)", "var(-
 export function models(root, name) {
   const top = h("div", { class: "head" });
   const list = h("section", { class: "panel", "aria-label": "Models" });
-  const charts = h("div", { style: "display:contents" });
+  const charts = h("div", { class: "contents" });
   replace(root, top, list, charts);
   /** Of each model: how often it is on the champion's side. @type {Map<string, any>} */
   const agreement = new Map();
@@ -75,7 +75,7 @@ function tableOf(name, rows, champion, agreement, shown) {
     { name: "agrees with champion", number: true, of: agrees },
     { name: "drift", of: (row) => drift(row.windows) },
     { name: "artefact", of: (row) => row.artifacts.map((/** @type {any} */ each) => h("code", { title: each.artifact }, `${each.artifact.slice(0, 19)}… `)) },
-    { name: "", of: (row) => h("span", { class: "row" },
+    { name: "", of: (row) => h("span", { class: "row tight" },
       row.model === champion ? null : h("a", { href: `${path(name, "/compare")}?first=${encodeURIComponent(row.model)}&second=${encodeURIComponent(champion)}` }, "Compare"),
       row.roles.length ? button("Retire…", () => retire(name, shown, row.model), { id: `retire-${row.model}`, "aria-label": `Retire ${row.model}` }) : null) },
   ], rows, { caption: "Each model: what it sent, how fast, how near to the champion" });

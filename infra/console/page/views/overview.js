@@ -12,7 +12,7 @@ export function overview(root) {
   const top = h("div", { class: "head" });
   const urgent = h("section", { class: "panel", "aria-labelledby": "alarms-title" });
   const now = h("section", { class: "panel", "aria-label": "The last two minutes" });
-  const list = h("div", { style: "display:contents" });
+  const list = h("div", { class: "contents" });
   replace(root, top, urgent, list, now);
   now.hidden = true;
 
@@ -27,7 +27,7 @@ export function overview(root) {
     replace(now, figure({
       id: "seconds", title: "Answers of each second, all endpoints",
       source: "The counters of the running functions, read each second, of the last two minutes. Exact; the minutes above come from the monitor's windows.",
-      chart: stacks({ bars: rows, parts: kindParts, label: "Answers of each second, by kind", width: widthOf(), height: 110, seconds: true }),
+      chart: stacks({ bars: rows, parts: kindParts, label: "Answers of each second, by kind", width: widthOf(), height: 110, seconds: true, begin: (rows.at(-1)?.to ?? 0) - 120e6 }),
       legend: legend(kindParts), columns: kindColumns(zoneName, clock), rows: [...rows].reverse(),
     }));
   };
@@ -39,7 +39,7 @@ export function overview(root) {
       const [status, endpoints] = await Promise.all([api.status({ ...range(), by: spanMinutes() }), api.endpoints()]);
       const histories = await Promise.all(status.endpoints.map((/** @type {any} */ each) => api.history(each.endpoint)));
       replace(top, h("h1", {}, "Overview"), h("p", { class: "quiet small" }, `${both(status.from_us)} to ${both(status.to_us)}`));
-      replace(urgent, h("h2", { id: "alarms-title" }, "Alarms and warnings"), alarms(status, null));
+      replace(urgent, h("h2", { id: "alarms-title", class: "quiet" }, "Alarms and warnings"), alarms(status, null));
       if (!status.endpoints.length) {
         replace(list, h("section", { class: "panel" }, empty("There is no endpoint.", "Publish one: ", h("code", {}, "rendezvousctl apply FILE -m MESSAGE"), ".")));
       } else {
