@@ -6,20 +6,20 @@ use hyper::{Request, Response, body::Incoming};
 use rendezvous_console::{
     Body, Console, Counters, ModelCounters, Ports, Running, Settings, Worker,
 };
-use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints, FolderWindows};
+use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints};
 use rendezvous_operations::up::{self, Up};
 use rendezvous_sim::Totals;
 use tokio::sync::watch;
 
 use crate::{
     say::{Error, shown},
-    system::Local,
+    system::{Local, Windows},
 };
 
 /// How long before the deadline ingress settles, on this machine.
 const MARGIN: Duration = Duration::from_millis(5);
 
-pub(crate) type LocalConsole = Console<FolderEndpoints, FolderWindows, FolderArchive, LocalSystem>;
+pub(crate) type LocalConsole = Console<FolderEndpoints, Windows, FolderArchive, LocalSystem>;
 
 /// The system of this process.
 pub(crate) struct LocalSystem {

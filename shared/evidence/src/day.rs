@@ -270,7 +270,15 @@ mod tests {
         let at = Timestamp::default();
         let scored = |(model, value): (&str, Option<f64>)| {
             let (model, value) = (id(model), Some(value?));
-            Some(Scored { model, arrived: at, started: at, finished: at, value, failure: None })
+            Some(Scored {
+                model,
+                arrived: at,
+                started: at,
+                finished: at,
+                value,
+                failure: None,
+                replayed: false,
+            })
         };
         Joined {
             id: RequestId::random(),
