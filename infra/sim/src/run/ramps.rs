@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use rendezvous_core::{
-    Configuration, Minute, clock::sleep_until, now, ports::EndpointTable, promotion,
+    Configuration, Minute, Provenance, clock::sleep_until, now, ports::EndpointTable, promotion,
 };
 use rendezvous_monitor::guards::AUTHOR;
 use tokio::time::sleep;
@@ -65,7 +65,7 @@ pub(super) fn check(world: &World) {
         if publication.version != number || publication.replaced != before {
             report(world, format!("{publication:?} is not the version behind {before:?}"));
         }
-        let by = publication.provenance.as_ref().map(|provenance| provenance.author());
+        let by = publication.provenance.as_ref().map(Provenance::author);
         if by != Some(AUTHOR) {
             continue;
         }
