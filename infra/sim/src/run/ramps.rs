@@ -1,6 +1,6 @@
 //! Arms whose share grows by itself, while an operator publishes, too.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use rendezvous_core::{
@@ -35,18 +35,6 @@ pub(super) async fn judged(world: &World) {
         sleep(AROUND.mul_f64(draw(0))).await;
         if minute >= 2 && draw(1) < 0.3 {
             operator::publish(world, FIRST + minute).await;
-        }
-        learn(world).await;
-    }
-}
-
-/// The witness knows what the operator has published; what the monitor has, it learns here.
-pub(super) async fn learn(world: &World) {
-    let table = &world.system.endpoints;
-    let Some(name) = operator::endpoint() else { return };
-    for publication in table.history(&name).await.unwrap_or_default() {
-        if let Ok(Some(endpoint)) = table.version(&name, publication.version).await {
-            world.witness.published(&Arc::clone(&endpoint));
         }
     }
 }
