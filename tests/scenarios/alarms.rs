@@ -163,7 +163,7 @@ async fn callers_that_stop_are_noticed_within_three_minutes() {
     // The same minutes of the day before.
     sleep(Duration::from_secs(20)).await;
     let begun = Instant::now();
-    alarms.traffic(Duration::from_mins(60), 1).await;
+    alarms.traffic(Duration::from_hours(1), 1).await;
     sleep_until(begun + day).await;
     alarms.traffic(Duration::from_secs(20 * 60 + 37), 1).await;
     let stopped = now();

@@ -28,7 +28,7 @@ use rendezvous_core::{
     ports::{EndpointTable, Ledger, Telemetry, WindowTable},
 };
 use rendezvous_evidence::{
-    alarms::{Observation, Over, alarms},
+    alarms::{ENOUGH, Observation, Over, alarms},
     callers,
     drift::{self, Drift},
     window::{Features, Pairs, Window},
@@ -188,7 +188,10 @@ where
         };
         found.extend(alarms(configuration.models().map(model)).into_iter().map(Found::from));
         pairs(configuration, &agreement, Over::Minutes, found);
-        if let Some(baseline) = self.whole(endpoint).await? {
+        // Fewer values than these are no drift of minutes.
+        if models.values().any(|window| window.values().count() >= ENOUGH)
+            && let Some(baseline) = self.whole(endpoint).await?
+        {
             values(configuration, &baseline, &models, Over::Minutes, found);
         }
         Ok(())

@@ -27,7 +27,7 @@ struct Report {
 
 /// One endpoint's alarms of a name, each minute while one is active, and in the minute in which the last one ends.
 #[metrics(rename_all = "PascalCase", emf::dimension_sets = [["Stack", "Endpoint", "Alarm"]])]
-struct Alarms {
+struct OfAlarm {
     stack: String,
     endpoint: String,
     alarm: String,
@@ -83,7 +83,7 @@ impl Telemetry<MonitorReport> for Metrics {
         };
         rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(report));
         for ((endpoint, alarm), counts) in alarms {
-            let alarms = Alarms {
+            let raised = OfAlarm {
                 stack: self.stack.clone(),
                 endpoint: endpoint.to_string(),
                 alarm: alarm.clone(),
@@ -91,7 +91,7 @@ impl Telemetry<MonitorReport> for Metrics {
                 alarms_begun: counts.begun,
                 alarms_ended: counts.ended,
             };
-            rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(alarms));
+            rendezvous_aws::metrics::print(&rendezvous_aws::metrics::line(raised));
         }
         for of in models {
             let day = ModelDay {

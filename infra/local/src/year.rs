@@ -25,7 +25,6 @@ use rendezvous_core::{
     memory::MemoryWindows,
     now,
 };
-use rendezvous_evidence::alarms::Over;
 use rendezvous_model::{Model, Profile};
 use rendezvous_monitor::alarms::{self, KeptAlarm};
 use rendezvous_sim::{Size, mapping::Mapping};
@@ -87,27 +86,27 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     say(introduction(flights.len(), &system))?;
     tokio::time::pause();
 
-    let mut year = Year { system, open: VecDeque::new(), calls: AtomicU64::new(0) };
+    let (open, calls, printed) = (VecDeque::new(), AtomicU64::new(0), now());
+    let mut year = Year { system, open, calls, printed };
     let mut month = Month::default();
     for together in flights.chunk_by(|a, b| a.departure() == b.departure()) {
         let [flight, ..] = together else { continue };
         year.report_until(flight.departure()).await?;
         if month.name != flight.month() {
-            month.print()?;
+            year.print(&month).await?;
             month = Month { name: flight.month().to_owned(), ..Month::default() };
         }
         sleep_until(flight.departure()).await;
         year.ask(together, &mut month).await?;
     }
-    month.print()?;
     year.report_until(now() + DAY * 2).await?;
+    year.print(&month).await?;
 
     let Year { system, .. } = year;
     if !system.drain(DAY * 7).await {
         return Err("some records did not get into the archive".into());
     }
     system.stop().await;
-    say(alarms(&system, midnight(first)).await?)?;
     say(format_args!("\n{}", tables::guide(&archive, tables::BY_MONTH)))?;
     Ok(())
 }
@@ -122,22 +121,12 @@ fn introduction(count: usize, system: &Local) -> String {
     )
 }
 
-/// The alarms of the year, in the order in which they began.
-async fn alarms(system: &Local, from: Timestamp) -> Result<String, Error> {
-    let mut alarms = alarms::kept(&*system.windows, &ENDPOINT.parse()?, from).await?;
-    alarms.sort_by_key(|alarm| alarm.begun_us);
-    let day = |at: Timestamp| {
-        let at = chrono::DateTime::from_timestamp_micros(at.as_micros()).unwrap_or_default();
-        at.format("%Y-%m-%d %H:%M").to_string()
-    };
-    let line = |alarm: &KeptAlarm| {
-        let KeptAlarm { alarm: name, subject, over, figures, begun_us, ended_us, .. } = alarm;
-        let over = over.map_or("", Over::as_str);
-        let ended = ended_us.map_or_else(|| "not ended".to_owned(), day);
-        format!("  {} | {ended} | {name} | {subject} | {over} | {figures}\n", day(*begun_us))
-    };
-    let lines: String = alarms.iter().map(line).collect();
-    Ok(format!("\nThe monitor's alarms, from and to:\n{lines}"))
+/// An alarm on one line.
+fn line(alarm: &KeptAlarm) -> String {
+    let KeptAlarm { alarm: name, subject, over, figures, begun_us, .. } = alarm;
+    let over = over.map_or_else(String::new, |over| format!(" over {}", over.as_str()));
+    let at = chrono::DateTime::from_timestamp_micros(begun_us.as_micros()).unwrap_or_default();
+    format!("    {}  {name} {subject}{over}: {figures}\n", at.format("%Y-%m-%d %H:%M"))
 }
 
 /// The start of the day.
@@ -152,6 +141,8 @@ struct Year {
     open: VecDeque<Open>,
     /// How many calls were made.
     calls: AtomicU64,
+    /// The alarms that have begun before are printed.
+    printed: Timestamp,
 }
 
 struct Open {
@@ -183,6 +174,18 @@ impl Month {
 }
 
 impl Year {
+    /// Prints a month, and the alarms that have begun in it.
+    async fn print(&mut self, month: &Month) -> Result<(), Error> {
+        month.print()?;
+        let mut alarms =
+            alarms::kept(&*self.system.windows, &ENDPOINT.parse()?, self.printed).await?;
+        alarms.retain(|alarm| alarm.begun_us >= self.printed);
+        alarms.sort_by_key(|alarm| alarm.begun_us);
+        self.printed = now();
+        let lines: String = alarms.iter().map(line).collect();
+        Ok(say(lines.trim_end_matches('\n'))?)
+    }
+
     /// Asks about flights that leave at the same time.
     async fn ask(&mut self, flights: &[Flight<'_>], month: &mut Month) -> Result<(), Error> {
         #[derive(Deserialize)]

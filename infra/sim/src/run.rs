@@ -176,7 +176,6 @@ impl World {
             models::kill(self, model, false);
         }
         tokio::time::sleep(FREEZE + OVERDUE).await;
-        ramps::learn(self).await;
         rendezvous_core::mutation::unmutated(|| {
             end::check_overdue(self);
             ramps::check(self);

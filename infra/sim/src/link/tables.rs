@@ -103,7 +103,16 @@ impl<P: EndpointTable> EndpointTable for Link<P> {
         let make = || {
             let (port, name) = (self.port.clone(), name.clone());
             let (configuration, provenance) = (configuration.clone(), provenance.clone());
-            async move { port.publish(&name, configuration, provenance, expected).await }
+            let witness = self.conditions.witness.clone();
+            async move {
+                let version =
+                    port.publish(&name, configuration.clone(), provenance, expected).await?;
+                // It is current from now on, whether or not the caller hears of it.
+                if let Some(witness) = witness {
+                    witness.published(&Arc::new(Endpoint { name, version, configuration }));
+                }
+                Ok(version)
+            }
         };
         let shown = || format!("endpoints.publish {name} in place of {expected:?}");
         let step = (self.actor.role() == Role::Monitor).then_some(Step::Publish);

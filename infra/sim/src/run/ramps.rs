@@ -1,10 +1,10 @@
 //! Arms whose share grows by itself, while an operator publishes, too.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use rendezvous_core::{
-    Configuration, Minute, clock::sleep_until, now, ports::EndpointTable, promotion,
+    Configuration, Minute, Provenance, clock::sleep_until, now, ports::EndpointTable, promotion,
 };
 use rendezvous_monitor::guards::AUTHOR;
 use tokio::time::sleep;
@@ -36,18 +36,6 @@ pub(super) async fn judged(world: &World) {
         if minute >= 2 && draw(1) < 0.3 {
             operator::publish(world, FIRST + minute).await;
         }
-        learn(world).await;
-    }
-}
-
-/// The witness knows what the operator has published; what the monitor has, it learns here.
-pub(super) async fn learn(world: &World) {
-    let table = &world.system.endpoints;
-    let Some(name) = operator::endpoint() else { return };
-    for publication in table.history(&name).await.unwrap_or_default() {
-        if let Ok(Some(endpoint)) = table.version(&name, publication.version).await {
-            world.witness.published(&Arc::clone(&endpoint));
-        }
     }
 }
 
@@ -65,7 +53,7 @@ pub(super) fn check(world: &World) {
         if publication.version != number || publication.replaced != before {
             report(world, format!("{publication:?} is not the version behind {before:?}"));
         }
-        let by = publication.provenance.as_ref().map(|provenance| provenance.author());
+        let by = publication.provenance.as_ref().map(Provenance::author);
         if by != Some(AUTHOR) {
             continue;
         }
