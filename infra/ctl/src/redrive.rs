@@ -1,5 +1,7 @@
 //! The command `redrive`: brings batches that a function could not handle back to it.
 
+use std::fmt::Write;
+
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -190,7 +192,8 @@ fn text(Report { batches }: &Report) -> String {
     }));
     let mut text = table(&lines, &[1]);
     for Redriven { object, why, .. } in batches.iter().filter(|batch| !batch.why.is_empty()) {
-        text.push_str(&format!("\n{object}:\n  {why}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{object}:\n  {why}");
     }
     text
 }
@@ -250,7 +253,7 @@ mod tests {
             Ok(())
         }
 
-        fn prefix(&self) -> &str {
+        fn prefix(&self) -> &'static str {
             "s-"
         }
     }

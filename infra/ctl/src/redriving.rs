@@ -116,7 +116,7 @@ fn handled(response: &Response) -> Handled {
 
 /// The folder `failed` in the archive of a data folder.
 struct Folder {
-    folder: DataFolder,
+    data: DataFolder,
     files: FolderArchive,
     decoy: Decoy<FolderArchive, FolderEndpoints, FolderPayloads, NoTelemetry>,
 }
@@ -125,12 +125,12 @@ struct Folder {
 const RETENTION: Duration = Duration::from_hours(72);
 
 impl Folder {
-    fn new(folder: DataFolder) -> Self {
-        let files = FolderArchive::new(&folder);
-        let table = Arc::new(FolderEndpoints::new(&folder));
-        let payloads = Arc::new(FolderPayloads::new(&folder, RETENTION));
+    fn new(data: DataFolder) -> Self {
+        let files = FolderArchive::new(&data);
+        let table = Arc::new(FolderEndpoints::new(&data));
+        let payloads = Arc::new(FolderPayloads::new(&data, RETENTION));
         let decoy = Decoy::new(Arc::new(files.clone()), table, payloads, Arc::new(NoTelemetry));
-        Self { folder, files, decoy }
+        Self { data, files, decoy }
     }
 }
 
@@ -142,7 +142,7 @@ impl Failures for Folder {
     }
 
     async fn read(&self, name: &str) -> Result<Option<String>, Failure> {
-        let path = self.folder.archive().join(name);
+        let path = self.data.archive().join(name);
         let text = fs::read_to_string(path);
         text.map(Some).map_err(|error| Failure::Failed(format!("{name}: {error}")))
     }
@@ -171,15 +171,15 @@ impl Failures for Folder {
     }
 
     async fn set_aside(&self, name: &str) -> Result<(), Failure> {
-        let (from, to) = (self.folder.archive().join(name), format!("{REDRIVEN}{name}"));
-        let to = self.folder.archive().join(to);
+        let (from, to) = (self.data.archive().join(name), format!("{REDRIVEN}{name}"));
+        let to = self.data.archive().join(to);
         let folder = to.parent().map_or(Ok(()), fs::create_dir_all);
         folder
             .and_then(|()| fs::rename(from, to))
             .map_err(|error| Failure::Failed(format!("{name}: {error}")))
     }
 
-    fn prefix(&self) -> &str {
+    fn prefix(&self) -> &'static str {
         ""
     }
 }
