@@ -1,5 +1,6 @@
 // What several views show.
 
+import { api } from "../api.js";
 import { details, h, table } from "../dom.js";
 import { KIND_NAMES, KINDS, both, count, ms, percent } from "../format.js";
 
@@ -78,6 +79,18 @@ export const kindColumns = (zone, text) => [
   ...KINDS.map((each) => ({ name: KIND_NAMES[each], number: true, of: (/** @type {any} */ row) => count(row.kinds[each]), raw: (/** @type {any} */ row) => row.kinds[each] })),
   { name: "late", number: true, of: (row) => count(row.late), raw: (row) => row.late },
 ];
+
+/** @type {Map<string, { config: number, versions: any[] }>} */
+const pasts = new Map();
+
+/** The versions of an endpoint, the newest first: read again only when another one is current. @param {string} endpoint @param {number} config */
+export async function past(endpoint, config) {
+  const known = pasts.get(endpoint);
+  if (known?.config === config) return known.versions;
+  const versions = await api.history(endpoint);
+  pasts.set(endpoint, { config, versions });
+  return versions;
+}
 
 /** Nothing there, and what to do. @param {string} what @param {...(Node | string)} advice */
 export const empty = (what, ...advice) => h("div", { class: "empty" }, h("b", {}, what), " ", ...advice);

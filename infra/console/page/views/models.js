@@ -8,6 +8,9 @@ import { both, count, fixed, minute, ms, percent, zoneName } from "../format.js"
 import { range, spanMinutes, times } from "../state.js";
 import { empty, path } from "./common.js";
 
+/** How often the archive is read, in milliseconds. */
+const LISTED_EVERY = 30_000;
+
 const COLOURS = ["var(--champion)", "var(--stand_in)", "var(--fallback)", "var(--none)", "var(--quiet)", "var(--bad)"];
 
 /** @param {HTMLElement} root @param {string} name */
@@ -20,6 +23,15 @@ export function models(root, name) {
   const agreement = new Map();
   let asked = "";
   let drawn = () => {};
+  /** What reads the archive is read once in a while. @type {{ key: string, at: number, listing: any } | null} */
+  let listed = null;
+  const listingOf = async (/** @type {number} */ config) => {
+    const key = `${config} ${JSON.stringify(range())}`;
+    if (listed?.key === key && Date.now() - listed.at < LISTED_EVERY) return listed.listing;
+    const listing = await api.models(name, times());
+    listed = { key, at: Date.now(), listing };
+    return listing;
+  };
 
   /** The comparison reads the archive: once for a range, one model after the other. @param {string} champion @param {string[]} others */
   const agree = async (champion, others) => {
@@ -32,7 +44,8 @@ export function models(root, name) {
   return {
     decisions: null,
     async refresh() {
-      const [status, listing, shown] = await Promise.all([api.status({ ...range(), endpoint: name, by: spanMinutes() }), api.models(name, times()), api.show(name)]);
+      const [status, shown] = await Promise.all([api.status({ ...range(), endpoint: name, by: spanMinutes() }), api.show(name)]);
+      const listing = await listingOf(shown.config);
       const found = status.endpoints[0];
       const champion = shown.configuration.schedule.choices[0].model;
       const rows = listing.models.map((/** @type {any} */ row) => ({ ...row, windows: found.models.find((/** @type {any} */ each) => each.model === row.model) }));
