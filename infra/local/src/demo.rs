@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,26 +15,21 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointCache, ModelId, RequestId, ScoreMessage,
     memory::{Position, Subscription},
 };
-use rendezvous_folder::DataFolder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{Instant, interval, sleep},
 };
 
 use crate::{
     client::Client,
-    console,
     deaths::{Kill, switch},
     flights::{ENDPOINT, Flight, Flights},
-    http,
-    options::{Started, SystemOptions, known},
-    ready::readiness,
+    options::{SystemOptions, known},
     report::{Answered, Heard, Report, Round},
     say::{Error, say, shown, warn},
+    server::Server,
     story::Story,
     system::Local,
     tables, year,
@@ -110,7 +105,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let name = ENDPOINT.parse()?;
     let endpoint = EndpointCache::new(system.endpoints.clone()).current(&name).await?;
     let endpoint = endpoint.ok_or_else(|| no_endpoint(started.workspace.endpoints().path()))?;
-    let Server { address, page, stop, task } = Server::start(&options, &started, &data).await?;
+    let Server { address, page, stop, task } =
+        Server::start(&started, &data, options.port, options.console).await?;
     let kills = kills(&options, &endpoint)?;
     let mut switches = JoinSet::new();
     for kill in &kills {
@@ -169,36 +165,6 @@ fn write(report: &Report, file: &Path) -> Result<(), Error> {
     std::fs::write(file, json).map_err(|error| format!("{}: {error}", file.display()))?;
     say(format_args!("The same as JSON: {}", shown(file)))?;
     Ok(())
-}
-
-/// The server that the requests are sent to.
-struct Server {
-    address: SocketAddr,
-    /// The address of the console, if it is shown.
-    page: String,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Server {
-    async fn start(
-        options: &DemoOptions,
-        started: &Started,
-        data: &DataFolder,
-    ) -> Result<Self, Error> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
-        data.set_models_up(&started.workspace.models_up())?;
-        let system = started.system.clone();
-        let console = Arc::new(console::of(&system, data, false, stopped.clone())?);
-        let page = console.url(&format!("http://{address}"));
-        let answer = options.console.then(|| console::answers(console));
-        let ready = readiness(&system, data);
-        let task = tokio::spawn(http::serve_with(system, ready, answer, listener, stopped));
-        Ok(Self { address, page, stop, task })
-    }
 }
 
 /// The models that are killed: as asked for, or the champion half-way.
