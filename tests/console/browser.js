@@ -7,8 +7,8 @@ import { chromium } from "playwright-core";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Starts a program and waits for a line of its output that matches. */
-export async function start(program, args, pattern) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+export async function start(program, args, pattern, options = {}) {
+  const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   const found = await new Promise((resolve, reject) => {
     child.stdout.on("data", (data) => {

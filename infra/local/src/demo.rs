@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -18,22 +18,18 @@ use rendezvous_core::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
-    net::TcpListener,
-    sync::watch,
     task::JoinSet,
     time::{Instant, interval, sleep},
 };
 
 use crate::{
     client::Client,
-    console,
     deaths::{Kill, switch},
     flights::{ENDPOINT, Flight, Flights},
-    http,
     options::{SystemOptions, known},
-    ready::readiness,
     report::{Answered, Heard, Report, Round},
     say::{Error, say, shown, warn},
+    server::Server,
     story::Story,
     system::Local,
     tables, year,
@@ -109,17 +105,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let name = ENDPOINT.parse()?;
     let endpoint = EndpointCache::new(system.endpoints.clone()).current(&name).await?;
     let endpoint = endpoint.ok_or_else(|| no_endpoint(started.workspace.endpoints().path()))?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let listener = TcpListener::bind(address).await?;
-    let address = listener.local_addr()?;
-    let (stop, stopped) = watch::channel(false);
-    data.set_models_up(&started.workspace.models_up())?;
-    let console = Arc::new(console::of(&system, &data, false, stopped.clone())?);
-    let page = console.url(&format!("http://{address}"));
-    let answer = options.console.then(|| console::answers(console));
-    let ready = readiness(&system, &data);
-    let server = tokio::spawn(http::serve_with(system.clone(), ready, answer, listener, stopped));
-
+    let Server { address, page, stop, task } =
+        Server::start(&started, &data, options.port, options.console).await?;
     let kills = kills(&options, &endpoint)?;
     let mut switches = JoinSet::new();
     for kill in &kills {
@@ -154,7 +141,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     }
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
-    server.await?;
+    task.await?;
+    data.no_models_up()?;
     system.stop().await;
     let calls = system.ledger.calls();
     let archive = &data.archive();
@@ -165,12 +153,18 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
         system.counters.totals(),
         tables::guide(archive, tables::BY_MODEL)
     ))?;
-    if let Some(file) = options.report {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
-        say(format_args!("The same as JSON: {}", shown(&file)))?;
+    if let Some(file) = &options.report {
+        write(&report, file)?;
     }
     if report.answered() == 0 { Err("no request was answered".into()) } else { Ok(()) }
+}
+
+/// Writes the report as JSON.
+fn write(report: &Report, file: &Path) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(report)?;
+    std::fs::write(file, json).map_err(|error| format!("{}: {error}", file.display()))?;
+    say(format_args!("The same as JSON: {}", shown(file)))?;
+    Ok(())
 }
 
 /// The models that are killed: as asked for, or the champion half-way.

@@ -14,6 +14,7 @@ mod metrics;
 mod percentiles;
 mod processes;
 mod report;
+mod server;
 mod story;
 mod system;
 mod values;

@@ -184,7 +184,7 @@ impl Words {
                 "{arm} has no fallback any more: without an answer clients get a 504"
             )),
             (Some(old), Some(new)) if !same_json(old, new) => {
-                self.0.push(format!("the fallback of {arm} changes"))
+                self.0.push(format!("the fallback of {arm} changes"));
             }
             _ => {}
         }

@@ -1,7 +1,8 @@
 // What several views show.
 
-import { h } from "../dom.js";
-import { KIND_NAMES, KINDS, count, ms, percent } from "../format.js";
+import { api } from "../api.js";
+import { details, h, table } from "../dom.js";
+import { KIND_NAMES, KINDS, both, count, ms, percent } from "../format.js";
 
 /** @typedef {import("../dom.js").Column} Column */
 
@@ -29,20 +30,27 @@ export const kindBars = (spans, arm = null) => spans.map((span) => {
   return { from: span.from_us, to: span.to_us, parts: KINDS.map((each) => kinds[each]), kinds, late, arms: span.arms, models: span.models };
 });
 
-/** Alarms of the monitor, as `rendezvousctl status` has them, and the warnings below. @param {any} status @param {string | null} endpoint */
+/**
+ * Alarms of the monitor, as `rendezvousctl status` has them, and its warnings: what is wrong, and what to do first.
+ * @param {any} status @param {string | null} endpoint
+ */
 export function alarms(status, endpoint) {
-  const lists = status.endpoints.filter((/** @type {any} */ each) => !endpoint || each.endpoint === endpoint)
+  const all = status.endpoints.filter((/** @type {any} */ each) => !endpoint || each.endpoint === endpoint)
     .flatMap((/** @type {any} */ each) => (each.alarms ?? []).map((/** @type {any} */ alarm) => ({ endpoint: each.endpoint, ...alarm })));
-  const loud = lists.filter((/** @type {any} */ alarm) => !alarm.ended_us && !alarm.ended);
+  const loud = all.filter((/** @type {any} */ alarm) => !alarm.ended_us);
+  const past = all.filter((/** @type {any} */ alarm) => alarm.ended_us);
   const warnings = status.warnings.filter((/** @type {string} */ text) => !endpoint || text.startsWith(`${endpoint}: `) || !text.includes(": "));
-  if (!loud.length && !warnings.length) return h("p", { class: "calm" }, "No alarm, and nothing to do.");
-  return h("ul", { class: "plain" },
-    loud.map((/** @type {any} */ alarm) => h("li", { class: "alarm bad" }, h("b", {}, `${alarm.endpoint}: ${alarm.alarm ?? alarm.kind ?? "alarm"}. `),
-      `${alarm.meaning ?? ""} `, alarm.first ? h("span", {}, h("b", {}, "First: "), alarm.first) : null)),
-    warnings.map((/** @type {string} */ text) => {
-      const [what, ...advice] = text.split("; ");
-      return h("li", { class: "alarm" }, h("b", {}, what), advice.length ? `; ${advice.join("; ")}` : "");
-    }));
+  const what = (/** @type {any} */ alarm) => `${endpoint ? "" : `${alarm.endpoint}: `}${alarm.alarm.replaceAll("_", " ")}${alarm.subject ? ` of ${alarm.subject}` : ""}${alarm.over ? ` over ${alarm.over}` : ""}`;
+  return h("div", { style: "display:grid;gap:8px" },
+    loud.length || warnings.length ? h("ul", { class: "plain" },
+      loud.map((/** @type {any} */ alarm) => h("li", { class: "alarm bad" }, h("b", {}, what(alarm)), ` since ${both(alarm.begun_us)}: ${alarm.figures}. ${alarm.meaning} `, h("b", {}, "First: "), alarm.first)),
+      warnings.map((/** @type {string} */ text) => {
+        const [wrong, ...advice] = text.split("; ");
+        return h("li", { class: "alarm" }, h("b", {}, wrong), advice.length ? `; ${advice.join("; ")}` : "");
+      })) : h("p", { class: "calm" }, "No alarm, and nothing to do."),
+    past.length ? details(`past-${endpoint ?? ""}`, `Past alarms (${past.length})`, table(`past-table-${endpoint ?? ""}`, [
+      { name: "alarm", of: what }, { name: "begun", of: (alarm) => both(alarm.begun_us) }, { name: "ended", of: (alarm) => both(alarm.ended_us) }, { name: "figures", of: (alarm) => alarm.figures },
+    ], past, { caption: "Alarms of the range that have ended" })) : null);
 }
 
 /** @param {string} name @param {string} value @param {string} [unit] @param {string} [tone] */
@@ -71,6 +79,18 @@ export const kindColumns = (zone, text) => [
   ...KINDS.map((each) => ({ name: KIND_NAMES[each], number: true, of: (/** @type {any} */ row) => count(row.kinds[each]), raw: (/** @type {any} */ row) => row.kinds[each] })),
   { name: "late", number: true, of: (row) => count(row.late), raw: (row) => row.late },
 ];
+
+/** @type {Map<string, { config: number, versions: any[] }>} */
+const pasts = new Map();
+
+/** The versions of an endpoint, the newest first: read again only when another one is current. @param {string} endpoint @param {number} config */
+export async function past(endpoint, config) {
+  const known = pasts.get(endpoint);
+  if (known?.config === config) return known.versions;
+  const versions = await api.history(endpoint);
+  pasts.set(endpoint, { config, versions });
+  return versions;
+}
 
 /** Nothing there, and what to do. @param {string} what @param {...(Node | string)} advice */
 export const empty = (what, ...advice) => h("div", { class: "empty" }, h("b", {}, what), " ", ...advice);

@@ -43,7 +43,8 @@ export function decisions(root, name) {
     decisions: name,
     heard: (/** @type {string} */ event) => { if (event === "decisions" && !state.paused) draw(); },
     async refresh() {
-      if (!state.paused || !state.decisions.length) decide((await api.decisions(name, { limit: DRAWN })).decisions);
+      // What is new comes by itself.
+      if (!state.decisions.length) decide((await api.decisions(name, { limit: DRAWN })).decisions);
       draw();
     },
   };
@@ -83,5 +84,5 @@ export function decision(root, name, id) {
           { name: "score", of: (row) => (row.failure ? `${row.failure}: ${row.message ?? ""}` : h("code", {}, JSON.stringify(row.score))) },
         ], scores, { caption: "Scores, in the order in which they arrived" })));
   };
-  return { decisions: null, busy: () => found !== null && found.decision !== null && found.outcome !== null, async refresh() { await read(); draw(); } };
+  return { decisions: null, busy: () => found !== null && found.decision !== null, async refresh() { await read(); draw(); } };
 }

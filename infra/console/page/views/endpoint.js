@@ -6,7 +6,7 @@ import { promote, ramp, rollBack } from "../change.js";
 import { button, h, replace, table } from "../dom.js";
 import { both, clock, count, minute, ms, percent, zoneName } from "../format.js";
 import { range, spanMinutes } from "../state.js";
-import { alarms, empty, headline, kindBars, kindColumns, kindParts } from "./common.js";
+import { alarms, empty, headline, kindBars, kindColumns, kindParts, past } from "./common.js";
 import { editor } from "./editor.js";
 
 /** @param {HTMLElement} root @param {string} name */
@@ -22,7 +22,8 @@ export function endpoint(root, name) {
     decisions: null,
     busy: () => form?.busy() ?? false,
     async refresh() {
-      const [status, shown, history] = await Promise.all([api.status({ ...range(), endpoint: name, by: spanMinutes() }), api.show(name), api.history(name)]);
+      const [status, shown] = await Promise.all([api.status({ ...range(), endpoint: name, by: spanMinutes() }), api.show(name)]);
+      const history = await past(name, shown.config);
       const found = status.endpoints[0];
       const before = history[0]?.replaced;
       replace(top, h("h1", {}, name), h("div", { class: "row" },

@@ -5,7 +5,7 @@ import { rollBack } from "../change.js";
 import { button, details, h, replace, table } from "../dom.js";
 import { both, count, iso, ms, percent } from "../format.js";
 import { state } from "../state.js";
-import { sums } from "./common.js";
+import { past, sums } from "./common.js";
 
 /** What happened before and after a publication. */
 const MINUTES = 10;
@@ -17,7 +17,8 @@ export function history(root, name) {
   return {
     decisions: null,
     async refresh() {
-      const [versions, shown] = await Promise.all([api.history(name), api.show(name)]);
+      const shown = await api.show(name);
+      const versions = await past(name, shown.config);
       replace(root, h("div", { class: "head" }, h("h1", {}, `History of ${name}`), h("p", { class: "quiet small" }, `${versions.length} ${versions.length === 1 ? "version" : "versions"}, the newest first. Dashed lines on the charts.`)),
         h("section", { class: "panel", style: "gap:0", "aria-label": "Versions" }, versions.map((/** @type {any} */ each) => version(name, each, shown, then))));
     },

@@ -8,6 +8,9 @@ import { both, count, fixed, minute, ms, percent, zoneName } from "../format.js"
 import { range, spanMinutes, times } from "../state.js";
 import { empty, path } from "./common.js";
 
+/** How often the archive is read, in milliseconds. */
+const LISTED_EVERY = 30_000;
+
 const COLOURS = ["var(--champion)", "var(--stand_in)", "var(--fallback)", "var(--none)", "var(--quiet)", "var(--bad)"];
 
 /** @param {HTMLElement} root @param {string} name */
@@ -20,6 +23,15 @@ export function models(root, name) {
   const agreement = new Map();
   let asked = "";
   let drawn = () => {};
+  /** What reads the archive is read once in a while. @type {{ key: string, at: number, listing: any } | null} */
+  let listed = null;
+  const listingOf = async (/** @type {number} */ config) => {
+    const key = `${config} ${JSON.stringify(range())}`;
+    if (listed?.key === key && Date.now() - listed.at < LISTED_EVERY) return listed.listing;
+    const listing = await api.models(name, times());
+    listed = { key, at: Date.now(), listing };
+    return listing;
+  };
 
   /** The comparison reads the archive: once for a range, one model after the other. @param {string} champion @param {string[]} others */
   const agree = async (champion, others) => {
@@ -32,7 +44,8 @@ export function models(root, name) {
   return {
     decisions: null,
     async refresh() {
-      const [status, listing, shown] = await Promise.all([api.status({ ...range(), endpoint: name, by: spanMinutes() }), api.models(name, times()), api.show(name)]);
+      const [status, shown] = await Promise.all([api.status({ ...range(), endpoint: name, by: spanMinutes() }), api.show(name)]);
+      const listing = await listingOf(shown.config);
       const found = status.endpoints[0];
       const champion = shown.configuration.schedule.choices[0].model;
       const rows = listing.models.map((/** @type {any} */ row) => ({ ...row, windows: found.models.find((/** @type {any} */ each) => each.model === row.model) }));
@@ -43,7 +56,7 @@ export function models(root, name) {
         void agree(champion, rows.map((/** @type {any} */ row) => row.model).filter((/** @type {string} */ model) => model !== champion));
       }
       replace(top, h("h1", {}, `Models of ${name}`), h("p", { class: "quiet small" }, `${both(listing.from_us)} to ${both(listing.to_us)}`));
-      drawn = () => replace(list, warnings(listing), tableOf(name, rows, champion, agreement, shown),
+      drawn = () => replace(list, warnings(listing), tableOf(name, rows, champion, agreement, shown, found.alarms),
         h("p", { class: "quiet small" }, "Scored and failed: the archive, a row that it has twice counts twice. Times and median: windows of the monitor, times up to 1 % too long. Agreement: requests of the range on whose side of 0.5 both models are, from the archive."));
       drawn();
       replace(charts, found.models.length ? chartsOf(found) : empty("No model sent anything in this range."));
@@ -54,8 +67,8 @@ export function models(root, name) {
 /** @param {any} listing */
 const warnings = (listing) => (listing.warnings.length ? h("ul", { class: "plain" }, listing.warnings.map((/** @type {string} */ text) => h("li", { class: "alarm" }, text))) : null);
 
-/** @param {string} name @param {any[]} rows @param {string} champion @param {Map<string, any>} agreement @param {any} shown */
-function tableOf(name, rows, champion, agreement, shown) {
+/** @param {string} name @param {any[]} rows @param {string} champion @param {Map<string, any>} agreement @param {any} shown @param {any[] | undefined} alarms */
+function tableOf(name, rows, champion, agreement, shown, alarms) {
   const agrees = (/** @type {any} */ row) => {
     if (row.model === champion) return "";
     if (!agreement.has(row.model)) return "computing…";
@@ -73,7 +86,7 @@ function tableOf(name, rows, champion, agreement, shown) {
     { name: "p99 ms", number: true, of: (row) => ms(row.windows?.elapsed_ms?.p99) },
     { name: "median value", number: true, of: (row) => fixed(row.windows?.median) },
     { name: "agrees with champion", number: true, of: agrees },
-    { name: "drift", of: (row) => drift(row.windows) },
+    { name: "drift", of: (row) => drift(row, alarms) },
     { name: "artefact", of: (row) => row.artifacts.map((/** @type {any} */ each) => h("code", { title: each.artifact }, `${each.artifact.slice(0, 19)}… `)) },
     { name: "", of: (row) => h("span", { class: "row tight" },
       row.model === champion ? null : h("a", { href: `${path(name, "/compare")}?first=${encodeURIComponent(row.model)}&second=${encodeURIComponent(champion)}` }, "Compare"),
@@ -81,8 +94,12 @@ function tableOf(name, rows, champion, agreement, shown) {
   ], rows, { caption: "Each model: what it sent, how fast, how near to the champion" });
 }
 
-/** Drift against baseline and canary, where the monitor measures it. @param {any} windows */
-const drift = (windows) => (windows?.drift === undefined || windows.drift === null ? h("span", { class: "quiet" }, "not measured") : typeof windows.drift === "object" ? JSON.stringify(windows.drift) : String(windows.drift));
+/** Whether the monitor's alarm of a drift is on, where it has alarms. @param {any} row @param {any[] | undefined} alarms */
+function drift(row, alarms) {
+  if (!alarms) return h("span", { class: "quiet" }, "not measured");
+  const loud = alarms.find((alarm) => alarm.alarm === "drift" && alarm.subject === row.model && !alarm.ended_us);
+  return loud ? h("b", { style: "color:var(--warn)", title: loud.figures }, "drifts") : "no alarm";
+}
 
 /** @param {any} found */
 function chartsOf(found) {

@@ -5,7 +5,7 @@ import { figure, legend, stacks, widthOf } from "../charts.js";
 import { h, replace, table } from "../dom.js";
 import { KINDS, REASONS, both, clock, count, zoneName } from "../format.js";
 import { range, spanMinutes, state } from "../state.js";
-import { alarms, empty, headline, kindBars, kindColumns, kindParts, path } from "./common.js";
+import { alarms, empty, headline, kindBars, kindColumns, kindParts, past, path } from "./common.js";
 
 /** @param {HTMLElement} root */
 export function overview(root) {
@@ -37,7 +37,7 @@ export function overview(root) {
     heard: (/** @type {string} */ event) => { if (event === "counters") drawSeconds(); },
     async refresh() {
       const [status, endpoints] = await Promise.all([api.status({ ...range(), by: spanMinutes() }), api.endpoints()]);
-      const histories = await Promise.all(status.endpoints.map((/** @type {any} */ each) => api.history(each.endpoint)));
+      const histories = await Promise.all(status.endpoints.map((/** @type {any} */ each) => past(each.endpoint, each.config)));
       replace(top, h("h1", {}, "Overview"), h("p", { class: "quiet small" }, `${both(status.from_us)} to ${both(status.to_us)}`));
       replace(urgent, h("h2", { id: "alarms-title", class: "quiet" }, "Alarms and warnings"), alarms(status, null));
       if (!status.endpoints.length) {
