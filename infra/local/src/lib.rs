@@ -8,6 +8,7 @@ mod endpoints;
 mod flights;
 mod folder;
 mod function;
+mod log;
 mod metrics;
 mod percentiles;
 mod processes;
@@ -18,6 +19,7 @@ mod workspace;
 mod year;
 
 pub mod bench;
+pub mod calm;
 pub mod check;
 pub mod demo;
 pub mod http;
