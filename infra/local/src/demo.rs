@@ -99,7 +99,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     let sample = Flights::read(&crate::flights::folder())?;
     let flights = sample.unseen(count)?;
     let data = options.system.fresh_data()?;
-    let started = options.system.start(&data).await?;
+    let started = options.system.start(&data, None).await?;
     started.warn();
     let system = started.system.clone();
     let name = ENDPOINT.parse()?;

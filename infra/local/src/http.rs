@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Body as _, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, RETRY_AFTER},
     server::conn::http1,
     service::service_fn,
 };
@@ -23,7 +23,7 @@ use hyper_util::{
 };
 use rendezvous_console::Body as Console;
 use rendezvous_core::{
-    RequestId,
+    RequestId, Unavailable,
     limits::MAX_PAYLOAD_BYTES,
     now,
     ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
@@ -183,6 +183,11 @@ async fn answer<
     if let Some((status, detail)) = refused(&request) {
         return form.refusal(status, detail);
     }
+    // What is begun while nothing can be kept could not be told.
+    let journal = system.journal.as_ref().filter(|_| tells(&request));
+    if let Some(Err(cause)) = journal.map(|journal| journal.check()) {
+        return form.unavailable(&cause);
+    }
     let (head, body) = request.into_parts();
     let body = match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -217,7 +222,19 @@ async fn answer<
     context.http.method = head.method;
     context.http.path.clone_from(&event.raw_path);
     context.http.source_ip = Some(peer.ip().to_string());
-    response(system.call(event).await)
+    let answered = system.call(event).await;
+    if let Some(journal) = journal
+        && let Err(cause) = journal.written().await
+    {
+        return form.unavailable(&cause);
+    }
+    response(answered)
+}
+
+/// Whether the answer to a call tells its client what must not be forgotten: all but that of a read of
+/// something that is on the disk already.
+fn tells(request: &Request<Incoming>) -> bool {
+    request.method() != Method::GET || request.uri().path().contains("/requests")
 }
 
 /// Refuses what a page of another site can make a browser send here (DNS rebinding, forms), and
@@ -324,6 +341,14 @@ impl Form {
     fn of(path: &str) -> Self {
         let first = path.trim_start_matches('/').split('/').next();
         if first == Some("v2") { Self::V2 } else { Self::V1 }
+    }
+
+    /// What is refused while the log cannot be written.
+    fn unavailable(self, cause: &Unavailable) -> Response<Full<Bytes>> {
+        let detail = format!("The {}. Try again.", cause.summary());
+        let mut response = self.refusal(StatusCode::SERVICE_UNAVAILABLE, &detail);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 
     /// What is refused before it gets to ingress.

@@ -10,6 +10,7 @@ mod endpoints;
 mod flights;
 mod folder;
 mod function;
+mod log;
 mod metrics;
 mod percentiles;
 mod processes;
@@ -22,6 +23,7 @@ mod workspace;
 mod year;
 
 pub mod bench;
+pub mod calm;
 pub mod check;
 pub mod demo;
 pub mod http;

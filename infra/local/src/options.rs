@@ -21,6 +21,7 @@ use crate::{
     cards::Loaded,
     flights,
     function::Functions,
+    log::Log,
     say::{Error, warn},
     system::{Local, Windows},
     workspace::{Told, Workspace},
@@ -99,21 +100,34 @@ impl SystemOptions {
         Ok(Size { shards: usize::try_from(self.shards)?, ..Size::default() })
     }
 
-    /// Starts the system with its models and the endpoints that are configured.
-    pub(crate) async fn start(&self, data: &DataFolder) -> Result<Started, Error> {
+    /// Starts the system with its models and the endpoints that are configured. What `log` has kept of a former
+    /// process is in it again.
+    pub(crate) async fn start(
+        &self,
+        data: &DataFolder,
+        mut log: Option<&mut Log>,
+    ) -> Result<Started, Error> {
         let compute = Compute::start().map_err(|error| format!("cannot start threads: {error}"))?;
         let archiving =
             Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
         let size = Size {
             compute: compute.handles().cloned().collect(),
             archiving: Some(archiving.handle().clone()),
+            journal: log.as_ref().map(|log| log.journal().clone()),
             ..self.size()?
         };
         let windows = Windows::Folder(FolderWindows::new(data));
         let system = Self::system(data, windows, &size);
+        let unscored = match &mut log {
+            Some(log) => log.start(&system).await?,
+            None => Vec::new(),
+        };
         let functions = Functions::start(&system, data).await?;
         let bring_up = |system: &Local, loaded| self.bring_up(system, Some(&functions), loaded);
         let started = self.configure(system, bring_up).await?;
+        for record in unscored {
+            record.deliver(&started.system);
+        }
         Ok(Started { threads: Some((compute, archiving)), functions: Some(functions), ..started })
     }
 

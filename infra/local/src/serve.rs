@@ -15,6 +15,7 @@ use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
     console, http,
+    log::Log,
     options::{Started, SystemOptions},
     ready::readiness,
     say::{Error, say, shown, timed, warn},
@@ -27,7 +28,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long records in flight may take to get into the archive at the end.
-const ARCHIVING: Duration = Duration::from_secs(4);
+const ARCHIVING: Duration = Duration::from_secs(3);
 
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
@@ -48,7 +49,8 @@ pub struct ServeOptions {
 pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let mut interruptions = Interruptions::new()?;
     let data = options.system.data()?;
-    let mut started = options.system.start(&data).await?;
+    let mut log = Log::open(&data)?;
+    let mut started = options.system.start(&data, Some(&mut log)).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let listener = TcpListener::bind(address)
         .await
@@ -81,26 +83,45 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
-    data.no_models_up()?;
+    if let Err(error) = data.no_models_up() {
+        warn(timed(format_args!("warning: {error}")));
+    }
     let archived = system.drain(ARCHIVING).await;
     if archived {
         system.stop().await;
         // No message refers to them any more.
         system.payloads.clear().await?;
+        log.end().await.and_then(|ended| ended.delete_read())?;
         ended?;
         say(format_args!(
             "{}All requests in flight are answered and archived.",
             system.counters.totals()
         ))?;
     } else {
+        let left = left(&system);
+        let kept = match log.end().await {
+            Ok(ended) => ended.to_string(),
+            Err(error) => format!("The next start archives what is in the log; {error}."),
+        };
         let seconds = ARCHIVING.as_secs();
-        warn(timed(format_args!(
-            "Some records were not archived within {seconds} s and are lost."
-        )));
+        warn(timed(format_args!("Not archived within {seconds} s: {left}. {kept}")));
         ended?;
         say(system.counters.totals())?;
     }
     Ok(())
+}
+
+/// What is not archived.
+fn left(system: &Local) -> String {
+    let held = [
+        ("requests", system.input.held()),
+        ("scores", system.scores.held()),
+        ("decisions", system.ledger.changes.held()),
+        ("outcomes", system.outcomes.changes.held()),
+    ];
+    let left = held.iter().filter(|(_, bytes)| *bytes > 0);
+    let left = left.map(|(what, bytes)| format!("{} kB of {what}", bytes.div_ceil(1_000)));
+    left.collect::<Vec<_>>().join(", ")
 }
 
 /// What is printed at the start. The first line is the address alone, for programs.
