@@ -13,6 +13,7 @@ use crate::{difference::Difference, endpoints::find, failure::Failure};
 
 /// What is to change.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a command has one or a few of them")]
 pub enum Change {
     /// This configuration becomes current.
     Apply(Configuration),
