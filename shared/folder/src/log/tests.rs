@@ -103,9 +103,9 @@ fn what_is_no_entry_is_not_read_whatever_its_sum() {
         [&HEAD[..], &length, &sum, entries].concat()
     };
     let zeros = [&HEAD[..], &[0; 4096]].concat();
-    let mut long = vec![0; 17];
-    long[9] = 200;
-    for bytes in [zeros, sealed(&[1; 5]), sealed(&long)] {
+    let mut beyond = vec![0; 17];
+    beyond[9] = 200;
+    for bytes in [zeros, sealed(&[1; 5]), sealed(&beyond)] {
         fs::write(&path, bytes).unwrap();
         let read = log.read(Part::Streams, 7).unwrap();
         assert_eq!((read.entries, read.torn.is_some()), (Vec::new(), true));
