@@ -17,15 +17,16 @@ try {
   await page.goto(url);
   await drawn(page);
   await page.selectOption("#range", "5");
+  // When the better model is promoted.
+  await sleep(STORY * 0.6 * 1_000);
+  const second = (await open(browser, { viewport: { width: 1280, height: 1000 } })).page;
+  await second.goto(`${new URL(url).origin}/console/endpoints/flight-delay/compare?first=gbt@1&second=logistic@1`);
+  await second.waitForSelector("#difference", { timeout: 60_000 });
+  await second.screenshot({ path: `${FOLDER}/console-compare.png`, clip: { x: 0, y: 0, width: 1280, height: 900 } });
+  await second.close();
   // After the bad model has gone back.
-  await sleep(STORY * 0.97 * 1_000);
+  await sleep(STORY * 0.36 * 1_000);
   await page.screenshot({ path: `${FOLDER}/console-overview.png`, clip: { x: 0, y: 0, width: 1280, height: 1000 } });
-  await page.goto(`${new URL(url).origin}/console/endpoints/flight-delay/compare?first=gbt@1&second=logistic@1`);
-  await page.waitForSelector("#difference", { timeout: 60_000 });
-  await page.screenshot({ path: `${FOLDER}/console-compare.png`, clip: { x: 0, y: 0, width: 1280, height: 900 } });
-  await page.goto(`${new URL(url).origin}/console/endpoints/flight-delay/history`);
-  await drawn(page);
-  await page.screenshot({ path: "../../target/console/story-history.png", fullPage: true });
 } finally {
   await browser.close();
   await demo.stop();

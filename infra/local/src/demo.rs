@@ -113,11 +113,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
         switches.spawn(switch(kill.clone(), known(&system, &kill.model)?, Instant::now()));
     }
 
-    let round = Round {
-        rate: u32::try_from(options.rate)?,
-        own_deadline: options.deadline.map(u64::try_from).transpose()?.map(Duration::from_millis),
-        kills: kills.iter().map(|kill| (kill.model.clone(), kill.from, kill.to)).collect(),
-    };
+    let round = round(&options, &kills)?;
     say(introduction(&endpoint, &system, &round, count))?;
     if options.console {
         say(format_args!("Open the console: {page}\n"))?;
@@ -165,6 +161,15 @@ fn write(report: &Report, file: &Path) -> Result<(), Error> {
     std::fs::write(file, json).map_err(|error| format!("{}: {error}", file.display()))?;
     say(format_args!("The same as JSON: {}", shown(file)))?;
     Ok(())
+}
+
+/// What is sent, and which models are killed.
+fn round(options: &DemoOptions, kills: &[Kill]) -> Result<Round, Error> {
+    Ok(Round {
+        rate: u32::try_from(options.rate)?,
+        own_deadline: options.deadline.map(u64::try_from).transpose()?.map(Duration::from_millis),
+        kills: kills.iter().map(|kill| (kill.model.clone(), kill.from, kill.to)).collect(),
+    })
 }
 
 /// The models that are killed: as asked for, or the champion half-way.

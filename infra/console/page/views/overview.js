@@ -19,15 +19,16 @@ export function overview(root) {
   const drawSeconds = () => {
     if (!state.about.live) return;
     now.hidden = false;
-    const rows = state.seconds.map((second) => ({ ...second, parts: KINDS.map((each) => second.kinds[each] ?? 0) }));
+    const begin = (state.seconds.at(-1)?.to ?? 0) - 120e6;
+    const rows = state.seconds.filter((second) => second.from >= begin).map((second) => ({ ...second, parts: KINDS.map((each) => (second.kinds[each] ?? 0) / ((second.to - second.from) / 1e6)) }));
     if (rows.length < 2) {
       replace(now, h("h2", {}, "Each second"), h("p", { class: "quiet" }, "Counting…"));
       return;
     }
     replace(now, figure({
-      id: "seconds", title: "Answers of each second, all endpoints",
+      id: "seconds", title: "Answers a second, all endpoints",
       source: "The counters of the running functions, read each second, of the last two minutes. Exact; the minutes above come from the monitor's windows.",
-      chart: stacks({ bars: rows, parts: kindParts, label: "Answers of each second, by kind", width: widthOf(), height: 110, seconds: true, begin: (rows.at(-1)?.to ?? 0) - 120e6 }),
+      chart: stacks({ bars: rows, parts: kindParts, label: "Answers a second, by kind", width: widthOf(), height: 110, seconds: true, begin }),
       legend: legend(kindParts), columns: kindColumns(zoneName, clock), rows: [...rows].reverse(),
     }));
   };
