@@ -1,10 +1,8 @@
 // A real browser on the console: what every test needs.
 
 import { spawn } from "node:child_process";
+import packaged from "@sparticuz/chromium";
 import { chromium } from "playwright-core";
-
-/** Where the browser is: Debian's package, or what CHROMIUM names. */
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Starts a program and waits for a line of its output that matches. */
 export async function start(program, args, pattern, options = {}) {
@@ -26,7 +24,11 @@ export async function start(program, args, pattern, options = {}) {
   return { found, stop, child };
 }
 
-export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+/** Starts the browser of the package, which it unpacks into the folder for temporary files, or the one that CHROMIUM names. */
+export async function launch() {
+  const executablePath = process.env.CHROMIUM ?? (await packaged.executablePath());
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] });
+}
 
 /** A page of which every error and every request to another host is kept. */
 export async function open(browser, options = {}) {
