@@ -6,10 +6,7 @@
 //! not paired: with a batching window of a minute that are few, with one of a second, as in the local system, many
 //! where models differ in their time to score.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use rendezvous_core::{
     Arm, Endpoint, EndpointName, Envelope, Minute, ModelId, RequestId, Timestamp, ports::Entry,
@@ -22,10 +19,11 @@ use crate::windows::{Batch, THRESHOLD, part, series};
 pub const AGREEMENT: &str = "agreement";
 
 /// The values of a batch, by request. Requests of one id that were received at different times are
-/// different ones.
+/// different ones. They are in order, so that a batch that comes again has the same bytes: the sums of a window
+/// depend on the order of the values.
 #[derive(Default)]
 pub(crate) struct Together {
-    requests: HashMap<(RequestId, Timestamp), Request>,
+    requests: BTreeMap<(RequestId, Timestamp), Request>,
 }
 
 struct Request {
