@@ -33,8 +33,8 @@ fn rule(
     let failed = |i: usize| matches!(result(i), Some(Err(_)));
     // A choice is presumed silent until its next message.
     let out = |i: usize| failed(i) || (result(i).is_none() && presumed.contains(&choices[i].model));
-    for i in 0..choices.len() {
-        let (due, survives) = (choices[i].after <= elapsed, (0..i).all(out));
+    for (i, choice) in choices.iter().enumerate() {
+        let (due, survives) = (choice.after <= elapsed, (0..i).all(out));
         if !matches!(result(i), Some(Ok(_))) || !(due || survives || late) {
             continue;
         }

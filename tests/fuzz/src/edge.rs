@@ -40,8 +40,8 @@ pub(crate) fn connection(bytes: &[u8]) {
                 Ok::<_, Infallible>(answer(system, &ready, &large, peer, request).await)
             }
         });
-        let served = http1::Builder::new().serve_connection(TokioIo::new(server), service);
-        let served = tokio::spawn(served);
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let task = tokio::spawn(connection);
         let (mut reads, mut writes) = tokio::io::split(client);
         // The server may have closed the connection.
         let _ = writes.write_all(bytes).await;
@@ -50,7 +50,7 @@ pub(crate) fn connection(bytes: &[u8]) {
         let read = timeout(Duration::from_mins(5), reads.read_to_end(&mut answered)).await;
         assert!(read.is_ok(), "the server neither answers nor closes");
         check(&answered);
-        let _ = served.await;
+        let _ = task.await;
         system.stop().await;
     });
 }

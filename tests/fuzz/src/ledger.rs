@@ -57,7 +57,7 @@ async fn step(ledger: &MemoryLedger, choices: &mut Choices<'_>, known: &mut Know
     }
     let found = find(known, &envelope).cloned();
     let (write, rule, after) = match operation {
-        0..2 => open(choices, &envelope, found),
+        0..2 => open(choices, &envelope, found.as_ref()),
         2..4 => reopen(choices, &envelope, found),
         4..6 => accept(&envelope, found),
         6..9 => file(choices, &envelope, found),
@@ -114,7 +114,7 @@ fn envelope(id: u8, later: u8) -> Arc<Envelope> {
 type Expected = (Write, Rule, Option<Mailbox>);
 
 /// "Opens a mailbox for a request that must not be sent twice": once.
-fn open(choices: &mut Choices<'_>, envelope: &Arc<Envelope>, found: Option<Mailbox>) -> Expected {
+fn open(choices: &mut Choices<'_>, envelope: &Arc<Envelope>, found: Option<&Mailbox>) -> Expected {
     let owner = choices.flag().then_some([3; 16]);
     let payload_sha256 = [choices.byte() % 2; 32];
     let write = Write::open(envelope, payload_sha256, owner);
