@@ -190,6 +190,7 @@ async fn call(setup: &Setup, role: Role, at: usize, slot: &Arc<Slot>) -> Running
         max_payload_bytes: 1_000,
         inline_payload_bytes: 1_000,
         ledger_retention: Duration::from_hours(72),
+        in_flight: 1,
     };
     let ingress = Ingress::new(dependencies, settings);
     let id = setup.request();

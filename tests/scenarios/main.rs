@@ -16,6 +16,7 @@ mod failures;
 mod idempotency;
 mod large;
 mod overdue;
+mod overload;
 mod owners;
 mod ramps;
 mod repeatable;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use rendezvous_core::{
-    Decision, Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, Payload, RequestId,
+    Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, Payload, RequestId,
     RequestMessage, Sha256Digest, Timestamp, Unavailable, Write, Written,
     limits::MAX_DEADLINE,
     mutation::{Mutation, mutated},
@@ -17,53 +17,11 @@ use rendezvous_core::{
 
 use crate::{
     Answered, Ingress, Ports, Refusal, RequestOptions, TABLE_LIMIT,
-    failures::{ChoiceFailure, failures},
+    asked::{Answer, Ask, Asked, Refused},
+    failures::failures,
     read::missing_version,
     wait::{Waited, wait},
 };
-
-/// One request of a client.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    pub endpoint: EndpointName,
-    pub payload: Json,
-    pub options: RequestOptions,
-    /// The id of the request, unless it has an idempotency key.
-    pub id: RequestId,
-    /// Who calls, as the authorizer says; none where a token does not say whose it is.
-    pub caller: Option<String>,
-    pub received: Timestamp,
-}
-
-/// What a client gets.
-#[derive(Clone, Debug)]
-pub enum Asked {
-    Answered(Box<Answer>),
-    /// The request is on its way; its decision is read later.
-    Accepted(Arc<Envelope>),
-}
-
-/// A refusal of a request, which it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub request: RequestId,
-    pub refusal: Refusal,
-}
-
-/// A decision as it is answered.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub envelope: Arc<Envelope>,
-    pub decision: Arc<Decision>,
-    /// Whether its commit on the ledger is confirmed.
-    pub settled: bool,
-    /// Why each choice gave no answer; empty when a model answered.
-    pub failures: Vec<ChoiceFailure>,
-    /// When the stream had accepted the request; none when this call did not send it.
-    pub sent: Option<Timestamp>,
-    pub ended: Timestamp,
-    pub report: Answered,
-}
 
 /// A request that is understood.
 struct Call {
@@ -92,16 +50,36 @@ enum Opened {
 impl<P: Ports> Ingress<P> {
     /// Asks the models and returns the decision, or for `respond_async` the envelope.
     pub async fn ask(&self, ask: Ask) -> Result<Asked, Refused> {
+        let place = self.places.try_acquire();
+        self.ask_if(place.is_ok(), ask).await
+    }
+
+    /// Asks several requests at the same time; the answers are in the order of the requests. There is room
+    /// for all of them or for none.
+    pub async fn ask_all(&self, asks: Vec<Ask>) -> Vec<Result<Asked, Refused>> {
+        let count = u32::try_from(asks.len()).unwrap_or(u32::MAX);
+        let places = self.places.try_acquire_many(count);
+        join_all(asks.into_iter().map(|ask| self.ask_if(places.is_ok(), ask))).await
+    }
+
+    async fn ask_if(&self, admitted: bool, ask: Ask) -> Result<Asked, Refused> {
         let id = ask.id;
         let refused = |refusal| Refused { request: id, refusal };
         let call = self.understand(ask).await.map_err(refused)?;
         let request = call.envelope.id;
-        self.answer(call).await.map_err(|refusal| Refused { request, refusal })
+        let answered = if admitted { self.answer(call).await } else { self.turn_away(&call) };
+        answered.map_err(|refusal| Refused { request, refusal })
     }
 
-    /// Asks several requests at the same time; the answers are in the order of the requests.
-    pub async fn ask_all(&self, asks: Vec<Ask>) -> Vec<Result<Asked, Refused>> {
-        join_all(asks.into_iter().map(|ask| self.ask(ask))).await
+    /// Answers a request that there is no room for, at once and without any other call: with the fallback, or
+    /// not at all where there is none and where nobody waits.
+    fn turn_away(&self, call: &Call) -> Result<Asked, Refusal> {
+        let decision = unavailable(&call.endpoint, &call.envelope, now());
+        if decision.kind == Kind::None || call.options.respond_async {
+            return Err(Refusal::Busy);
+        }
+        // There are many of them when there are any: none is logged.
+        Ok(self.answered(call, Waited::unsettled(decision, Vec::new()), None))
     }
 
     async fn understand(&self, ask: Ask) -> Result<Call, Refusal> {
@@ -353,17 +331,21 @@ impl<P: Ports> Ingress<P> {
     }
 
     fn respond(&self, call: &Call, waited: Waited, sent: Option<Timestamp>) -> Asked {
-        let Call { envelope, endpoint, .. } = call;
-        let Waited { decision, settled, scores } = waited;
-        let ended = now();
-        if !settled {
+        if !waited.settled {
             tracing::warn!(
-                request = %envelope.id,
-                kind = decision.kind.as_str(),
-                reason = decision.reason.as_str(),
+                request = %call.envelope.id,
+                kind = waited.decision.kind.as_str(),
+                reason = waited.decision.reason.as_str(),
                 "answered unsettled"
             );
         }
+        self.answered(call, waited, sent)
+    }
+
+    fn answered(&self, call: &Call, waited: Waited, sent: Option<Timestamp>) -> Asked {
+        let Call { envelope, endpoint, .. } = call;
+        let Waited { decision, settled, scores } = waited;
+        let ended = now();
         let report = Answered {
             endpoint: envelope.endpoint.clone(),
             arm: envelope.arm.clone(),

@@ -6,6 +6,7 @@
 //! parses and renders and decides nothing: [`http`] has version 1 of the interface and the Open Inference Protocol.
 
 mod ask;
+mod asked;
 mod describe;
 mod failures;
 pub mod http;
@@ -22,9 +23,10 @@ use rendezvous_core::{
     EndpointCache,
     ports::{EndpointTable, Ledger, OutcomeTable, Payloads, Secrets, Stream, Telemetry},
 };
+use tokio::sync::Semaphore;
 
 pub use crate::{
-    ask::{Answer, Ask, Asked, Refused},
+    asked::{Answer, Ask, Asked, Refused},
     failures::{ChoiceFailure, ChoiceFailureKind},
     options::RequestOptions,
     read::Reading,
@@ -70,6 +72,9 @@ pub struct Settings {
     pub inline_payload_bytes: usize,
     /// How long the ledger keeps a mailbox.
     pub ledger_retention: Duration,
+    /// The most requests that are in work at a time. More are not sent: they are answered at once, with the
+    /// fallback or by a refusal, so that those in work are answered in time.
+    pub in_flight: usize,
 }
 
 /// The Lambda function of ingress.
@@ -82,6 +87,8 @@ pub struct Ingress<P: Ports> {
     secrets: Arc<P::Secrets>,
     telemetry: Arc<P::Telemetry>,
     settings: Settings,
+    /// One for each request that may be in work.
+    places: Semaphore,
 }
 
 impl<P: Ports> Ingress<P> {
@@ -89,7 +96,8 @@ impl<P: Ports> Ingress<P> {
         let Dependencies { endpoints, input, ledger, outcomes, payloads, secrets, telemetry } =
             dependencies;
         let endpoints = EndpointCache::new(endpoints);
-        Self { endpoints, input, ledger, outcomes, payloads, secrets, telemetry, settings }
+        let places = Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS));
+        Self { endpoints, input, ledger, outcomes, payloads, secrets, telemetry, settings, places }
     }
 
     /// The largest payload that is taken, in bytes.

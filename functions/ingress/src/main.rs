@@ -7,6 +7,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use rendezvous_aws::{
     DynamoEndpoints, DynamoLedger, DynamoOutcomes, KinesisStream, S3Payloads, StackSecrets, lambda,
 };
+use rendezvous_core::limits::MAX_ROWS;
 use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::Http};
 
 use crate::metrics::Metrics;
@@ -37,6 +38,8 @@ async fn main() -> ExitCode {
             max_payload_bytes: environment.number("MAX_PAYLOAD_BYTES")?.try_into()?,
             inline_payload_bytes: environment.number("INLINE_PAYLOAD_BYTES")?.try_into()?,
             ledger_retention: ledger.retention(),
+            // An instance has one call at a time.
+            in_flight: MAX_ROWS,
         };
         let payloads = aws.payloads()?.into();
         let secrets = aws.secrets()?.into();

@@ -11,6 +11,8 @@ pub enum Refusal {
     UnknownRequest(EndpointName, RequestId),
     /// The idempotency key was used before with another payload.
     KeyReused,
+    /// As many requests are in work as can be. The same call may succeed a second later.
+    Busy,
     /// A dependency is unavailable. The same call may succeed a second later.
     Unavailable(Unavailable),
 }

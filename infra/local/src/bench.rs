@@ -108,6 +108,9 @@ struct Measured {
     in_time: f64,
     deadline_ms: u64,
     latency_ms: Percentiles,
+    /// 429: more requests than the system takes at a time. They are among the errors.
+    refused: usize,
+    refused_ms: Percentiles,
     /// Answers by kind, and among them by model.
     kinds: BTreeMap<String, usize>,
     models: BTreeMap<String, usize>,
@@ -121,6 +124,7 @@ struct Measured {
 #[derive(Default)]
 struct Tally {
     times: Times,
+    refused: Times,
     answered: usize,
     errors: usize,
     late: usize,
@@ -217,6 +221,8 @@ async fn measure(
         in_time: (answered - total.late) as f64 / count.max(1) as f64,
         deadline_ms: u64::try_from(own)?,
         latency_ms: total.times.percentiles(),
+        refused: total.refused.count(),
+        refused_ms: total.refused.percentiles(),
         kinds: total.kinds,
         models: total.models,
         resident_mb,
@@ -301,6 +307,9 @@ impl Load {
                     }
                 }
                 Ok((status, body)) if counts => {
+                    if status == 429 {
+                        tally.refused.add(took);
+                    }
                     tally.error(format!("{status}: {}", String::from_utf8_lossy(body)));
                 }
                 Ok(_) => {}
@@ -356,6 +365,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) {
         self.times.merge(other.times);
+        self.refused.merge(other.refused);
         self.answered += other.answered;
         self.errors += other.errors;
         self.late += other.late;

@@ -43,7 +43,7 @@ impl AnyCard {
         Self::parse(&text).map_err(|wrong| wrong.to_string())
     }
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
         Ok(match engine(text)? {
             Engine::Onnx => Self::Onnx(Card::parse(text)?.into()),
             Engine::Function => Self::Function(FunctionCard::parse(text)?.into()),

@@ -3,11 +3,11 @@
 use std::{cell::RefCell, fs, path::PathBuf};
 
 use clap::Args;
-use rendezvous_core::{Json, memory::MemoryEndpoints};
+use rendezvous_core::{Invalid, Json, ModelId, memory::MemoryEndpoints};
 use rendezvous_model::Model;
 
 use crate::{
-    cards::Loaded,
+    cards::{AnyCard, Loaded},
     flights,
     say::{Error, say, warn},
     workspace::{Told, Workspace, current},
@@ -27,6 +27,11 @@ pub struct CheckOptions {
     /// a payload that its cards accept]
     #[arg(long, value_name = "FILE")]
     payload: Option<PathBuf>,
+}
+
+/// Reads and checks a card of any engine, without the files that it names; returns its model.
+pub fn card(text: &str) -> Result<ModelId, Invalid> {
+    AnyCard::parse(text).map(|card| card.model().clone())
 }
 
 /// Reads the files as `serve` does, and scores a payload by each ONNX model. Functions are not started,

@@ -113,7 +113,7 @@ pub async fn serve_with<A, E, K, W, L, R, C>(
         };
         let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
         let console = console.clone();
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
             let console = console.clone();
             async move {
@@ -122,23 +122,11 @@ pub async fn serve_with<A, E, K, W, L, R, C>(
                 {
                     return Ok(console(request).await);
                 }
-                // Without a length it may be large.
-                let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > LARGE);
-                // The semaphore is never closed.
-                let _place = if is_large { large.acquire().await.ok() } else { None };
-                let answered = match request.uri().path() {
-                    "/ready" | "/v2/health/ready" if refused(&request).is_none() => {
-                        readiness(&request, &ready().await)
-                    }
-                    "/metrics" if refused(&request).is_none() => {
-                        counters(&request, &system.counters.totals())
-                    }
-                    _ => answer(system, peer, request).await,
-                };
+                let answered = answer(system, &*ready, &large, peer, request).await;
                 Ok::<_, Infallible>(answered.map(Console::from))
             }
         });
-        let connection = server.serve_connection(TokioIo::new(stream), answer);
+        let connection = server.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -168,7 +156,35 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-async fn answer<
+/// Answers a request of any connection. `large` has a place for each large body that is in work at a time.
+pub async fn answer<
+    A: Archive + ArchiveFiles,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+    R: Future<Output = Vec<String>>,
+>(
+    system: Arc<System<A, E, K, W, L>>,
+    ready: &impl Fn() -> R,
+    large: &Semaphore,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    // Without a length it may be large.
+    let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > LARGE);
+    // The semaphore is never closed.
+    let _place = if is_large { large.acquire().await.ok() } else { None };
+    match request.uri().path() {
+        "/ready" | "/v2/health/ready" if refused(&request).is_none() => {
+            readiness(&request, &ready().await)
+        }
+        "/metrics" if refused(&request).is_none() => counters(&request, &system.counters.totals()),
+        _ => call(system, peer, request).await,
+    }
+}
+
+async fn call<
     A: Archive + ArchiveFiles,
     E: EndpointTable,
     K: Secrets,

@@ -50,6 +50,10 @@ pub struct SystemOptions {
     #[arg(long, value_name = "MODEL=COUNT", value_parser = factor)]
     parallelization_factor: Vec<OfModel>,
 
+    /// Requests in work at a time; more are answered at once, with the fallback or with 429
+    #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = 1..=100_000)]
+    in_flight: i64,
+
     /// Slow a model down, e.g. logistic@1=70
     #[arg(long, value_name = "MODEL=MILLISECONDS")]
     slow: Vec<OfModel>,
@@ -97,7 +101,9 @@ impl SystemOptions {
 
     /// The size of the system.
     pub(crate) fn size(&self) -> Result<Size, Error> {
-        Ok(Size { shards: usize::try_from(self.shards)?, ..Size::default() })
+        let mut size = Size { shards: usize::try_from(self.shards)?, ..Size::default() };
+        size.settings.in_flight = usize::try_from(self.in_flight)?;
+        Ok(size)
     }
 
     /// Starts the system with its models and the endpoints that are configured. What `log` has kept of a former

@@ -29,6 +29,10 @@ impl Times {
         self.micros.extend(other.micros);
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.micros.len()
+    }
+
     pub(crate) fn percentiles(mut self) -> Percentiles {
         self.micros.sort_unstable();
         let count = self.micros.len();

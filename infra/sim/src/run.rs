@@ -130,6 +130,7 @@ impl World {
                 // Some payloads of the clients are larger.
                 inline_payload_bytes: 64,
                 ledger_retention: RETENTION,
+                in_flight: 2_000,
             },
             decoy: Mapping {
                 maximum_batching_window: Duration::from_mins(5),

@@ -76,6 +76,7 @@ impl Default for Size {
                 max_payload_bytes: MAX_PAYLOAD_BYTES,
                 inline_payload_bytes: 256 * 1024,
                 ledger_retention: MemoryLedger::RETENTION,
+                in_flight: 2_000,
             },
             // Large batches make few files and take less time for each record. They take most of the
             // memory, too.

@@ -145,7 +145,10 @@ fn name(column: &ColumnChunkMetaData) -> Option<&str> {
 }
 
 /// Where a column is in the file.
-fn range(column: &ColumnChunkMetaData, length: u64) -> std::result::Result<Range<u64>, Unreadable> {
+pub(crate) fn range(
+    column: &ColumnChunkMetaData,
+    length: u64,
+) -> std::result::Result<Range<u64>, Unreadable> {
     let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
     let start = u64::try_from(start).ok();
     let bytes = u64::try_from(column.compressed_size()).ok();

@@ -36,6 +36,11 @@ impl Json {
         self.0.get()
     }
 
+    /// Whether it nests deeper than [`MAX_DEPTH`]. What was not read by [`Json::parse`] may.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        depth(self.as_str()) > MAX_DEPTH
+    }
+
     pub(crate) fn raw(&self) -> &RawValue {
         &self.0
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     json::Json,
-    limits::{MAX_FAILURE_CHARS, MAX_SCORE_BYTES},
+    limits::{MAX_DEPTH, MAX_FAILURE_CHARS, MAX_SCORE_BYTES},
     names::ModelId,
 };
 
@@ -69,8 +69,8 @@ impl FailureKind {
     }
 }
 
-/// A model's output as its result: too large a score is a failure, and so is `null`, which in a
-/// message reads as no score at all.
+/// A model's output as its result: too large or too deep a score is a failure, and so is `null`, which in
+/// a message reads as no score at all.
 pub fn checked_score(score: Json) -> Result<Json, Failure> {
     if score.as_str() == "null" {
         return Err(Failure::new(FailureKind::Invalid, "null is no score"));
@@ -81,6 +81,10 @@ pub fn checked_score(score: Json) -> Result<Json, Failure> {
             FailureKind::Invalid,
             format_args!("a score of {bytes} bytes; at most {MAX_SCORE_BYTES} are allowed"),
         ));
+    }
+    if score.is_too_deep() {
+        let what = format_args!("a score nested deeper than {MAX_DEPTH} levels");
+        return Err(Failure::new(FailureKind::Invalid, what));
     }
     Ok(score)
 }
@@ -105,6 +109,14 @@ mod tests {
         let too_large = "a score of 16385 bytes; at most 16384 are allowed";
         assert_eq!(invalid(text(16 * 1024 + 1)), too_large);
         assert_eq!(invalid(Json::parse("null").unwrap()), "null is no score");
+    }
+
+    #[test]
+    fn a_score_in_a_message_is_not_nested_deeper_than_other_json() {
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let read = |levels| checked_score(serde_json::from_str(&nested(levels)).unwrap());
+        assert_eq!(read(64).unwrap().as_str(), nested(64));
+        assert_eq!(read(65).unwrap_err().message, "a score nested deeper than 64 levels");
     }
 
     #[test]

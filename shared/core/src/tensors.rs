@@ -165,8 +165,8 @@ pub fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     let Some(parts) = pointer.strip_prefix('/') else {
         return pointer.is_empty().then(Vec::new);
     };
-    let escaped = |part: &str| part.replace("~0", "").replace("~1", "").contains('~');
-    if parts.split('/').any(escaped) {
+    // Each '~' is the beginning of ~0 or ~1.
+    if parts.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return None;
     }
     Some(parts.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(pointer_parts("").unwrap(), Vec::<String>::new());
         assert_eq!(pointer_parts("/").unwrap(), [""]);
         assert_eq!(pointer_parts("/a~1b/~0c/~01").unwrap(), ["a/b", "~c", "~1"]);
-        for wrong in ["a", "/~", "/a~", "/~2", "/~0~"] {
+        for wrong in ["a", "/~", "/a~", "/~2", "/~0~", "/~~01", "/~/0"] {
             assert_eq!(pointer_parts(wrong), None, "{wrong}");
         }
     }

@@ -17,6 +17,7 @@
 //! of requests chosen beforehand ([`FixedN`]).
 
 pub mod bytes;
+mod counts;
 pub mod interval;
 
 pub mod mean;

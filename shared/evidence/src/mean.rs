@@ -41,7 +41,10 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::interval::{Anytime, Confidence, Interval};
+use crate::{
+    counts::add,
+    interval::{Anytime, Confidence, Interval},
+};
 
 /// The slopes `l` of the mixture: 0.9 and its halves. The smallest suits 10^8 observations with a
 /// deviation of a third of the range; beyond that the interval stays valid and shrinks more slowly.
@@ -93,7 +96,7 @@ impl MeanSequence {
 
     /// Counts the observations of `other`, which has the same range.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        add(&mut self.count, other.count);
         self.sum += other.sum;
         self.squares += other.squares;
     }

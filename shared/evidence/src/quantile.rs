@@ -26,7 +26,10 @@ use std::time::Duration;
 
 use statrs::function::beta::ln_beta;
 
-use crate::interval::{Anytime, Confidence, Interval};
+use crate::{
+    counts::{add, sum},
+    interval::{Anytime, Confidence, Interval},
+};
 
 /// The ratio of the two ends of a bucket.
 const GROWTH: f64 = 1.01;
@@ -61,9 +64,9 @@ impl TimeQuantiles {
             self.buckets.resize(other.buckets.len(), 0);
         }
         for (own, count) in self.buckets.iter_mut().zip(&other.buckets) {
-            *own += count;
+            add(own, *count);
         }
-        self.count += other.count;
+        add(&mut self.count, other.count);
     }
 
     pub fn count(&self) -> u64 {
@@ -73,7 +76,7 @@ impl TimeQuantiles {
     /// How many times are above `limit`. Those in its bucket, which may be up to 1 % shorter, count as
     /// above it.
     pub fn above(&self, limit: Duration) -> u64 {
-        self.buckets.iter().skip(bucket_of(limit)).sum()
+        sum(self.buckets.iter().skip(bucket_of(limit)))
     }
 
     /// The time that a share of at least `p` of the times does not exceed, up to 1 % too long; `None`
@@ -102,9 +105,9 @@ impl TimeQuantiles {
 
     /// The bucket of the time with this rank, from 1 on.
     fn bucket(&self, rank: u64) -> usize {
-        let mut below = 0;
+        let mut below = 0_u64;
         let holds = |count: &u64| {
-            below += count;
+            add(&mut below, *count);
             below >= rank
         };
         self.buckets.iter().position(holds).unwrap_or(self.buckets.len())

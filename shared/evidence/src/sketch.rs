@@ -48,7 +48,7 @@
 mod tests;
 mod wire;
 
-use crate::interval::Confidence;
+use crate::{counts::add, interval::Confidence};
 
 /// The size of a sketch where nobody says: about a third of the values that it keeps at most.
 pub const SIZE: u16 = 256;
@@ -124,7 +124,7 @@ impl Sketch {
     pub fn merge(&mut self, other: &Self) {
         self.least = self.least.min(other.least);
         self.greatest = self.greatest.max(other.greatest);
-        self.count += other.count;
+        add(&mut self.count, other.count);
         self.variance += other.variance;
         while self.levels.len() < other.levels.len() {
             self.grow();

@@ -31,7 +31,11 @@ use std::time::Duration;
 use rendezvous_core::FailureKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{quantile::TimeQuantiles, sketch::Sketch};
+use crate::{
+    counts::{add, sum},
+    quantile::TimeQuantiles,
+    sketch::Sketch,
+};
 
 pub use decisions::Decisions;
 pub use features::{Feature, FeatureWindow, Features};
@@ -81,7 +85,7 @@ impl Window {
 
     /// Scores and failures.
     pub fn messages(&self) -> u64 {
-        self.scored + self.failures()
+        self.scored.saturating_add(self.failures())
     }
 
     pub fn scored(&self) -> u64 {
@@ -90,7 +94,7 @@ impl Window {
 
     /// The failures of all kinds.
     pub fn failures(&self) -> u64 {
-        self.failed.iter().sum()
+        sum(&self.failed)
     }
 
     pub fn failed(&self, kind: FailureKind) -> u64 {
@@ -115,10 +119,10 @@ impl Window {
 
 impl Merge for Window {
     fn merge(&mut self, other: &Self) {
-        self.scored += other.scored;
-        self.without_value += other.without_value;
+        add(&mut self.scored, other.scored);
+        add(&mut self.without_value, other.without_value);
         for (own, failed) in self.failed.iter_mut().zip(other.failed) {
-            *own += failed;
+            add(own, failed);
         }
         self.time.merge(&other.time);
         self.values.merge(&other.values);

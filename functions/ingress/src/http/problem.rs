@@ -111,6 +111,13 @@ impl Problem {
             .about(envelope.id)
     }
 
+    /// As many requests are in work as can be; the client may try again.
+    fn busy() -> Self {
+        let detail = "As many requests are in work as can be. Try again in a second.".to_owned();
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "Too many requests", detail);
+        Self { header: Some(Header::RetryAfterASecond), ..problem }
+    }
+
     /// A dependency that is rate-limited or unavailable; the client may try again.
     fn unavailable(cause: &Unavailable) -> Self {
         let (status, kind, title) = if cause.is_throttled() {
@@ -191,6 +198,7 @@ impl From<Refusal> for Problem {
                 "The idempotency key was used before",
                 "It came with another payload then; a key belongs to one payload.".to_owned(),
             ),
+            Refusal::Busy => Self::busy(),
             Refusal::Unavailable(cause) => Self::unavailable(&cause),
         }
     }

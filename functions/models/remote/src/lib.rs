@@ -44,6 +44,11 @@ impl RemoteModel {
         &self.card
     }
 
+    /// The scores in an answer of the server to a call with so many rows, or why it is no such answer.
+    pub fn read(&self, rows: usize, answer: &[u8]) -> Result<Vec<Result<Json, Failure>>, String> {
+        rows::scores(&self.card.tensors, rows, answer).map(|scores| scores.results)
+    }
+
     /// The scores of payloads that the card accepts, in one call.
     async fn call(&self, payloads: &[&Json]) -> Result<Vec<Result<Json, Failure>>, Failure> {
         let failed = |what: String| Failure::new(FailureKind::Failed, what);

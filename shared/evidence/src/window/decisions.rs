@@ -4,7 +4,10 @@ use rendezvous_core::decision::{Kind, Reason};
 use serde::{Deserialize, Serialize};
 
 use super::merge::Merge;
-use crate::quantile::TimeQuantiles;
+use crate::{
+    counts::{add, sum},
+    quantile::TimeQuantiles,
+};
 
 /// The decisions of one arm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,15 +31,15 @@ impl Decisions {
     }
 
     pub fn count(&self) -> u64 {
-        self.counts.as_flattened().iter().sum()
+        sum(self.counts.as_flattened())
     }
 
     pub fn kind(&self, kind: Kind) -> u64 {
-        self.counts[place(&Kind::ALL, &kind)].iter().sum()
+        sum(&self.counts[place(&Kind::ALL, &kind)])
     }
 
     pub fn reason(&self, reason: Reason) -> u64 {
-        self.counts.iter().map(|reasons| reasons[place(&Reason::ALL, &reason)]).sum()
+        sum(self.counts.iter().map(|reasons| &reasons[place(&Reason::ALL, &reason)]))
     }
 
     /// Each kind and reason that occurred, and how often.
@@ -49,7 +52,7 @@ impl Decisions {
 
     /// Requests that no model answered.
     pub fn unanswered(&self) -> u64 {
-        self.kind(Kind::Fallback) + self.kind(Kind::None)
+        self.kind(Kind::Fallback).saturating_add(self.kind(Kind::None))
     }
 
     pub fn late(&self) -> u64 {
@@ -70,10 +73,10 @@ impl Merge for Decisions {
     fn merge(&mut self, other: &Self) {
         let counts = self.counts.as_flattened_mut().iter_mut();
         for (own, count) in counts.zip(other.counts.as_flattened()) {
-            *own += count;
+            add(own, *count);
         }
-        self.late += other.late;
-        self.settled += other.settled;
+        add(&mut self.late, other.late);
+        add(&mut self.settled, other.settled);
         self.time.merge(&other.time);
     }
 }

@@ -2,7 +2,7 @@ use rendezvous_core::limits::MAX_FEATURES;
 use serde::{Deserialize, Serialize};
 
 use super::merge::Merge;
-use crate::{sketch::Sketch, texts::Texts};
+use crate::{counts::add, sketch::Sketch, texts::Texts};
 
 /// The size of a feature's sketch: half of a value's, for a bound of about 2 %, since there are many.
 const SIZE: u16 = 128;
@@ -91,11 +91,11 @@ impl FeatureWindow {
 
 impl Merge for Features {
     fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
+        add(&mut self.requests, other.requests);
         for (pointer, window) in &other.features {
             match self.features.iter_mut().find(|(own, _)| own == pointer) {
                 Some((_, own)) => {
-                    own.missing += window.missing;
+                    add(&mut own.missing, window.missing);
                     own.numbers.merge(&window.numbers);
                     own.texts.merge(&window.texts);
                 }

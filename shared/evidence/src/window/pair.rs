@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::merge::Merge;
 use crate::{
+    counts::add,
     interval::{Anytime, Confidence, Interval},
     loss::brier,
     mean::MeanSequence,
@@ -92,11 +93,11 @@ impl Pair {
 
 impl Merge for Pair {
     fn merge(&mut self, other: &Self) {
-        self.expected += other.expected;
-        self.paired += other.paired;
-        self.apart += other.apart;
+        add(&mut self.expected, other.expected);
+        add(&mut self.paired, other.paired);
+        add(&mut self.apart, other.apart);
         self.difference.merge(&other.difference);
-        self.outcomes += other.outcomes;
+        add(&mut self.outcomes, other.outcomes);
         self.loss.merge(&other.loss);
     }
 }
