@@ -68,9 +68,16 @@ async fn run<A: Archive + ArchiveFiles + Erase, P: Erase, T: Tables>(
 /// The archive and the payloads of a data folder.
 fn of_folder(folder: &DataFolder) -> Places<FolderArchive, FolderPayloads, NoTables> {
     let streams = Expires {
-        what: "streams, ledger and outcomes",
+        what: "streams and outcomes",
         days: None,
-        why: "they are in the memory of the server, until it ends",
+        why: "the server has them in memory until it ends, and in log/ until they are archived: some seconds, or at the \
+              next start. Start it before the erasure is completed",
+    };
+    let ledger = Expires {
+        what: "ledger",
+        days: None,
+        why: "the server has mailboxes, with keys and scores, in memory and in log/ until some 4,096 newer requests have \
+              replaced them and a segment of 8 MB is full and deleted; or delete log/ when it has ended",
     };
     let windows = Expires { what: "windows", days: None, why: WINDOWS };
     Places {
@@ -79,7 +86,7 @@ fn of_folder(folder: &DataFolder) -> Places<FolderArchive, FolderPayloads, NoTab
         payloads: FolderPayloads::new(folder, Duration::ZERO),
         tables: NoTables,
         retention: CHANGES,
-        expires: vec![streams, windows],
+        expires: vec![streams, ledger, windows],
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
     thread,
@@ -72,10 +72,11 @@ struct Client {
 }
 
 impl Client {
-    fn new(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+    /// `None` when the server has gone.
+    fn new(address: &str) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream: BufReader::new(stream) })
     }
 
     /// Status and body; `None` when the server has gone.
@@ -131,13 +132,29 @@ impl Answer<'_> {
     }
 }
 
+/// How many calls all clients have made.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// The ledger forgets the oldest of 4,096 requests, in parts that are not filled evenly: what was told so many calls
+/// ago is surely there.
+const REMEMBERED: usize = 2_048;
+
+/// Something that was told, with the number of the call.
+struct At<T>(usize, T);
+
+/// Of the last `count` those that the ledger must have.
+fn last<T>(told: &[At<T>], count: usize) -> impl Iterator<Item = &T> {
+    let oldest = CALLS.load(Relaxed).saturating_sub(REMEMBERED);
+    told.iter().rev().take(count).filter(move |At(call, _)| *call >= oldest).map(|At(_, told)| told)
+}
+
 /// What a client was told.
 #[derive(Default)]
 struct Told {
-    answers: Vec<(String, Said)>,
+    answers: Vec<At<(String, Said)>>,
     /// The key and the answer's request.
-    keyed: Vec<(String, String)>,
-    accepted: Vec<String>,
+    keyed: Vec<At<(String, String)>>,
+    accepted: Vec<At<String>>,
     outcomes: Vec<String>,
 }
 
@@ -145,7 +162,11 @@ const PATH: &str = "/v1/endpoints/flight-delay/requests";
 
 /// Asks in every way until the server has gone.
 fn ask(address: &str, sample: &str, name: &str, ended: &AtomicBool) -> Told {
-    let (mut client, mut told) = (Client::new(address), Told::default());
+    let mut told = Told::default();
+    let Some(mut client) = Client::new(address) else {
+        assert!(ended.load(Relaxed), "the server refuses a connection");
+        return told;
+    };
     for number in 0.. {
         let key = format!("{name}-{number}");
         let (header, is_keyed) = match number % 20 {
@@ -153,8 +174,9 @@ fn ask(address: &str, sample: &str, name: &str, ended: &AtomicBool) -> Told {
             3 => ("Prefer: respond-async\r\n".to_owned(), false),
             _ => (String::new(), false),
         };
-        let call = client.call(&format!("POST {PATH}"), &header, sample);
-        let Some((status, body)) = call else { break };
+        let call = CALLS.fetch_add(1, Relaxed);
+        let answered = client.call(&format!("POST {PATH}"), &header, sample);
+        let Some((status, body)) = answered else { break };
         let field = || body.split_once("\"request\":\"").unwrap().1.split_once('"').unwrap().0;
         match status {
             200 => {
@@ -162,17 +184,17 @@ fn ask(address: &str, sample: &str, name: &str, ended: &AtomicBool) -> Told {
                 if answer.settled {
                     let id = answer.request.clone();
                     if is_keyed {
-                        told.keyed.push((key, id.clone()));
+                        told.keyed.push(At(call, (key, id.clone())));
                     }
-                    told.answers.push((id, answer.said()));
+                    told.answers.push(At(call, (id, answer.said())));
                 }
             }
-            202 => told.accepted.push(field().to_owned()),
+            202 => told.accepted.push(At(call, field().to_owned())),
             503 => {}
             other => panic!("{other}: {body}"),
         }
         if number % 10 == 4
-            && let Some((id, _)) = told.answers.last()
+            && let Some(At(_, (id, _))) = told.answers.last()
         {
             let put = client.call(&format!("PUT {PATH}/{id}/outcome"), "", "{\"late\": true}");
             match put {
@@ -194,26 +216,34 @@ struct All {
     outcomes: HashSet<String>,
 }
 
+impl Client {
+    /// As [`Self::call`], and again while the server asks for that.
+    fn call_again(&mut self, line: &str, headers: &str, body: &str) -> (u16, String) {
+        let mut calls = std::iter::repeat_with(|| self.call(line, headers, body).unwrap());
+        calls.find(|(status, _)| *status != 503).unwrap()
+    }
+}
+
 /// A new server says the same as the one that was killed.
 fn says_the_same(server: &Server, told: &[Told], all: &All) {
-    let mut client = Client::new(&server.address);
+    let mut client = Client::new(&server.address).unwrap();
     for Told { answers, keyed, accepted, .. } in told {
-        for (key, id) in keyed.iter().rev().take(3) {
+        for (key, id) in last(keyed, 3) {
             let header = format!("Idempotency-Key: {key}\r\n");
-            let call = client.call(&format!("POST {PATH}"), &header, &server.sample);
-            let (status, body) = call.unwrap();
+            let (status, body) =
+                client.call_again(&format!("POST {PATH}"), &header, &server.sample);
             assert_eq!(status, 200, "{body}");
             let answer: Answer<'_> = serde_json::from_str(&body).unwrap();
             assert_eq!((&answer.request, answer.settled), (id, true));
             assert_eq!(answer.said(), all.answers[id]);
         }
-        for (id, said) in answers.iter().rev().take(3) {
-            let (status, body) = client.call(&format!("GET {PATH}/{id}"), "", "").unwrap();
+        for (id, said) in last(answers, 3) {
+            let (status, body) = client.call_again(&format!("GET {PATH}/{id}"), "", "");
             assert_eq!(status, 200, "{body}");
             assert_eq!(serde_json::from_str::<Answer<'_>>(&body).unwrap().said(), *said);
         }
-        for id in accepted.iter().rev().take(1) {
-            let (status, body) = client.call(&format!("GET {PATH}/{id}"), "", "").unwrap();
+        for id in last(accepted, 1) {
+            let (status, body) = client.call_again(&format!("GET {PATH}/{id}"), "", "");
             assert!([200, 202, 504].contains(&status), "{status} {body}");
         }
     }
@@ -305,8 +335,8 @@ fn what_clients_were_told_outlives_every_kill() {
         child.wait().unwrap();
         for told in &last {
             asked += told.answers.len() + told.accepted.len();
-            all.answers.extend(told.answers.iter().cloned());
-            all.accepted.extend(told.accepted.iter().cloned());
+            all.answers.extend(told.answers.iter().map(|At(_, answer)| answer.clone()));
+            all.accepted.extend(told.accepted.iter().map(|At(_, id)| id.clone()));
             all.outcomes.extend(told.outcomes.iter().cloned());
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use rendezvous::Rendezvous;
 use rendezvous_aws::batch::{Batch, Content, Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    memory::{Change, MemoryLedger, MemoryStream},
+    memory::{Change, Journal, MemoryLedger, MemoryStream},
     ports::{Archive, ArchiveFiles, EndpointTable, Payloads, WindowTable},
 };
 use rendezvous_decoy::{Decoy, Stream, Table};
@@ -117,6 +117,7 @@ impl<A: Archive + ArchiveFiles, E: EndpointTable, L: Payloads> Function for Deco
 pub(crate) struct DecoyOfTable<A, E, L> {
     pub(crate) fleet: Arc<Fleet<DecoyOf<A, E, L>>>,
     pub(crate) source: Table,
+    pub(crate) journal: Option<Arc<Journal>>,
 }
 
 impl<A: Archive + ArchiveFiles, E: EndpointTable, L: Payloads> Function<Change>
@@ -127,6 +128,11 @@ impl<A: Archive + ArchiveFiles, E: EndpointTable, L: Payloads> Function<Change>
     }
 
     async fn invoke<'a>(&'a self, event: TableBatch<'a>) -> Result<Response, String> {
+        if let Some(journal) = &self.journal {
+            // A decision in the archive and not in the log would be made again, perhaps differently, by the next
+            // process. One that cannot be written there is told to nobody, and archived all the same.
+            let _ = journal.written().await;
+        }
         let source = self.source;
         let subject = subject(source.as_str(), &event);
         let handle = |instance: Arc<Instance<DecoyOf<A, E, L>>>| async move {

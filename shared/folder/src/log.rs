@@ -34,9 +34,10 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use rendezvous_core::memory::Part;
+use rendezvous_core::{Timestamp, memory::Part, now};
 
 pub use self::frame::{Frame, Kept};
 use crate::{
@@ -46,6 +47,9 @@ use crate::{
 
 /// The first bytes of a segment: the format, and its version.
 const HEAD: [u8; 8] = *b"RDVLOG\x01\x00";
+
+/// How often it is looked whether the file of a segment is still there.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The log of a data folder.
 #[derive(Clone, Debug)]
@@ -119,7 +123,7 @@ impl FolderLog {
 
     /// A segment to append to. Its file is made by the first append.
     pub fn append_to(&self, part: Part, number: u64) -> Appender {
-        Appender { path: self.path(part, number), file: None, length: 0 }
+        Appender { path: self.path(part, number), file: None, length: 0, looked: now() }
     }
 
     /// Deletes a segment, if there is such.
@@ -135,6 +139,8 @@ pub struct Appender {
     file: Option<File>,
     /// Up to where it is written.
     length: u64,
+    /// When it was looked whether the file has its name.
+    looked: Timestamp,
 }
 
 impl Appender {
@@ -144,7 +150,7 @@ impl Appender {
     }
 
     /// Appends a frame. After an error it is as if nothing was appended, and the frame can be appended again. A file
-    /// that was deleted meanwhile is made again.
+    /// that was deleted meanwhile is made again, some time later.
     pub fn append(&mut self, frame: &mut Frame) -> Result<(), FileError> {
         let appended = self.try_append(frame);
         if appended.is_err() {
@@ -156,8 +162,11 @@ impl Appender {
 
     fn try_append(&mut self, frame: &mut Frame) -> io::Result<()> {
         let bytes = frame.finish()?;
-        if self.file.as_ref().is_some_and(|file| is_gone(file, &self.path)) {
-            self.file = None;
+        if now().since(self.looked) >= LOOK {
+            self.looked = now();
+            if self.file.as_ref().is_some_and(|file| is_gone(file, &self.path)) {
+                self.file = None;
+            }
         }
         let file = match &mut self.file {
             Some(file) => file,

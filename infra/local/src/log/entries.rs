@@ -1,17 +1,30 @@
-//! What an entry of the log is: a record of a stream as it is, an item of a table as it is on AWS.
+//! What an entry of the log is: a record of a stream as it is, a mailbox or an outcome as JSON, in which the JSON of
+//! clients and models stands as it is.
 
-use rendezvous_aws::items::{
-    ledger,
-    outcome::{self, Reported},
-};
+use std::sync::Arc;
+
 use rendezvous_core::{
-    Invalid, Mailbox, Timestamp,
+    Decision, EndpointName, Envelope, Failure, Invalid, Json, Mailbox, ModelId, RequestId, Score,
+    Timestamp,
+    mailbox::Opening,
     memory::{Change, Entry, Part, StoredOutcome},
     now,
     ports::Record,
 };
 use rendezvous_folder::{Frame, Kept};
-use serde_dynamo::Item;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// What a mailbox is as JSON: envelope, opening, scores and decision.
+type OfMailbox<E, D> = (E, Option<OfOpening>, Vec<OfScore>, Option<D>);
+
+/// Payload, owner, when it was opened, and whether the request is accepted.
+type OfOpening = ([u8; 32], Option<[u8; 16]>, Option<Timestamp>, bool);
+
+/// Model, start, finish, and either the score or the failure.
+type OfScore = (ModelId, Timestamp, Timestamp, Option<Json>, Option<Failure>);
+
+/// What an outcome is as JSON, with when it was reported.
+type OfOutcome = (RequestId, EndpointName, Json, Timestamp);
 
 /// The kinds of entries. A kind never gets another meaning.
 const INPUT: u8 = 1;
@@ -23,7 +36,7 @@ const OUTCOME: u8 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     pub(super) of: [Frame; 2],
-    /// An item as JSON.
+    /// A mailbox or an outcome.
     text: Vec<u8>,
 }
 
@@ -38,30 +51,39 @@ impl Frames {
                 frame.push(kind, record.arrived, record.key.as_str().as_bytes(), &record.data);
             }
             Entry::Change(record) => match &record.data {
-                Change::Mailbox { new, .. } => {
-                    self.item(MAILBOX, record.arrived, &ledger::item(new), &BOTH);
-                }
+                Change::Mailbox { new, .. } => self.mailbox(new, record.arrived, &BOTH),
                 Change::Outcome { endpoint, id, new, .. } => {
-                    let item = outcome::item(&Reported {
-                        request: *id,
-                        endpoint: endpoint.clone(),
-                        outcome: new.outcome.clone(),
-                        reported: new.reported,
-                    });
-                    self.item(OUTCOME, record.arrived, &item, &[Part::Streams]);
+                    let StoredOutcome { outcome, reported } = new;
+                    let outcome = (id, endpoint, outcome, reported);
+                    self.json(OUTCOME, record.arrived, &outcome, &[Part::Streams]);
                 }
             },
-            Entry::Mailbox(mailbox) => {
-                self.item(MAILBOX, now(), &ledger::item(mailbox), &[Part::Ledger]);
-            }
+            Entry::Mailbox(mailbox) => self.mailbox(mailbox, now(), &[Part::Ledger]),
         }
     }
 
-    fn item(&mut self, kind: u8, arrived: Timestamp, item: &Item, parts: &[Part]) {
+    fn mailbox(&mut self, mailbox: &Mailbox, arrived: Timestamp, parts: &[Part]) {
+        let Mailbox { envelope, opening, scores, decision } = mailbox;
+        let opening = opening.map(|opening| {
+            let Opening { payload_sha256, owner, opened, accepted } = opening;
+            (payload_sha256, owner, opened, accepted)
+        });
+        let score = |score: &Score| {
+            let Score { model, started, finished, result } = score.clone();
+            let (score, failure) = result.map_or_else(|e| (None, Some(e)), |s| (Some(s), None));
+            (model, started, finished, score, failure)
+        };
+        let scores = scores.iter().map(score).collect();
+        let mailbox: OfMailbox<&Envelope, &Decision> =
+            (&**envelope, opening, scores, decision.as_deref());
+        self.json(MAILBOX, arrived, &mailbox, parts);
+    }
+
+    fn json(&mut self, kind: u8, arrived: Timestamp, value: &impl Serialize, parts: &[Part]) {
         self.text.clear();
-        if let Err(error) = serde_json::to_writer(&mut self.text, item) {
-            // An item is made of texts, numbers and bytes.
-            tracing::error!(%error, "an item cannot be written as JSON");
+        if let Err(error) = serde_json::to_writer(&mut self.text, value) {
+            // It is made of texts, numbers and JSON.
+            tracing::error!(%error, "an entry cannot be written as JSON");
             return;
         }
         for part in parts {
@@ -85,19 +107,41 @@ pub(super) fn read(kept: &Kept) -> Result<Read, Invalid> {
         let key = std::str::from_utf8(&kept.key).unwrap_or_default();
         Ok(Record { key: key.parse()?, data: kept.data.clone() })
     };
-    let item = || {
-        let item = serde_json::from_slice::<Item>(&kept.data).map(Item::into_inner);
-        item.map_err(|error| Invalid::new(format!("no item: {error}")))
-    };
     match kept.kind {
         INPUT => Ok(Read::Input(record()?)),
         SCORES => Ok(Read::Scores(record()?)),
-        MAILBOX => Ok(Read::Mailbox(ledger::mailbox(&item()?)?)),
+        MAILBOX => Ok(Read::Mailbox(mailbox(json(kept)?)?)),
         OUTCOME => {
-            let Reported { request, endpoint, outcome, reported } = outcome::read(&item()?)?;
+            let (id, endpoint, outcome, reported): OfOutcome = json(kept)?;
             let new = StoredOutcome { outcome, reported };
-            Ok(Read::Outcome(Change::Outcome { endpoint, id: request, old: None, new }))
+            Ok(Read::Outcome(Change::Outcome { endpoint, id, old: None, new }))
         }
         other => Err(Invalid::new(format!("an entry of the unknown kind {other}"))),
     }
+}
+
+fn json<T: DeserializeOwned>(kept: &Kept) -> Result<T, Invalid> {
+    let value = serde_json::from_slice(&kept.data);
+    value.map_err(|error| Invalid::new(format!("not what was written: {error}")))
+}
+
+fn mailbox(json: OfMailbox<Envelope, Decision>) -> Result<Mailbox, Invalid> {
+    let (envelope, opening, scores, decision) = json;
+    let opening = opening.map(|(payload_sha256, owner, opened, accepted)| Opening {
+        payload_sha256,
+        owner,
+        opened,
+        accepted,
+    });
+    let score = |(model, started, finished, score, failure): OfScore| {
+        let result = match (score, failure) {
+            (Some(score), None) => Ok(score),
+            (None, Some(failure)) => Err(failure),
+            _ => return Err(Invalid::new("neither a score nor a failure")),
+        };
+        Ok(Score { model, started, finished, result })
+    };
+    let scores = scores.into_iter().map(score).collect::<Result<_, _>>()?;
+    let (envelope, decision) = (Arc::new(envelope), decision.map(Arc::new));
+    Ok(Mailbox { envelope, opening, scores, decision })
 }

@@ -45,8 +45,9 @@ pub(super) async fn restore(
     journal: &Arc<Journal>,
 ) -> Result<Vec<Unscored>, Error> {
     let (mailboxes, records) = (folder.segments(Part::Ledger)?, folder.segments(Part::Streams)?);
-    for number in &mailboxes {
-        let kept = journal.hold(Part::Ledger, *number);
+    // None is deleted, and none of its mailboxes written once more, before those are read that replace them.
+    let held: Vec<Hold> = mailboxes.iter().map(|n| journal.hold(Part::Ledger, *n)).collect();
+    for (number, kept) in mailboxes.iter().zip(&held) {
         for entry in entries(folder, Part::Ledger, *number)? {
             match read(&entry) {
                 Ok(Read::Mailbox(mailbox)) => system.ledger.restore(mailbox, kept.clone()),
@@ -57,6 +58,7 @@ pub(super) async fn restore(
     if !(mailboxes.is_empty() && records.is_empty()) {
         system.ledger.restored();
     }
+    drop(held);
     if records.is_empty() {
         // No message refers to them any more.
         system.payloads.clear().await?;

@@ -82,8 +82,8 @@ fn an_entry_that_is_none_is_an_error() {
         read(&kept).unwrap_err().to_string()
     };
     assert!(entry(9, "{}").contains("unknown kind 9"));
-    assert!(entry(3, "{").contains("no item"));
-    assert!(entry(4, "{}").contains("missing"));
+    assert!(entry(3, "[").contains("not what was written"));
+    assert!(entry(4, "{}").contains("not what was written"));
     assert_ne!(entry(1, "{}"), "", "a record has a key");
 }
 

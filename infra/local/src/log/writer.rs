@@ -18,11 +18,6 @@ const SEGMENT: u64 = 8 * 1024 * 1024;
 /// And one of the streams that is so old, so that little is delivered again.
 const AGE: Duration = Duration::from_secs(5);
 
-/// After a write of so many entries the next waits a little: under load a write less for each request is worth
-/// more than that.
-const BUSY: usize = 16;
-const MORE: Duration = Duration::from_micros(250);
-
 /// The pause after a write that has failed.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -69,7 +64,6 @@ impl Writer {
     pub(super) fn run(mut self) -> usize {
         let mut rotate = [false; 2];
         while let Some(taken) = self.journal.take(rotate, AGE) {
-            let is_busy = taken.entries.len() >= BUSY;
             for entry in &taken.entries {
                 self.frames.push(entry);
             }
@@ -88,10 +82,6 @@ impl Writer {
                 }
             }
             rotate = self.full();
-            drop(taken);
-            if is_busy {
-                self.journal.pause(MORE);
-            }
         }
         0
     }

@@ -68,7 +68,8 @@ where
         let ledger = (&self.ledger.changes, Table::Ledger, &of_ledger);
         let outcomes = (&self.outcomes.changes, Table::Outcomes, mapping);
         for (changes, source, mapping) in [ledger, outcomes] {
-            self.map(changes, mapping, DecoyOfTable { fleet: fleet.clone(), source }, || None);
+            let (fleet, journal) = (fleet.clone(), self.journal.clone());
+            self.map(changes, mapping, DecoyOfTable { fleet, source, journal }, || None);
         }
     }
 

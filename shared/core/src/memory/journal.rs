@@ -9,11 +9,11 @@
 //! a segment that nobody holds any more is [released](Taken::released) and can be deleted.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::yield_now};
 
 use super::{
     Change, MemoryStream, StoredRecord,
@@ -70,8 +70,8 @@ struct State {
     next: u64,
     /// What the writer waits for.
     waits: Waits,
-    /// Somebody waits for the writer.
-    wanted: bool,
+    /// Somebody waits until so many are written.
+    wanted: u64,
     /// When the writer took what it is writing.
     taken: Option<Timestamp>,
     /// Why the last write failed.
@@ -84,8 +84,20 @@ enum Waits {
     /// It does not wait.
     No,
     ForEntry,
-    /// There are entries; it waits until they are wanted or many.
+    /// Until entries are wanted or many.
     ForMore,
+}
+
+impl State {
+    /// Whether what the writer waits for is there.
+    fn has(&self, waits: Waits) -> bool {
+        let entries = self.entries.len();
+        match waits {
+            Waits::No => true,
+            Waits::ForEntry => entries > 0,
+            Waits::ForMore => entries >= MANY || self.wanted > self.handed - entries as u64,
+        }
+    }
 }
 
 /// What is to be written together.
@@ -112,7 +124,7 @@ impl Journal {
             current: [hold(Part::Streams, next), hold(Part::Ledger, next + 1)],
             next: next + 2,
             waits: Waits::No,
-            wanted: false,
+            wanted: 0,
             taken: None,
             trouble: None,
             closed: false,
@@ -150,19 +162,15 @@ impl Journal {
     fn hand(&self, state: &mut State, entry: Entry) {
         state.entries.push(entry);
         state.handed += 1;
-        let is_enough = match state.waits {
-            Waits::No => false,
-            Waits::ForEntry => true,
-            Waits::ForMore => state.entries.len() >= MANY,
-        };
-        if is_enough {
-            self.wake(state);
-        }
+        self.wake(state);
     }
 
+    /// Wakes the writer when what it waits for is there.
     fn wake(&self, state: &mut State) {
-        state.waits = Waits::No;
-        self.more.notify_all();
+        if state.waits != Waits::No && state.has(state.waits) {
+            state.waits = Waits::No;
+            self.more.notify_all();
+        }
     }
 
     /// An error while entries cannot be written: nobody should begin what would have to be kept.
@@ -181,17 +189,17 @@ impl Journal {
 
     /// Waits until all that was handed over up to now is written. An error says that it may not be.
     pub async fn written(&self) -> Result<(), Unavailable> {
-        let handed = {
+        let handed = lock(&self.state).handed;
+        if *self.written.borrow() >= handed {
+            return Ok(());
+        }
+        // Other answers are ready, too, under load: they share the write. Otherwise this takes no time.
+        yield_now().await;
+        {
             let state = &mut *lock(&self.state);
-            if *self.written.borrow() >= state.handed {
-                return Ok(());
-            }
-            state.wanted = true;
-            if state.waits != Waits::No {
-                self.wake(state);
-            }
-            state.handed
-        };
+            state.wanted = state.wanted.max(handed);
+            self.wake(state);
+        }
         let mut written = self.written.subscribe();
         let wait = async {
             // The sender lives as long as the journal.
@@ -209,22 +217,13 @@ impl Journal {
     /// Blocks: it is for the thread of the writer.
     pub fn take(&self, rotate: [bool; 2], patience: Duration) -> Option<Taken> {
         let mut state = lock(&self.state);
-        for (waits, limit) in [(Waits::ForEntry, patience), (Waits::ForMore, LINGER.min(patience))]
+        let linger = LINGER.min(patience);
+        // Under load entries come all the time, and the first of them wakes nobody.
+        for (waits, limit) in
+            [(Waits::ForMore, linger), (Waits::ForEntry, patience), (Waits::ForMore, linger)]
         {
-            let is_there = match waits {
-                Waits::ForEntry => !state.entries.is_empty(),
-                _ => state.wanted || state.entries.len() >= MANY || state.entries.is_empty(),
-            };
-            if is_there || state.closed {
-                continue;
-            }
-            state.waits = waits;
-            let waiting = |state: &mut State| state.waits == waits && !state.closed;
-            let waited = self.more.wait_timeout_while(state, limit, waiting);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.waits = Waits::No;
+            state = self.wait(state, waits, limit);
         }
-        state.wanted = false;
         if state.entries.is_empty() && state.closed {
             return None;
         }
@@ -243,6 +242,23 @@ impl Journal {
         Some(Taken { entries, segments, released, upto: state.handed })
     }
 
+    fn wait<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+        waits: Waits,
+        limit: Duration,
+    ) -> MutexGuard<'s, State> {
+        if state.closed || state.has(waits) {
+            return state;
+        }
+        state.waits = waits;
+        let waiting = |state: &mut State| state.waits == waits && !state.closed;
+        let waited = self.more.wait_timeout_while(state, limit, waiting);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.waits = Waits::No;
+        state
+    }
+
     /// What was taken is written.
     pub fn wrote(&self, taken: &Taken) {
         {
@@ -259,12 +275,6 @@ impl Journal {
         state.trouble = Some(trouble);
         let waited = self.more.wait_timeout_while(state, pause, |state| !state.closed);
         !waited.unwrap_or_else(PoisonError::into_inner).0.closed
-    }
-
-    /// Waits so long, unless the journal is closed: what is handed over meanwhile is written together.
-    pub fn pause(&self, pause: Duration) {
-        let waited = self.more.wait_timeout_while(lock(&self.state), pause, |state| !state.closed);
-        drop(waited);
     }
 
     /// Ends the writer when everything is written.

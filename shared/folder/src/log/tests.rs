@@ -1,6 +1,6 @@
 use std::fs;
 
-use rendezvous_core::Timestamp;
+use rendezvous_core::{Timestamp, clock};
 use tempfile::TempDir;
 
 use super::*;
@@ -112,13 +112,15 @@ fn what_is_no_entry_is_not_read_whatever_its_sum() {
     }
 }
 
-#[test]
+#[tokio::test(start_paused = true)]
 #[cfg(unix)]
-fn a_file_that_was_deleted_is_made_again() {
+async fn a_file_that_was_deleted_is_made_again() {
+    clock::simulate(Timestamp::from_micros(0));
     let (_directory, log) = log();
     let mut appender = log.append_to(Part::Ledger, 1);
     appender.append(&mut frame(&[(1, "lost")])).unwrap();
     fs::remove_dir_all(log.folder()).unwrap();
+    tokio::time::advance(LOOK).await;
     appender.append(&mut frame(&[(2, "kept")])).unwrap();
     let read = log.read(Part::Ledger, 1).unwrap();
     assert_eq!((read.entries.len(), read.entries[0].kind, read.torn), (1, 2, None));
