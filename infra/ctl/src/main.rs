@@ -101,22 +101,21 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Replay(options) => print(replaying::replay(&target, &options).await?),
-        Command::Query { name, set } => {
-            print(queries::query(&target, name.as_deref(), &set).await?);
-        }
+        Command::Query { name, set } => print(queries::query(&target, name.as_deref(), &set).await?),
         Command::Compact(options) => print(maintenance::compact(&target, &options).await?),
         Command::Erase(options) => print(maintenance::erase(&target, options).await?),
         Command::Console(options) => console::console(&target, &options).await?,
         Command::Verify(options) => return check::verify(&target, options, json).await,
-        Command::Completions { shell } => {
-            let name = "rendezvousctl";
-            // Into memory first: the generator panics where it cannot write.
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Options::command(), name, &mut script);
-            say(String::from_utf8_lossy(&script).trim_end());
-        }
+        Command::Completions { shell } => completions(shell),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: Shell) {
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Options::command(), "rendezvousctl", &mut script);
+    say(String::from_utf8_lossy(&script).trim_end());
 }
 
 /// Makes a baseline and names it in the configuration, or shows one.

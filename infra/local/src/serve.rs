@@ -98,17 +98,21 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
             system.counters.totals()
         ))?;
     } else {
-        let left = left(&system);
-        let kept = match log.end().await {
-            Ok(ended) => ended.to_string(),
-            Err(error) => format!("The next start archives what is in the log; {error}."),
-        };
-        let seconds = ARCHIVING.as_secs();
-        warn(timed(format_args!("Not archived within {seconds} s: {left}. {kept}")));
+        warn(timed(kept(&system, log).await));
         ended?;
         say(system.counters.totals())?;
     }
     Ok(())
+}
+
+/// What is not archived at the end, and where it is.
+async fn kept(system: &Local, log: Log) -> String {
+    let left = left(system);
+    let kept = match log.end().await {
+        Ok(ended) => ended.to_string(),
+        Err(error) => format!("The next start archives what is in the log; {error}."),
+    };
+    format!("Not archived within {} s: {left}. {kept}", ARCHIVING.as_secs())
 }
 
 /// What is not archived.
