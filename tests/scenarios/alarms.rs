@@ -74,7 +74,7 @@ impl Alarms {
     }
 
     async fn names(&self) -> Vec<String> {
-        let said = |alarm: &KeptAlarm| format!("{} {}", alarm.alarm, alarm.subject);
+        let said = |alarm: &KeptAlarm| format!("{} {}", alarm.alarm, alarm.names());
         self.all().await.iter().map(said).collect()
     }
 }
@@ -117,7 +117,7 @@ async fn noticed(does: Does, alarm: &str) -> Duration {
     let changed = now();
     alarms.traffic(Duration::from_mins(6), 10).await;
     let all = alarms.all().await;
-    let found = all.iter().find(|found| found.alarm == alarm && found.subject.contains("b@1"));
+    let found = all.iter().find(|found| found.alarm == alarm && found.names().contains("b@1"));
     found.unwrap_or_else(|| panic!("{all:?}")).begun_us.since(changed)
 }
 

@@ -51,7 +51,7 @@ async fn calibration(world: &World, from: Timestamp) -> Vec<String> {
     let kept = alarms::kept(&*world.system.windows, &endpoint(), from).await.unwrap();
     kept.into_iter()
         .filter(|kept| kept.alarm == "calibration" && kept.ended_us.is_none())
-        .map(|kept| format!("{}: {}", kept.subject, kept.figures))
+        .map(|kept| format!("{}: {}", kept.names(), kept.figures()))
         .collect()
 }
 

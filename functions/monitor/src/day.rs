@@ -27,7 +27,7 @@ use rendezvous_core::{
 };
 use rendezvous_evidence::{
     Confidence,
-    alarms::{Observation, alarms},
+    alarms::{Observation, Over, alarms},
     bytes::{from_bytes, to_bytes},
     day::{Day, ModelDay, Values},
     whatif::Configurations,
@@ -221,7 +221,7 @@ where
         Ok(())
     }
 
-    /// Raises the alarm of each model whose calibration was wrong in the last seven days that are computed.
+    /// Raises the alarm of the models whose calibration was wrong in the last seven days that are computed.
     async fn calibration(
         &self,
         endpoint: &Endpoint,
@@ -238,7 +238,7 @@ where
             Some(Observation::Outcomes { model, outcomes })
         });
         let found = alarms(observed).into_iter().map(Found::from).collect();
-        self.raise(endpoint, found, |alarm, _| alarm == "calibration", report).await
+        self.raise(endpoint, found, |over| over == Some(Over::Week), report).await
     }
 }
 

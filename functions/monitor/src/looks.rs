@@ -3,9 +3,9 @@
 //! | every | looks at | against |
 //! | --- | --- | --- |
 //! | minute | arrivals of the last 2, 3 and 30 minutes | the same minutes a day and a week ago |
-//! | minute | scores, failures and pairs of the last 5 minutes | requests that arrived, the baseline |
+//! | minute | scores, failures and pairs of the last 5 minutes | requests that arrived, the baseline's same hour of the day |
 //! | hour | values and features of the last 24 hours; pairs | the baseline |
-//! | hour | values and features of the last hour | the baseline's same hour of the day |
+//! | hour | values of the last hour | the baseline's same hour of the day, and the canary |
 //! | minute | verdicts of guards | |
 //!
 //! A drift of a model's values says what the canary's values do in the same time. The last minute that is looked at
@@ -14,8 +14,8 @@
 //!
 //! **Reads**, of an endpoint with four models, one shard, entries of 1.2 KB, in units of 8 KB (half a unit of 4 KB each): a minute 30 units:
 //! arrivals 5, models and pairs of 5 minutes 10, the series of alarms, hours and baselines 0.5 each, endpoints 1, the rest is for what
-//! more shards have; an hour 130 units to merge it, 70 for the hours of a day and 45 for the baseline. The baseline of
-//! the minute's look is kept in memory.
+//! more shards have; an hour 130 units to merge it, 70 for the hours of a day and 45 for the baseline, twice where a model has
+//! enough scores for the minute's look, which keeps its hour of the baseline in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -64,25 +64,26 @@ const MAX_BASELINES: usize = 100;
 /// What stopped ramps say, by endpoint.
 pub(crate) type Stopped = BTreeMap<EndpointName, Vec<Found>>;
 
-/// The windows of each model in a baseline, at all hours.
-type Whole = Arc<BTreeMap<ModelId, Window>>;
+/// The windows of each model in a baseline, at one hour of the day.
+type OfHour = Arc<BTreeMap<ModelId, Window>>;
 
-/// The baselines that are kept in memory, by endpoint and version, since a version may name another one.
+/// One hour of each baseline is kept in memory, by endpoint. A version may name another baseline.
 #[derive(Default)]
-pub(crate) struct Baselines(Mutex<HashMap<(EndpointName, u64), Whole>>);
+pub(crate) struct Baselines(Mutex<HashMap<EndpointName, (u64, u8, OfHour)>>);
 
 impl Baselines {
-    fn get(&self, endpoint: &Endpoint) -> Option<Whole> {
-        let key = (endpoint.name.clone(), endpoint.version);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    fn get(&self, endpoint: &Endpoint, hour: u8) -> Option<OfHour> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (version, of, models) = kept.get(&endpoint.name)?;
+        (*version == endpoint.version && *of == hour).then(|| models.clone())
     }
 
-    fn keep(&self, endpoint: &Endpoint, models: Whole) {
+    fn keep(&self, endpoint: &Endpoint, hour: u8, models: OfHour) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_BASELINES {
             kept.clear();
         }
-        kept.insert((endpoint.name.clone(), endpoint.version), models);
+        kept.insert(endpoint.name.clone(), (endpoint.version, hour, models));
     }
 }
 
@@ -131,10 +132,11 @@ where
         if let Some(hour) = hour {
             self.hour(endpoint, hour, &mut found).await?;
         }
-        let looked = |alarm: &str, over: Option<Over>| match over {
+        let looked = |over: Option<Over>| match over {
             Some(Over::Hour | Over::Day) => hour.is_some(),
             // Another entrance looks at outcomes.
-            _ => alarm != "calibration",
+            Some(Over::Week) => false,
+            Some(Over::Minutes) | None => true,
         };
         self.raise(endpoint, found, looked, report).await
     }
@@ -190,7 +192,7 @@ where
         pairs(configuration, &agreement, Over::Minutes, found);
         // Fewer values than these are no drift of minutes.
         if models.values().any(|window| window.values().count() >= ENOUGH)
-            && let Some(baseline) = self.whole(endpoint).await?
+            && let Some(baseline) = self.of_hour(endpoint, hour_of(last.start())).await?
         {
             values(configuration, &baseline, &models, Over::Minutes, found);
         }
@@ -213,31 +215,23 @@ where
         let whole = configuration.models();
         let whole = whole.filter_map(|model| Some((model.clone(), baseline.model(model)?)));
         values(configuration, &whole.collect(), &day.models, Over::Day, found);
-        features(
-            configuration,
-            baseline.features().as_ref(),
-            day.features.as_ref(),
-            Over::Day,
-            found,
-        );
+        features(configuration, baseline.features().as_ref(), day.features.as_ref(), found);
         if let Some(same) = baseline.at(hour_of(hour.start())) {
             values(configuration, &same.models, &last.models, Over::Hour, found);
-            let (before, after) = (same.features.as_ref(), last.features.as_ref());
-            features(configuration, before, after, Over::Hour, found);
         }
         Ok(())
     }
 
-    /// The values of each model in the baseline, at all hours. A baseline never changes.
-    async fn whole(&self, endpoint: &Endpoint) -> Result<Option<Whole>, Unavailable> {
-        if let Some(kept) = self.baselines.get(endpoint) {
+    /// The values of each model in the baseline, at an hour of the day. A baseline never changes.
+    async fn of_hour(&self, endpoint: &Endpoint, hour: u8) -> Result<Option<OfHour>, Unavailable> {
+        if let Some(kept) = self.baselines.get(endpoint, hour) {
             return Ok(Some(kept));
         }
-        let Some(baseline) = baseline(&*self.windows, endpoint).await? else { return Ok(None) };
-        let models = endpoint.configuration.models();
-        let models = models.filter_map(|model| Some((model.clone(), baseline.model(model)?)));
-        let models = Arc::new(models.collect());
-        self.baselines.keep(endpoint, Arc::clone(&models));
+        let baseline = baseline(&*self.windows, endpoint).await?;
+        let Some(mut baseline) = baseline else { return Ok(None) };
+        let models = baseline.hours.remove(&hour).map(|hour| hour.models).unwrap_or_default();
+        let models = Arc::new(models);
+        self.baselines.keep(endpoint, hour, Arc::clone(&models));
         Ok(Some(models))
     }
 }
@@ -293,13 +287,12 @@ fn values(
     found.extend(alarms(observed).into_iter().map(Found::from));
 }
 
-/// The alarms of the features that the configuration lists. Of a feature, numbers count first, then texts,
-/// then whether there is either.
+/// The alarms of the features that the configuration lists, over 24 hours. Of a feature, numbers count first, then
+/// texts, then whether there is either.
 fn features(
     configuration: &Configuration,
     baseline: Option<&Features>,
     recent: Option<&Features>,
-    over: Over,
     found: &mut Vec<Found>,
 ) {
     let (Some(baseline), Some(recent)) = (baseline, recent) else { return };
@@ -310,7 +303,8 @@ fn features(
         let drift::FeatureDrift { kinds, numbers, texts } = drift::feature(before, after);
         let drifts = [numbers, texts, kinds].into_iter().flatten();
         if let Some(drift) = drifts.into_iter().find(Drift::is_drift) {
-            let observed = Observation::Drift { of: feature, over, drift: &drift, canary: None };
+            let (drift, over) = (&drift, Over::Day);
+            let observed = Observation::Drift { of: feature, over, drift, canary: None };
             found.extend(alarms([observed]).into_iter().map(Found::from));
         }
     }

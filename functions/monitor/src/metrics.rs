@@ -19,6 +19,7 @@ struct Report {
     overdue_settled: usize,
     overdue_left: usize,
     alarms_active: usize,
+    alarms_begun: usize,
     #[metrics(unit = Millisecond)]
     overdue_by: Duration,
     #[metrics(unit = Millisecond)]
@@ -66,6 +67,7 @@ impl Telemetry<MonitorReport> for Metrics {
         let MonitorReport { windows, outcomes, published, days, .. } = *report;
         let (alarms, models) = (&report.alarms, &report.models);
         let alarms_active = alarms.values().map(|counts| counts.active).sum();
+        let alarms_begun = alarms.values().map(|counts| counts.begun).sum();
         let report = Report {
             stack: self.stack.clone(),
             source,
@@ -78,6 +80,7 @@ impl Telemetry<MonitorReport> for Metrics {
             overdue_settled: settled,
             overdue_left: left,
             alarms_active,
+            alarms_begun,
             overdue_by: latest,
             monitor_lag: lag,
         };

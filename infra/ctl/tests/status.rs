@@ -180,9 +180,9 @@ async fn an_alarm_says_what_it_means_and_what_to_do_first() {
     let ago = |minutes: u64| (now() - Duration::from_mins(minutes)).as_micros();
     let alarm = |subject: &str, ended: Option<i64>| {
         json!({
-            "alarm": "drift", "subject": subject, "over": "day", "meaning": "It differs.",
-            "first": "Look.", "figures": "distance 0.300", "begun_us": ago(5), "last_us": ago(1),
-            "ended_us": ended,
+            "alarm": "drift", "over": "day", "meaning": "It differs.", "first": "Look.",
+            "subjects": [{ "name": subject, "figures": "distance 0.300", "begun_us": ago(5) }],
+            "begun_us": ago(5), "last_us": ago(1), "ended_us": ended,
         })
     };
     let put = async |minute: Minute, subject: &str, ended: Option<i64>| {
@@ -196,7 +196,8 @@ async fn an_alarm_says_what_it_means_and_what_to_do_first() {
     put(Minute::of(now()).minus(50), "c@1", Some(ago(40))).await;
     let output = world.status(15).await.unwrap();
     let alarms = output.json["endpoints"][0]["alarms"].as_array().unwrap();
-    let subjects: Vec<_> = alarms.iter().map(|alarm| alarm["subject"].as_str().unwrap()).collect();
+    let subjects: Vec<_> =
+        alarms.iter().map(|alarm| alarm["subjects"][0]["name"].as_str().unwrap()).collect();
     assert_eq!(subjects, ["a@1", "b@1"]);
     let text = output.text;
     assert!(text.contains("ALARM drift of a@1 over 24 hours, since "), "{text}");

@@ -26,7 +26,7 @@ use rendezvous_core::{
     now,
 };
 use rendezvous_model::{Model, Profile};
-use rendezvous_monitor::alarms::{self, KeptAlarm};
+use rendezvous_monitor::alarms::{self, KeptAlarm, Subject};
 use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
 
@@ -86,21 +86,22 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     say(introduction(flights.len(), &system))?;
     tokio::time::pause();
 
-    let (open, calls, printed) = (VecDeque::new(), AtomicU64::new(0), now());
-    let mut year = Year { system, open, calls, printed };
+    let began = now();
+    let mut year = Year { system, open: VecDeque::new(), calls: AtomicU64::new(0) };
     let mut month = Month::default();
     for together in flights.chunk_by(|a, b| a.departure() == b.departure()) {
         let [flight, ..] = together else { continue };
         year.report_until(flight.departure()).await?;
         if month.name != flight.month() {
-            year.print(&month).await?;
+            month.print()?;
             month = Month { name: flight.month().to_owned(), ..Month::default() };
         }
         sleep_until(flight.departure()).await;
         year.ask(together, &mut month).await?;
     }
     year.report_until(now() + DAY * 2).await?;
-    year.print(&month).await?;
+    month.print()?;
+    year.print_alarms(began).await?;
 
     let Year { system, .. } = year;
     if !system.drain(DAY * 7).await {
@@ -121,12 +122,22 @@ fn introduction(count: usize, system: &Local) -> String {
     )
 }
 
-/// An alarm on one line.
-fn line(alarm: &KeptAlarm) -> String {
-    let KeptAlarm { alarm: name, subject, over, figures, begun_us, .. } = alarm;
+/// An alarm and, below it, each of its subjects.
+fn lines(alarm: &KeptAlarm) -> String {
+    let KeptAlarm { alarm: name, over, subjects, begun_us, ended_us, .. } = alarm;
     let over = over.map_or_else(String::new, |over| format!(" over {}", over.as_str()));
-    let at = chrono::DateTime::from_timestamp_micros(begun_us.as_micros()).unwrap_or_default();
-    format!("    {}  {name} {subject}{over}: {figures}\n", at.format("%Y-%m-%d %H:%M"))
+    let ended = ended_us.map_or_else(|| "the end of the year".to_owned(), minute);
+    let mut text = format!("  {} to {ended}: {name}{over}\n", minute(*begun_us));
+    for Subject { name, figures, begun_us } in subjects {
+        let of = if name.is_empty() { String::new() } else { format!(" {name}") };
+        text += &format!("    {}{of}: {figures}\n", minute(*begun_us));
+    }
+    text
+}
+
+fn minute(at: Timestamp) -> String {
+    let at = chrono::DateTime::from_timestamp_micros(at.as_micros()).unwrap_or_default();
+    at.format("%m-%d %H:%M").to_string()
 }
 
 /// The start of the day.
@@ -141,8 +152,6 @@ struct Year {
     open: VecDeque<Open>,
     /// How many calls were made.
     calls: AtomicU64,
-    /// The alarms that have begun before are printed.
-    printed: Timestamp,
 }
 
 struct Open {
@@ -174,16 +183,12 @@ impl Month {
 }
 
 impl Year {
-    /// Prints a month, and the alarms that have begun in it.
-    async fn print(&mut self, month: &Month) -> Result<(), Error> {
-        month.print()?;
-        let mut alarms =
-            alarms::kept(&*self.system.windows, &ENDPOINT.parse()?, self.printed).await?;
-        alarms.retain(|alarm| alarm.begun_us >= self.printed);
+    /// Prints the alarms since the beginning, the earliest first.
+    async fn print_alarms(&self, began: Timestamp) -> Result<(), Error> {
+        let mut alarms = alarms::kept(&*self.system.windows, &ENDPOINT.parse()?, began).await?;
         alarms.sort_by_key(|alarm| alarm.begun_us);
-        self.printed = now();
-        let lines: String = alarms.iter().map(line).collect();
-        Ok(say(lines.trim_end_matches('\n'))?)
+        let list: String = alarms.iter().map(lines).collect();
+        Ok(say(format_args!("\nAlarms of the monitor: {}\n{list}", alarms.len()))?)
     }
 
     /// Asks about flights that leave at the same time.

@@ -2,7 +2,7 @@
 //!
 //! | alarm | rule |
 //! | --- | --- |
-//! | `drift` | the distance from the baseline is beyond its bound and the index is above 0.25 ([`Drift`]) |
+//! | `drift` | the distance from the baseline is beyond its bound and the index is above 0.25 ([`Drift`]); over an hour also beyond that of the canary |
 //! | `calibration` | mean value and mean outcome differ by more than [`MISCALIBRATED`], and not by chance at 99 % |
 //! | `disagreement` | two models disagree on more than [`DISAGREEMENT`] of the requests, for sure at 99 % |
 //! | `callers_silent`, `callers_surging` | as [`callers`](crate::callers) says |
@@ -10,9 +10,19 @@
 //! | `model_failing` | more than [`FAILING`] of its messages are failures, for sure at 99 % |
 //! | `ramp_stopped` | a guard has removed an arm, or has not come to a verdict in [`STUCK`] times `hold_minutes`, a day at least |
 //!
-//! An alarm that depends on how much is looked at says so ([`Over`]): of the last minutes, of the last hour
-//! against the same hour of the day of the baseline, and of the last 24 hours. A drift or a disagreement of the
-//! last minutes needs [`ENOUGH`] values.
+//! An alarm that depends on how much is looked at says so ([`Over`]): of the last minutes and of the last hour,
+//! both against the same hour of the day of the baseline, of the last 24 hours, and of seven days. A drift or a
+//! disagreement of the last minutes needs [`ENOUGH`] values.
+//!
+//! **The hour.** The requests of an hour are often alike, e.g. they share their weather, or one caller has sent most of them. Then
+//! their values are not independent, an hour has as little to say as one value, and no bound holds. So features are
+//! not looked at over an hour, and a model is compared with the canary, which scores the same
+//! requests: the model's distance must exceed the canary's by more than both bounds. The canary
+//! itself, and a model without one, are not looked at over an hour.
+//!
+//! **Subjects.** What changes about requests or outcomes changes several features and models at once. Drifts
+//! over the same time are one alarm with a list of subjects ([`Alarm::together`]), and so are disagreements
+//! and calibrations. A silent or failing model and a ramp are each an alarm of their own, since each is mended by itself.
 //!
 //! The rules are not fitted to data. `for sure` means the lower end of a confidence sequence, so that looking every
 //! minute does no harm.
@@ -49,22 +59,23 @@ pub const ENOUGH: u64 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
-    /// The last 5 minutes.
+    /// The last 5 minutes, against the same hour of the day.
     Minutes,
     /// The last hour, against the same hour of the day.
     Hour,
     /// The last 24 hours.
     Day,
+    /// Seven days.
+    Week,
 }
 
 impl Over {
-    pub const ALL: [Self; 3] = [Self::Minutes, Self::Hour, Self::Day];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Minutes => "5 minutes",
             Self::Hour => "1 hour",
             Self::Day => "24 hours",
+            Self::Week => "7 days",
         }
     }
 }
@@ -113,6 +124,8 @@ pub struct Alarm {
     pub subject: String,
     /// How much it covers, where there are several.
     pub over: Option<Over>,
+    /// Alarms of this name over the same time are one alarm with several subjects.
+    pub together: bool,
     /// What it means.
     pub meaning: &'static str,
     /// What to do first.
@@ -150,6 +163,12 @@ fn of_drift(
         return None;
     }
     let canary = canary.filter(|(model, _)| model.as_str() != of);
+    if over == Over::Hour {
+        let (_, of_canary) = canary?;
+        if distance - of_canary.distance <= bound + of_canary.bound {
+            return None;
+        }
+    }
     let canary = canary.map_or_else(String::new, |(model, drift)| {
         let says = if drift.is_drift() { "drifts, too" } else { "does not drift" };
         format!(
@@ -161,6 +180,7 @@ fn of_drift(
         name: "drift",
         subject: of.to_owned(),
         over: Some(over),
+        together: true,
         meaning: "The distribution differs from that of the baseline, far more than by chance.",
         first: "Compare the quantiles with those of the baseline. If the features or the canary have changed, ask \
                 whoever sends the requests; if only a model's values have, see whether its version has.",
@@ -178,7 +198,8 @@ fn calibration(model: &ModelId, outcomes: &Outcomes) -> Option<Alarm> {
     wrong.then(|| Alarm {
         name: "calibration",
         subject: model.to_string(),
-        over: None,
+        over: Some(Over::Week),
+        together: true,
         meaning: "The model's values are too high or too low on average.",
         first: "See whether the outcomes are complete and of the right requests. Then train the model again, or \
                 promote one that is calibrated.",
@@ -198,6 +219,7 @@ fn disagreement(first: &ModelId, second: &ModelId, over: Over, pair: &Pair) -> O
         name: "disagreement",
         subject: format!("{first}, {second}"),
         over: Some(over),
+        together: true,
         meaning: "Two models are on different sides of the threshold more often than is allowed.",
         first: "Label some of the requests on which they disagree: rendezvousctl label chooses them.",
         figures: format!("{} of {} requests; {DISAGREEMENT} allowed", range(&above), pair.paired()),
@@ -219,7 +241,7 @@ fn callers(unusual: Unusual) -> Alarm {
         ),
     };
     let figures = format!("{requests} requests in {minutes} minutes, usually {usual:.0}");
-    Alarm { name, subject: String::new(), over: None, meaning, first, figures }
+    Alarm { name, subject: String::new(), over: None, together: false, meaning, first, figures }
 }
 
 fn silent(model: &ModelId, expected: u64) -> Option<Alarm> {
@@ -227,6 +249,7 @@ fn silent(model: &ModelId, expected: u64) -> Option<Alarm> {
         name: "model_silent",
         subject: model.to_string(),
         over: None,
+        together: false,
         meaning: "The model sends neither scores nor failures.",
         first: "See whether its function is deployed and its event source mapping is enabled; then its log.",
         figures: format!("no message for {expected} requests; {SILENT_AFTER} allowed"),
@@ -245,6 +268,7 @@ fn failing(model: &ModelId, window: &Window) -> Option<Alarm> {
         name: "model_failing",
         subject: model.to_string(),
         over: None,
+        together: false,
         meaning: "More of the model's messages are failures than is allowed; its stand-ins answer.",
         first: "Read the messages of its failures. For expired, look at its lag; for timed_out, at its time to \
                 score; for invalid, at what the callers send.",
@@ -274,6 +298,7 @@ fn ramp(arm: &Arm, guard: &Guard, held: Duration, verdict: &Verdict) -> Option<A
         name: "ramp_stopped",
         subject: arm.to_string(),
         over: None,
+        together: false,
         meaning,
         first,
         figures: verdict.because.clone(),

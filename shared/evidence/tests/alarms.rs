@@ -34,14 +34,14 @@ fn a_drift_needs_a_sure_distance_and_a_large_index() {
     let of = |over, drift: &Drift| {
         one(Observation::Drift { of: "/distance", over, drift, canary: None })
     };
-    let alarm = of(Over::Hour, &large).unwrap();
+    let alarm = of(Over::Day, &large).unwrap();
     assert_eq!((alarm.name, alarm.subject.as_str()), ("drift", "/distance"));
     assert_eq!(
         alarm.figures,
         "distance 0.300, by chance at most 0.100; index 0.40, large from 0.25; 700 values against 9000"
     );
     for drift in [Drift { bound: 0.3, ..large }, Drift { index: 0.2, ..large }] {
-        assert_eq!(of(Over::Hour, &drift), None);
+        assert_eq!(of(Over::Day, &drift), None);
     }
     assert_eq!(of(Over::Minutes, &large), None, "too few for minutes");
     let many = Drift { recent: 1_000, ..large };
@@ -65,6 +65,22 @@ fn a_drift_of_a_model_says_whether_the_canary_drifts() {
 }
 
 #[test]
+fn over_an_hour_a_model_drifts_only_if_it_differs_from_the_canary() {
+    let large = Drift { distance: 0.3, bound: 0.08, index: 0.4, baseline: 9_000, recent: 700 };
+    let (gbt, mlp) = (model("gbt@2"), model("mlp@1"));
+    let raised = |of: &ModelId, canary: Option<Drift>| {
+        let (of, over, drift) = (of.as_str(), Over::Hour, &large);
+        let canary = canary.as_ref().map(|drift| (&mlp, drift));
+        one(Observation::Drift { of, over, drift, canary }).is_some()
+    };
+    let canary = |distance| Some(Drift { distance, bound: 0.05, ..large });
+    assert!(raised(&gbt, canary(0.16)));
+    assert!(!raised(&gbt, canary(0.18)), "by chance both are as far from the baseline");
+    assert!(!raised(&gbt, None), "nothing to compare with");
+    assert!(!raised(&mlp, Some(large)), "it is the canary itself");
+}
+
+#[test]
 fn calibration_is_wrong_beyond_a_twentieth_and_not_by_chance() {
     let outcomes = |value: f64, n: u32| {
         let mut outcomes = Outcomes::default();
@@ -76,6 +92,7 @@ fn calibration_is_wrong_beyond_a_twentieth_and_not_by_chance() {
     let of = |outcomes: &Outcomes| one(Observation::Outcomes { model: &gbt, outcomes });
     let alarm = of(&outcomes(0.3, 20_000)).unwrap();
     assert_eq!((alarm.name, alarm.subject.as_str()), ("calibration", "gbt@2"));
+    assert_eq!((alarm.over, alarm.together), (Some(Over::Week), true));
     assert!(alarm.figures.starts_with("predicted 0.300, observed 0.200 on 20000 requests"));
     assert!(of(&outcomes(0.1, 20_000)).is_some(), "too low");
     assert_eq!(of(&outcomes(0.24, 20_000)), None, "within the limit");

@@ -40,16 +40,18 @@ export function alarms(status, endpoint) {
   const loud = all.filter((/** @type {any} */ alarm) => !alarm.ended_us);
   const past = all.filter((/** @type {any} */ alarm) => alarm.ended_us);
   const warnings = status.warnings.filter((/** @type {string} */ text) => !endpoint || text.startsWith(`${endpoint}: `) || !text.includes(": "));
-  const what = (/** @type {any} */ alarm) => `${endpoint ? "" : `${alarm.endpoint}: `}${alarm.alarm.replaceAll("_", " ")}${alarm.subject ? ` of ${alarm.subject}` : ""}${alarm.over ? ` over ${alarm.over}` : ""}`;
+  const of = (/** @type {any} */ alarm) => alarm.subjects.map((/** @type {any} */ subject) => subject.name).join(", ");
+  const figures = (/** @type {any} */ alarm) => alarm.subjects.map((/** @type {any} */ subject, /** @type {number} */ _, /** @type {any[]} */ all) => all.length > 1 ? `${subject.name}: ${subject.figures}` : subject.figures).join("; ");
+  const what = (/** @type {any} */ alarm) => `${endpoint ? "" : `${alarm.endpoint}: `}${alarm.alarm.replaceAll("_", " ")}${of(alarm) ? ` of ${of(alarm)}` : ""}${alarm.over ? ` over ${alarm.over}` : ""}`;
   return h("div", { style: "display:grid;gap:8px" },
     loud.length || warnings.length ? h("ul", { class: "plain" },
-      loud.map((/** @type {any} */ alarm) => h("li", { class: "alarm bad" }, h("b", {}, what(alarm)), ` since ${both(alarm.begun_us)}: ${alarm.figures}. ${alarm.meaning} `, h("b", {}, "First: "), alarm.first)),
+      loud.map((/** @type {any} */ alarm) => h("li", { class: "alarm bad" }, h("b", {}, what(alarm)), ` since ${both(alarm.begun_us)}: ${figures(alarm)}. ${alarm.meaning} `, h("b", {}, "First: "), alarm.first)),
       warnings.map((/** @type {string} */ text) => {
         const [wrong, ...advice] = text.split("; ");
         return h("li", { class: "alarm" }, h("b", {}, wrong), advice.length ? `; ${advice.join("; ")}` : "");
       })) : h("p", { class: "calm" }, "No alarm, and nothing to do."),
     past.length ? details(`past-${endpoint ?? ""}`, `Past alarms (${past.length})`, table(`past-table-${endpoint ?? ""}`, [
-      { name: "alarm", of: what }, { name: "begun", of: (alarm) => both(alarm.begun_us) }, { name: "ended", of: (alarm) => both(alarm.ended_us) }, { name: "figures", of: (alarm) => alarm.figures },
+      { name: "alarm", of: what }, { name: "begun", of: (alarm) => both(alarm.begun_us) }, { name: "ended", of: (alarm) => both(alarm.ended_us) }, { name: "figures", of: figures },
     ], past, { caption: "Alarms of the range that have ended" })) : null);
 }
 

@@ -97,7 +97,7 @@ function tableOf(name, rows, champion, agreement, shown, alarms) {
 /** Whether the monitor's alarm of a drift is on, where it has alarms. @param {any} row @param {any[] | undefined} alarms */
 function drift(row, alarms) {
   if (!alarms) return h("span", { class: "quiet" }, "not measured");
-  const loud = alarms.find((alarm) => alarm.alarm === "drift" && alarm.subject === row.model && !alarm.ended_us);
+  const loud = alarms.find((alarm) => alarm.alarm === "drift" && alarm.subjects.some((/** @type {any} */ subject) => subject.name === row.model) && !alarm.ended_us);
   return loud ? h("b", { style: "color:var(--warn)", title: loud.figures }, "drifts") : "no alarm";
 }
 

@@ -42,8 +42,9 @@ fn of_endpoint(found: &EndpointStatus) -> String {
 
 /// `ALARM drift of gbt@2 over 24 hours, since …: figures`, what it means and what to do.
 fn of_alarm(alarm: &KeptAlarm) -> String {
-    let KeptAlarm { alarm: name, subject, over, figures, meaning, first, .. } = alarm;
-    let subject = if subject.is_empty() { String::new() } else { format!(" of {subject}") };
+    let KeptAlarm { alarm: name, over, meaning, first, .. } = alarm;
+    let (subject, figures) = (alarm.names(), alarm.figures());
+    let subject = if subject.is_empty() { subject } else { format!(" of {subject}") };
     let over = over.map_or_else(String::new, |over| format!(" over {}", over.as_str()));
     let begun = instant(alarm.begun_us);
     match alarm.ended_us {
