@@ -101,7 +101,9 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Replay(options) => print(replaying::replay(&target, &options).await?),
-        Command::Query { name, set } => print(queries::query(&target, name.as_deref(), &set).await?),
+        Command::Query { name, set } => {
+            print(queries::query(&target, name.as_deref(), &set).await?)
+        }
         Command::Compact(options) => print(maintenance::compact(&target, &options).await?),
         Command::Erase(options) => print(maintenance::erase(&target, options).await?),
         Command::Console(options) => console::console(&target, &options).await?,

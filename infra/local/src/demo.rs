@@ -69,6 +69,10 @@ pub struct DemoOptions {
     #[arg(long, conflicts_with_all = ["rate", "count", "deadline", "kill", "report", "shards"])]
     year: bool,
 
+    /// With --year: let the monitor look at every minute of it, as on AWS, and list its alarms
+    #[arg(long, requires = "year")]
+    alarms: bool,
+
     /// Write the report as JSON, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -93,7 +97,7 @@ impl DemoOptions {
 /// Plays the demonstration and prints its report. An error when a client got none of its answers.
 pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     if options.year {
-        return year::play(&options.system).await;
+        return year::play(&options.system, options.alarms).await;
     }
     let count = usize::try_from(options.count())?;
     let sample = Flights::read(&crate::flights::folder())?;

@@ -45,8 +45,9 @@ const DAY: Duration = Duration::from_hours(24);
 /// has landed. The data does not say when each landed.
 const REPORTED_AFTER: Duration = Duration::from_hours(36);
 
-/// Plays the year. The runtime must be of one thread: only there can time be paused.
-pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
+/// Plays the year; with `alarms` the monitor looks at every minute of it. The runtime must be of one thread:
+/// only there can time be paused.
+pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Error> {
     let flights = Flights::read(&crate::flights::folder())?;
     let flights = flights.all()?;
     let data = options.fresh_data()?;
@@ -64,11 +65,10 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
             maximum_record_age: DAY * 7,
             ..Size::default().decoy
         },
-        // As on AWS: the monitor looks at every minute of the year.
-        monitor: Mapping {
-            maximum_batching_window: Duration::from_mins(1),
-            ..Size::default().monitor
-        },
+        monitor: Size::default()
+            .monitor
+            .filter(|_| alarms)
+            .map(|mapping| Mapping { maximum_batching_window: Duration::from_mins(1), ..mapping }),
         ..options.size()?
     };
     let bring_up = |system: &Local, loaded: Loaded| match loaded {
@@ -101,7 +101,9 @@ pub(crate) async fn play(options: &SystemOptions) -> Result<(), Error> {
     }
     year.report_until(now() + DAY * 2).await?;
     month.print()?;
-    year.print_alarms(began).await?;
+    if alarms {
+        year.print_alarms(began).await?;
+    }
 
     let Year { system, .. } = year;
     if !system.drain(DAY * 7).await {

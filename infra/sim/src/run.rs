@@ -138,11 +138,11 @@ impl World {
                 starting_position: Position::TrimHorizon,
                 ..Size::default().decoy
             },
-            monitor: Mapping {
+            monitor: Size::default().monitor.map(|mapping| Mapping {
                 maximum_batching_window: Duration::from_mins(1),
                 function_timeout: Duration::from_mins(1),
-                ..Size::default().monitor
-            },
+                ..mapping
+            }),
             conditions,
             ..Size::default()
         };

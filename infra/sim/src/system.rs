@@ -54,8 +54,8 @@ pub struct Size {
     pub settings: Settings,
     /// The decoy's mappings. Their batches become the files of the archive.
     pub decoy: Mapping,
-    /// The mapping of the monitor.
-    pub monitor: Mapping,
+    /// The mapping of the monitor; without one there is no monitor.
+    pub monitor: Option<Mapping>,
     /// The runtimes on which the models' functions run, in turns; without any, that of the caller.
     pub compute: Vec<Handle>,
     /// The runtime on which the decoy and the monitor run; without one, that of the caller.
@@ -90,14 +90,14 @@ impl Default for Size {
                 ..Mapping::default()
             },
             // Most requests are decided within the batch in which they appear, and cost the monitor nothing.
-            monitor: Mapping {
+            monitor: Some(Mapping {
                 batch_size: 1_000,
                 maximum_batching_window: Duration::from_secs(1),
                 maximum_record_age: Duration::from_hours(23),
                 maximum_retry_attempts: u32::MAX,
                 starting_position: Position::TrimHorizon,
                 ..Mapping::default()
-            },
+            }),
             compute: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
@@ -210,7 +210,9 @@ where
         };
         system.start_rendezvous();
         let _entered = size.archiving.as_ref().map(Handle::enter);
-        system.start_monitor(&size.monitor);
+        if let Some(mapping) = &size.monitor {
+            system.start_monitor(mapping);
+        }
         system.start_decoy(&size.decoy);
         system
     }
