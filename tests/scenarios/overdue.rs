@@ -15,8 +15,9 @@ use tokio::time::sleep;
 /// A world whose ledger's changes come to the monitor as late as on AWS.
 async fn world() -> World {
     let usual = Size::default();
-    let monitor =
-        Mapping { maximum_batching_window: Duration::from_mins(1), ..usual.monitor.clone() };
+    let window = Duration::from_mins(1);
+    let monitor = usual.monitor.clone();
+    let monitor = monitor.map(|usual| Mapping { maximum_batching_window: window, ..usual });
     World::with(CONFIGURATION, Size { monitor, ..usual }).await
 }
 
