@@ -31,7 +31,7 @@ fn valid(schema: &Validator, text: &str) {
 
 #[test]
 fn the_golden_request_is_read_and_written_to_the_byte() {
-    for example in ["request", "request-skip", "request-ref"] {
+    for example in ["request", "request-skip", "request-replay", "request-ref"] {
         let golden = read(&format!("contract/examples/{example}.json"));
         valid(&schema("request"), &golden);
         let message = RequestMessage::parse(golden.as_bytes()).unwrap();

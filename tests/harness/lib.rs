@@ -29,6 +29,7 @@ use rendezvous_core::{
     memory::{MemoryArchive, MemorySecrets, MemoryStream},
     now,
     ports::{Archive, ArchiveFiles, EndpointTable, Record, Stream},
+    value,
 };
 use rendezvous_model::{Model, Profile};
 use rendezvous_sim::{Size, System, faults::Faults};
@@ -47,6 +48,10 @@ pub enum Does {
     /// After so many milliseconds answers with the payload itself, but fails payloads that contain a
     /// text, unless it is empty.
     Echo(u64, &'static str),
+    /// After so many milliseconds answers with this as `p`.
+    Say(u64, f64),
+    /// After so many milliseconds answers with the number at a pointer of the payload as `p`.
+    Number(u64, &'static str),
     Panic,
     Hang,
 }
@@ -85,6 +90,18 @@ impl Model for Scripted {
                     _ => Ok(payload.clone()),
                 };
                 return payloads.iter().map(echo).collect();
+            }
+            Does::Say(ms, p) => {
+                sleep(Duration::from_millis(ms)).await;
+                Ok(Json::parse(&format!("{{\"p\":{p}}}")).unwrap())
+            }
+            Does::Number(ms, pointer) => {
+                sleep(Duration::from_millis(ms)).await;
+                let score = |payload: &Json| {
+                    let p = value::number(payload.as_str(), pointer).unwrap();
+                    Ok(Json::parse(&format!("{{\"p\":{p}}}")).unwrap())
+                };
+                return payloads.iter().map(score).collect();
             }
             Does::Panic => panic!("as told"),
             Does::Hang => std::future::pending().await,

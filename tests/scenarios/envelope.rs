@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use http::{HeaderValue, Method};
+use rendezvous_archive::ScoreRow;
 use rendezvous_core::{
-    Envelope, RequestMessage, Timestamp,
+    Envelope, Minute, RequestId, RequestMessage, ScoreMessage, Timestamp,
+    conformance::samples,
     memory::{Position, Trouble},
     now,
+    ports::WindowTable,
 };
-use rendezvous_tests::{Does::Score, Reply, World};
+use rendezvous_tests::{Does::Score, Reply, World, rows};
+use serde_json::value::to_raw_value;
 use tokio::time::{advance, sleep};
 
 use crate::{taken, world};
@@ -99,4 +103,25 @@ async fn a_plain_request_costs_no_write_of_its_own_and_a_silent_one_two_reads() 
     let silent = World::new().await;
     silent.ask("{}").await.is("fallback deadline", 990.0..=1_000.0);
     assert_eq!(silent.system.ledger.calls(), (2, 1), "at the begin and a margin before the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_score_of_a_replay_that_comes_by_the_live_stream_is_nowhere_but_in_quarantine() {
+    let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    let (envelope, _) = sent(&world, event(now(), "")).await;
+    let replay = Envelope { id: RequestId::random(), replay: Some(envelope.id), ..envelope };
+    let score = samples::score("z@1", "{\"p\":1}");
+    let message = ScoreMessage::write(&to_raw_value(&replay).unwrap(), &score, None).unwrap();
+    world.put(&world.system.scores, replay.key.as_str(), &message).await;
+    world.drain().await;
+    let files = world.system.archive.files();
+    let scores: Vec<ScoreRow<'_>> = rows(&files);
+    assert_eq!(scores.len(), 4);
+    assert!(scores.iter().all(|row| row.request_id != replay.id && row.model != score.model));
+    assert!(files.iter().any(|(name, _)| name.starts_with("quarantine/scores/")));
+    assert_eq!(world.read(replay.id).await.status, 404);
+    let minutes = Minute::of(Timestamp::default())..Minute::of(now() + Duration::from_hours(1));
+    let windows = world.system.windows.read("e/models", minutes, 100).await.unwrap();
+    let of_models: Vec<_> = windows.iter().map(|window| window.key.part.as_str()).collect();
+    assert!(!of_models.is_empty() && of_models.iter().all(|part| !part.contains("z@1")));
 }

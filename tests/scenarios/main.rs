@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+mod alarms;
 mod answers;
 mod archived;
 mod arms;
 mod asynchronous;
 mod configuration;
+mod days;
 mod delivery;
 mod dependencies;
 mod envelope;

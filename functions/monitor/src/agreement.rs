@@ -57,7 +57,7 @@ impl Together {
                 skip: envelope.skip.clone(),
                 values: Vec::with_capacity(4),
             });
-        if request.value(model).is_none() {
+        if request.sent(model).is_none() {
             request.values.push((model.clone(), value));
         }
     }
@@ -79,22 +79,23 @@ impl Together {
 }
 
 impl Request {
-    /// What a model has sent: perhaps a number.
-    fn value(&self, model: &ModelId) -> Option<Option<f64>> {
-        self.values.iter().find(|(other, _)| other == model).map(|(_, value)| *value)
+    /// What a model has sent.
+    fn sent(&self, model: &ModelId) -> Option<&(ModelId, Option<f64>)> {
+        self.values.iter().find(|(other, _)| other == model)
     }
 
     fn count(&self, pairs: &mut Pairs) {
         let configuration = &self.endpoint.configuration;
         let champion = configuration.schedule(&self.arm).champion();
-        let first = self.value(champion);
+        let first = self.sent(champion);
         for model in configuration.models() {
             if model == champion || self.skip.contains(model) {
                 continue;
             }
-            let second = self.value(model);
+            let second = self.sent(model);
             if first.or(second).is_some() {
-                pairs.push([champion, model], THRESHOLD, [first.flatten(), second.flatten()]);
+                let values = [first, second].map(|sent| sent.and_then(|(_, value)| *value));
+                pairs.push([champion, model], THRESHOLD, values);
             }
         }
     }

@@ -97,7 +97,7 @@ pub async fn baseline(
     windows: &impl WindowTable,
     endpoint: &Endpoint,
 ) -> Result<Option<Baseline>, Unavailable> {
-    let name = FIRST_DAYS;
+    let name = endpoint.configuration.baseline().unwrap_or(FIRST_DAYS);
     named(windows, &endpoint.name, name).await
 }
 

@@ -114,7 +114,7 @@ pub(crate) fn by_minute<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> BTr
         match from_bytes::<u64>(&entry.body) {
             Ok(count) => *counts.entry(entry.key.minute).or_default() += count,
             Err(invalid) => {
-                tracing::error!(%invalid, "arrivals cannot be read and are not counted")
+                tracing::error!(%invalid, "arrivals cannot be read and are not counted");
             }
         }
     }

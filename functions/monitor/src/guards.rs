@@ -16,6 +16,7 @@ use rendezvous_core::{
     Arm, ArmPlan, Configuration, Endpoint, EndpointName, Guard, Invalid, Minute, Provenance,
     Timestamp, Unavailable,
     limits::MAX_MESSAGE_CHARS,
+    mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Entry, EntryKey, Ledger, PublishError, Telemetry, WindowTable},
     promotion,
@@ -231,7 +232,12 @@ where
                 return Ok(None);
             }
         };
-        match self.table.publish(name, changed, provenance, Some(*version)).await {
+        let expected = if mutated(Mutation::PublishOverOthers) {
+            self.table.current(name).await?
+        } else {
+            Some(*version)
+        };
+        match self.table.publish(name, changed, provenance, expected).await {
             Ok(published) => {
                 tracing::info!(endpoint = %name, published, "an arm was changed");
                 Ok(Some(published))

@@ -26,8 +26,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Monitor, MonitorReport,
     agreement::AGREEMENT,
-    baselines::{self, FIRST_DAYS, Period, hour_of},
+    baselines::{self, Baseline, FIRST_DAYS, Hour, Period, hour_of},
     features::FEATURES,
+    freeze::freeze,
     windows::{MODELS, model, series},
 };
 
@@ -296,28 +297,11 @@ where
             hours.entry(hour_of(entry.key.minute.start())).or_default().add_hour(entry);
         })
         .await?;
-        let series_of = baselines::series_of(endpoint, FIRST_DAYS);
-        let frozen = |series: &str, part: String, body: Vec<u8>| {
-            let key = EntryKey { series: series.to_owned(), minute: Minute::FIRST, part };
-            Entry { key, body: body.into(), expires: None }
-        };
-        let mut entries = Vec::new();
-        for (hour, merged) in &hours {
-            for (model, window) in &merged.models {
-                let part = baselines::part(*hour, Some(model));
-                entries.extend(to_bytes(window).map(|body| frozen(&series_of, part, body)));
-            }
-            let features = merged.features.as_ref().and_then(to_bytes);
-            entries.extend(
-                features.map(|body| frozen(&series_of, baselines::part(*hour, None), body)),
-            );
-        }
-        self.windows.put(entries).await?;
+        let of_hour = |(hour, Merged { models, features, .. })| (hour, Hour { models, features });
+        let hours = hours.into_iter().map(of_hour).collect();
         let period = Period { from: first.start(), to: to.start() };
-        let part = FIRST_DAYS.to_owned();
-        let period = to_bytes(&period)
-            .map(|body| frozen(&series(endpoint, baselines::BASELINES), part, body));
-        self.windows.put(period.into_iter().collect()).await?;
+        let baseline = Baseline { name: FIRST_DAYS.to_owned(), period, hours };
+        freeze(&*self.windows, endpoint, &baseline).await?;
         tracing::info!(%endpoint, from = %first, "the first seven days are kept as a baseline");
         Ok(())
     }

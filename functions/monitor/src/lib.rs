@@ -7,6 +7,7 @@
 //! | a batch of the outcomes' changes | lists the outcomes that a guard waits for |
 //! | a batch of the stream `input` | writes windows of its requests and their features |
 //! | every minute | counts the listed outcomes; decides the requests that are overdue; judges guarded arms; merges complete hours; raises alarms |
+//! | every day | computes from the archive how good the models were, when the outcomes of a day are known |
 //!
 //! Each may run twice, at the same time, late, or not at all for a while: the list is kept in the table of
 //! windows, and a decision is committed by [`rendezvous_core::settle`](mod@rendezvous_core::settle) as
@@ -15,7 +16,9 @@
 pub mod agreement;
 pub mod alarms;
 pub mod baselines;
+pub mod day;
 pub mod features;
+pub mod freeze;
 pub mod guards;
 pub mod hours;
 mod looks;
@@ -33,6 +36,7 @@ use rendezvous_core::{
 
 use crate::{
     alarms::AlarmCounts,
+    day::ModelOfDay,
     looks::{Baselines, Stopped},
 };
 
@@ -50,9 +54,9 @@ pub struct Monitor<E, L, W, T> {
 }
 
 /// The report of one batch or of one minute's run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MonitorReport {
-    /// `ledger`, `scores`, `input`, `outcomes` or `minute`.
+    /// `ledger`, `scores`, `input`, `outcomes`, `minute` or `day`.
     pub source: &'static str,
     /// How far behind its source a batch was.
     pub lag: Duration,
@@ -64,7 +68,8 @@ pub struct MonitorReport {
     pub settled: usize,
     /// Overdue requests that the run has found decided.
     pub decided_before: usize,
-    /// Overdue requests that are left for the next minute: a dependency is unavailable, or there was no time.
+    /// Overdue requests, or days, that are left for the next run: a dependency is unavailable, or there was
+    /// no time.
     pub left: usize,
     /// Windows that a batch has become.
     pub windows: usize,
@@ -74,6 +79,9 @@ pub struct MonitorReport {
     pub published: usize,
     /// How long after its deadline the run has decided a request, at most.
     pub latest: Duration,
+    /// Days that the run has computed, and the figures of their models.
+    pub days: usize,
+    pub models: Vec<ModelOfDay>,
     /// The alarms by endpoint and name, after a run.
     pub alarms: BTreeMap<(EndpointName, String), AlarmCounts>,
 }

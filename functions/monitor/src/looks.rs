@@ -28,7 +28,7 @@ use rendezvous_core::{
     ports::{EndpointTable, Ledger, Telemetry, WindowTable},
 };
 use rendezvous_evidence::{
-    alarms::{Observation, Over, alarms},
+    alarms::{ENOUGH, Observation, Over, alarms},
     callers,
     drift::{self, Drift},
     window::{Features, Pairs, Window},
@@ -64,18 +64,20 @@ const MAX_BASELINES: usize = 100;
 /// What stopped ramps say, by endpoint.
 pub(crate) type Stopped = BTreeMap<EndpointName, Vec<Found>>;
 
-/// The values of each model in a baseline, at all hours; by endpoint and version, since a version may name
-/// another baseline.
+/// The windows of each model in a baseline, at all hours.
+type Whole = Arc<BTreeMap<ModelId, Window>>;
+
+/// The baselines that are kept in memory, by endpoint and version, since a version may name another one.
 #[derive(Default)]
-pub(crate) struct Baselines(Mutex<HashMap<(EndpointName, u64), Arc<BTreeMap<ModelId, Window>>>>);
+pub(crate) struct Baselines(Mutex<HashMap<(EndpointName, u64), Whole>>);
 
 impl Baselines {
-    fn get(&self, endpoint: &Endpoint) -> Option<Arc<BTreeMap<ModelId, Window>>> {
+    fn get(&self, endpoint: &Endpoint) -> Option<Whole> {
         let key = (endpoint.name.clone(), endpoint.version);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
-    fn keep(&self, endpoint: &Endpoint, models: Arc<BTreeMap<ModelId, Window>>) {
+    fn keep(&self, endpoint: &Endpoint, models: Whole) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_BASELINES {
             kept.clear();
@@ -186,7 +188,10 @@ where
         };
         found.extend(alarms(configuration.models().map(model)).into_iter().map(Found::from));
         pairs(configuration, &agreement, Over::Minutes, found);
-        if let Some(baseline) = self.whole(endpoint).await? {
+        // Fewer values than these are no drift of minutes.
+        if models.values().any(|window| window.values().count() >= ENOUGH)
+            && let Some(baseline) = self.whole(endpoint).await?
+        {
             values(configuration, &baseline, &models, Over::Minutes, found);
         }
         Ok(())
@@ -224,10 +229,7 @@ where
     }
 
     /// The values of each model in the baseline, at all hours. A baseline never changes.
-    async fn whole(
-        &self,
-        endpoint: &Endpoint,
-    ) -> Result<Option<Arc<BTreeMap<ModelId, Window>>>, Unavailable> {
+    async fn whole(&self, endpoint: &Endpoint) -> Result<Option<Whole>, Unavailable> {
         if let Some(kept) = self.baselines.get(endpoint) {
             return Ok(Some(kept));
         }

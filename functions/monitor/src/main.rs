@@ -24,6 +24,7 @@ struct Scheduled {
 #[serde(rename_all = "lowercase")]
 enum Run {
     Minute,
+    Day,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,14 +35,16 @@ async fn main() -> ExitCode {
         let outcomes = format!(":table/{}/", aws.environment().required("OUTCOMES_TABLE")?);
         let input = format!(":stream/{}", aws.environment().required("INPUT_STREAM")?);
         let (endpoints, ledger) = (aws.endpoints()?.into(), aws.ledger()?.into());
-        let windows = aws.windows()?.into();
+        let (windows, archive) = (aws.windows()?.into(), aws.archive()?);
         let days = aws.environment().number("WINDOW_DAYS")?;
         let keep = Duration::from_hours(24 * u64::from(days));
         let monitor = Monitor::new(endpoints, ledger, windows, metrics.into(), keep);
         lambda::run(async |event: Event| {
             let Ok(records) = event.records() else {
-                let Scheduled { run: Run::Minute } = event.read()?;
-                Box::pin(monitor.minute()).await;
+                match event.read()? {
+                    Scheduled { run: Run::Minute } => Box::pin(monitor.minute()).await,
+                    Scheduled { run: Run::Day } => Box::pin(monitor.day(&archive)).await,
+                }
                 return Ok(Response::default());
             };
             // The other source is the ledger's change stream.

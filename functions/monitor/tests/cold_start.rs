@@ -13,6 +13,7 @@ fn each_missing_variable_names_itself() {
         "LEDGER_HOURS",
         "LEDGER_TABLE",
         "WINDOWS_TABLE",
+        "ARCHIVE_BUCKET",
         "WINDOW_DAYS",
     ];
     assert_eq!(missing_variables(env!("CARGO_BIN_EXE_monitor")), needed);

@@ -12,7 +12,7 @@ use rendezvous_core::{
     conformance::samples,
     memory::{MemoryEndpoints, MemoryLedger, MemoryTelemetry, Trouble},
     now,
-    ports::EndpointTable,
+    ports::{Consistency, EndpointTable, Ledger},
 };
 use serde_json::value::to_raw_value;
 use tokio::time::Instant;
@@ -124,4 +124,18 @@ async fn after_a_failure_no_further_request_is_begun() {
     let (again, report) = world.handle(scores(33)).await;
     assert_eq!((again, report.settled), (None, 33));
     assert_eq!(begin.elapsed().as_millis(), 1_800, "32 requests at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_score_of_a_replay_settles_nothing() {
+    let world = world().await;
+    let live = world.envelope();
+    let replay = Envelope { replay: Some(live.id), ..(*world.envelope()).clone() };
+    let messages = vec![message(&replay, &samples::score("a@1", "1"))];
+    let (again, report) = world.handle(messages).await;
+    assert_eq!((again, report.unreadable, report.scores, report.requests), (None, 1, 0, 0));
+    for id in [replay.id, live.id] {
+        let mailbox = world.ledger.read(id, Consistency::Strong).await.unwrap();
+        assert!(mailbox.is_none(), "{mailbox:?}");
+    }
 }

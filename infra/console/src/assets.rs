@@ -27,7 +27,21 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "index.html": "text/html; charset=utf-8",
     "console.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "api.js": SCRIPT,
+    "change.js": SCRIPT,
+    "charts.js": SCRIPT,
+    "dom.js": SCRIPT,
+    "format.js": SCRIPT,
     "main.js": SCRIPT,
+    "state.js": SCRIPT,
+    "views/common.js": SCRIPT,
+    "views/compare.js": SCRIPT,
+    "views/decisions.js": SCRIPT,
+    "views/editor.js": SCRIPT,
+    "views/endpoint.js": SCRIPT,
+    "views/history.js": SCRIPT,
+    "views/models.js": SCRIPT,
+    "views/overview.js": SCRIPT,
 };
 
 /// A file of the page; the page itself under every other path, which its script reads.

@@ -75,12 +75,11 @@ pub(crate) async fn one<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R: Ru
         );
         Refusal::new(StatusCode::NOT_FOUND, detail)
     };
-    let received = match query.optional("received_us", parsed::<i64>)? {
-        Some(micros) => Timestamp::from_micros(micros),
-        None => {
-            let arrived = now() - BACK..now();
-            one::received(archive, &name, id, arrived).await?.ok_or_else(absent)?
-        }
+    let received = if let Some(micros) = query.optional("received_us", parsed::<i64>)? {
+        Timestamp::from_micros(micros)
+    } else {
+        let arrived = now() - BACK..now();
+        one::received(archive, &name, id, arrived).await?.ok_or_else(absent)?
     };
     let one = one::one(archive, &name, id, received).await?.ok_or_else(absent)?;
     let configurations = past::configurations(&*ports.endpoints, &name).await?;

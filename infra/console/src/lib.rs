@@ -23,7 +23,7 @@ mod server;
 mod worker;
 mod writes;
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use rendezvous_core::random;
 use tokio::sync::{Semaphore, watch};
@@ -69,7 +69,11 @@ impl<E, W, A, R> Console<E, W, A, R> {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let bytes: [u8; 16] = random::bytes("console", "token");
-        let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = bytes.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
         let streams = Arc::new(Semaphore::new(STREAMS));
         Self { ports: Arc::new(ports), settings, token, worker, streams, stop }
     }

@@ -11,6 +11,7 @@ mod replacement;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write,
     time::Duration,
 };
 
@@ -213,7 +214,8 @@ fn text(report: &Report) -> String {
     }
     let mut text = table(&lines, &[1, 2, 3, 4, 5, 6, 7]);
     for Left { folder, reason } in &report.left {
-        text += &format!("left as they are: the files of {folder}: {reason}\n");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "left as they are: the files of {folder}: {reason}");
     }
     text + &if report.dry_run {
         "Nothing was changed.\n".to_owned()

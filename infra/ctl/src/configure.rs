@@ -119,7 +119,9 @@ async fn change_in(
     let mut planned = Vec::new();
     for (endpoint, change) in changes {
         let promoted = match &change {
-            Change::Promote(model) | Change::PromoteInArm { model, .. } => Some(model.clone()),
+            Change::Promote(model)
+            | Change::PromoteInArm { model, .. }
+            | Change::Finish { model, .. } => Some(model.clone()),
             _ => None,
         };
         let plan = plan(table, &endpoint, change).await?;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use rendezvous_core::ModelId;
+use rendezvous_core::{
+    EndpointName, ModelId,
+    ports::{ArchiveFiles, EndpointTable, WindowTable},
+};
 use rendezvous_evidence::Requirement;
 use rendezvous_folder::{FolderArchive, FolderEndpoints, FolderWindows};
 use rendezvousctl::{
+    baseline::{self, BaselineOptions, Made},
     compare::{self, CompareOptions},
     failure::Failure,
     gaps::{self, GapsOptions},
@@ -17,10 +21,13 @@ use rendezvousctl::{
     whatif::{self, WhatIfOptions},
 };
 
-use crate::target::{System, Target};
+use crate::{
+    stack::Stack,
+    target::{System, Target},
+};
 
 /// How long before the deadline ingress settles: on this machine, and by default on AWS.
-const LOCAL_MARGIN: Duration = Duration::from_millis(5);
+pub(crate) const LOCAL_MARGIN: Duration = Duration::from_millis(5);
 const AWS_MARGIN_MS: u64 = 30;
 
 pub(crate) async fn whatif(target: &Target, options: &WhatIfOptions) -> Result<Output, Failure> {
@@ -30,13 +37,18 @@ pub(crate) async fn whatif(target: &Target, options: &WhatIfOptions) -> Result<O
             whatif::whatif(&files, &table, options, LOCAL_MARGIN).await
         }
         System::Stack(stack) => {
-            let margin = stack.parameter("AnswerMarginMs").and_then(|text| text.parse().ok());
-            let margin = Duration::from_millis(margin.unwrap_or(AWS_MARGIN_MS));
+            let margin = margin(&stack);
             let files = stack.archive().map_err(Failure::Failed)?;
             let table = stack.endpoints().map_err(Failure::Failed)?;
             whatif::whatif(&files, &table, options, margin).await
         }
     }
+}
+
+/// How long before the deadline ingress of a stack settles.
+pub(crate) fn margin(stack: &Stack) -> Duration {
+    let margin = stack.parameter("AnswerMarginMs").and_then(|text| text.parse().ok());
+    Duration::from_millis(margin.unwrap_or(AWS_MARGIN_MS))
 }
 
 pub(crate) async fn gaps(target: &Target, options: &GapsOptions) -> Result<Output, Failure> {
@@ -75,6 +87,58 @@ pub(crate) async fn status(target: &Target, options: &StatusOptions) -> Result<O
             let windows = stack.windows().map_err(Failure::Failed)?;
             let table = stack.endpoints().map_err(Failure::Failed)?;
             status::status(&windows, &table, options).await
+        }
+    }
+}
+
+/// Finds or computes a baseline, and keeps it unless that is only tried.
+pub(crate) async fn baseline(
+    target: &Target,
+    options: &BaselineOptions,
+    keep: bool,
+) -> Result<Made, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (files, table) = (FolderArchive::new(&folder), FolderEndpoints::new(&folder));
+            kept(&files, &FolderWindows::new(&folder), &table, options, keep).await
+        }
+        System::Stack(stack) => {
+            let files = stack.archive().map_err(Failure::Failed)?;
+            let windows = stack.windows().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            kept(&files, &windows, &table, options, keep).await
+        }
+    }
+}
+
+async fn kept(
+    files: &impl ArchiveFiles,
+    windows: &impl WindowTable,
+    table: &impl EndpointTable,
+    options: &BaselineOptions,
+    keep: bool,
+) -> Result<Made, Failure> {
+    let made = baseline::make(files, windows, table, options).await?;
+    if keep {
+        made.keep(windows).await?;
+    }
+    Ok(made)
+}
+
+pub(crate) async fn show_baseline(
+    target: &Target,
+    endpoint: &EndpointName,
+    name: Option<&str>,
+) -> Result<Output, Failure> {
+    match target.open().await? {
+        System::Folder(folder) => {
+            let (windows, table) = (FolderWindows::new(&folder), FolderEndpoints::new(&folder));
+            baseline::show(&windows, &table, endpoint, name).await
+        }
+        System::Stack(stack) => {
+            let windows = stack.windows().map_err(Failure::Failed)?;
+            let table = stack.endpoints().map_err(Failure::Failed)?;
+            baseline::show(&windows, &table, endpoint, name).await
         }
     }
 }

@@ -2,10 +2,12 @@
 //! SDK: the program connects it to a stack. What the console does as well is in
 //! [`rendezvous_operations`].
 
+pub mod baseline;
 pub mod compact;
 pub mod erase;
 mod files;
 pub mod query;
+pub mod redrive;
 pub mod replay;
 pub mod verify;
 

@@ -3,11 +3,13 @@
 mod athena;
 mod check;
 mod configure;
+mod console;
 mod evidence;
 mod http;
 mod maintenance;
 mod options;
 mod queries;
+mod redriving;
 mod replaying;
 mod say;
 mod stack;
@@ -23,7 +25,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     configure::Read,
-    options::{Command, EvidenceOptions, Options},
+    options::{Baseline, Command, EvidenceOptions, Options},
     say::say,
     target::Target,
 };
@@ -88,9 +90,15 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
             let change = exposure.change(model)?;
             configure::change(&target, vec![(endpoint, change)], &writing.with(json)).await?;
         }
+        Command::Baseline(command) => baseline(&target, command, json, print).await?,
         Command::Retire { endpoint, model, writing } => {
             let change = vec![(endpoint, Change::Retire(model))];
             configure::change(&target, change, &writing.with(json)).await?;
+        }
+        Command::Redrive(options) => {
+            let (output, all_well) = redriving::redrive(&target, &options).await?;
+            print(output);
+            return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Replay(options) => print(replaying::replay(&target, &options).await?),
         Command::Query { name, set } => {
@@ -98,6 +106,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
         Command::Compact(options) => print(maintenance::compact(&target, &options).await?),
         Command::Erase(options) => print(maintenance::erase(&target, options).await?),
+        Command::Console(options) => console::console(&target, &options).await?,
         Command::Verify(options) => return check::verify(&target, options, json).await,
         Command::Completions { shell } => {
             let name = "rendezvousctl";
@@ -108,6 +117,30 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a baseline and names it in the configuration, or shows one.
+async fn baseline(
+    target: &Target,
+    command: Baseline,
+    json: bool,
+    print: impl Fn(Output),
+) -> Result<(), Failure> {
+    match command {
+        Baseline::Set { options, writing } => {
+            let writing = writing.with(json);
+            let made = evidence::baseline(target, &options, !writing.dry_run).await?;
+            if !json {
+                say(made.output.text.trim_end());
+            }
+            let change = Change::Baseline(made.name().to_owned());
+            configure::change(target, vec![(options.endpoint, change)], &writing).await
+        }
+        Baseline::Show { endpoint, name } => {
+            print(evidence::show_baseline(target, &endpoint, name.as_deref()).await?);
+            Ok(())
+        }
+    }
 }
 
 /// Prints the status once, or, to `watch` it, again and again while somebody reads it.

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use rendezvous_core::{Arm, EndpointName, Guard, ModelId, Share, Timestamp};
 use rendezvous_evidence::Requirement;
 use rendezvousctl::{
+    baseline::BaselineOptions,
     change::Change,
     compact::CompactOptions,
     compare::{self, CompareOptions, requirement},
@@ -15,12 +16,13 @@ use rendezvousctl::{
     gaps::GapsOptions,
     models::ModelsOptions,
     past::instant,
+    redrive::RedriveOptions,
     replay::ReplayOptions,
     status::StatusOptions,
     whatif::WhatIfOptions,
 };
 
-use crate::{check::VerifyOptions, configure::Writing, target::Target};
+use crate::{check::VerifyOptions, configure::Writing, console::ConsoleOptions, target::Target};
 
 /// Operates a Rendezvous system: a stack on AWS, or with --data a local system.
 ///
@@ -93,6 +95,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         writing: WritingOptions,
     },
+    /// What drift is measured against: sets the baseline of an endpoint, or shows it.
+    #[command(subcommand)]
+    Baseline(Baseline),
     /// Says what every endpoint, its arms and its models did in the last minutes.
     Status {
         #[command(flatten)]
@@ -109,6 +114,9 @@ pub(crate) enum Command {
     Whatif(WhatIfOptions),
     /// Says what is missing in the archive: requests without scores, models without scores of a request.
     Gaps(GapsOptions),
+    /// Brings batches that a function could not handle until its retries ended back to it. What it handles
+    /// is set aside, what fails again stays.
+    Redrive(RedriveOptions),
     /// Lets a model score archived requests, as if it had been live: for compare and whatif.
     Replay(ReplayOptions),
     /// Runs a saved query over the archive, or lists the saved queries: on a stack in Athena, on a data
@@ -124,11 +132,27 @@ pub(crate) enum Command {
     Compact(CompactOptions),
     /// Erases what is kept of one key's requests, or of one request, and certifies it.
     Erase(EraseOptions),
+    /// Serves the web console on 127.0.0.1 until Ctrl-C, with your own rights.
+    Console(ConsoleOptions),
     /// Verifies that the system works: asks every endpoint as a client does and looks for the
     /// requests in the archive.
     Verify(VerifyOptions),
     /// Prints completions for a shell.
     Completions { shell: Shell },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Baseline {
+    /// Makes a baseline of some days and names it in the configuration. It is computed from the archive, kept for
+    /// ever, and never changes.
+    Set {
+        #[command(flatten)]
+        options: BaselineOptions,
+        #[command(flatten)]
+        writing: WritingOptions,
+    },
+    /// Shows the baseline of an endpoint: of the current version, or another.
+    Show { endpoint: EndpointName, name: Option<String> },
 }
 
 #[derive(Args)]
@@ -182,6 +206,9 @@ pub(crate) struct Exposure {
     /// `hold_minutes=10,fallback_rate=1%,p99_ms=150,disagreement=20%`.
     #[arg(long, value_parser = guard, requires = "steps")]
     guard: Option<Guard>,
+    /// The arm that has the model as its champion becomes main now, without its further steps.
+    #[arg(long, conflicts_with_all = ["share", "steps"])]
+    finish: bool,
     /// The arm's name; by default the model's.
     #[arg(long)]
     arm: Option<Arm>,
@@ -189,13 +216,16 @@ pub(crate) struct Exposure {
 
 impl Exposure {
     pub(crate) fn change(self, model: ModelId) -> Result<Change, Failure> {
-        let Self { share, steps, guard, arm } = self;
+        let Self { share, steps, guard, finish, arm } = self;
+        if finish {
+            return Ok(Change::Finish { model, arm });
+        }
         let steps = share.map_or(steps, |share| vec![share]);
         if !steps.is_empty() {
             return Ok(Change::PromoteInArm { model, arm, steps, guard });
         }
         if arm.is_some() {
-            return Err(Failure::Usage("--arm needs --share or --steps".to_owned()));
+            return Err(Failure::Usage("--arm needs --share, --steps or --finish".to_owned()));
         }
         Ok(Change::Promote(model))
     }

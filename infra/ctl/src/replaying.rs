@@ -1,6 +1,6 @@
 //! The command `replay`: connects it to a stack or to a data folder.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rendezvous_aws::{KinesisStream, S3Payloads};
 use rendezvous_core::{
@@ -17,7 +17,7 @@ use rendezvousctl::{
     replay::{
         self, ReplayOptions, Request, Sink,
         card::{self, Engine},
-        local::Local,
+        local::{Local, in_a_file},
     },
 };
 use tokio::{runtime::Handle, time::Duration};
@@ -75,10 +75,12 @@ async fn through(
     model: impl Model,
     threads: Vec<Handle>,
 ) -> Result<Output, Failure> {
-    let (files, table) = (FolderArchive::new(folder), FolderEndpoints::new(folder));
-    let mut sink = Local::new(model, threads, files.clone(), table.clone(), options.rate);
+    let files = Arc::new(FolderArchive::new(folder));
+    let table = Arc::new(FolderEndpoints::new(folder));
+    let in_a_file = in_a_file(options.rate);
+    let mut sink = Local::new(model, threads, files.clone(), table.clone(), in_a_file);
     let position = options.position_in(&folder.replays());
-    replay::replay(&files, &table, options, &position, &mut sink).await
+    replay::replay(&*files, &*table, options, &position, &mut sink).await
 }
 
 async fn on_stack(stack: &Stack, options: &ReplayOptions) -> Result<Output, Failure> {
@@ -91,8 +93,8 @@ async fn on_stack(stack: &Stack, options: &ReplayOptions) -> Result<Output, Fail
     let up = stack.models_on("ReplayInputStreamArn").await.map_err(Failure::Failed)?;
     if !up.get(&options.model).is_some_and(rendezvousctl::up::Model::is_up) {
         return Err(Failure::Refused(format!(
-            "no function of {} reads the stream of replays: deploy functions/models/template.yaml for it with \
-             Replay=yes, InputStream and ScoresStream as the outputs ReplayInputStream and ReplayScoresStream say",
+            "no function of {} reads the stream of replays: deploy functions/models/template.yaml for it, with the \
+             outputs ReplayInputStream and ReplayScoresStream as its streams, and StartingPosition=TRIM_HORIZON",
             options.model
         )));
     }

@@ -72,6 +72,10 @@ impl Stack {
         Ok(Self { name: name.to_owned(), config, outputs, parameters })
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn config(&self) -> &SdkConfig {
         &self.config
     }
@@ -97,7 +101,7 @@ impl Stack {
         Ok(S3Archive::new(self.s3(), self.output(output)?))
     }
 
-    fn s3(&self) -> aws_sdk_s3::Client {
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             // An emulator has one host name for all buckets.
             .force_path_style(self.config.endpoint_url().is_some())

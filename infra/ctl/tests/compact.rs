@@ -29,7 +29,7 @@ async fn archive_of_ten_batches() -> Store {
 /// How many files each table has in an hour at most.
 fn most_files(store: &Store) -> usize {
     let names = store.names("");
-    let hour = |name: &String| name.rsplit_once("/").unwrap().0.to_owned();
+    let hour = |name: &String| name.rsplit_once('/').unwrap().0.to_owned();
     let hours: BTreeSet<String> = names.iter().map(hour).filter(|h| h.contains("hour=")).collect();
     hours.iter().map(|hour| store.names(&format!("{hour}/")).len()).max().unwrap()
 }

@@ -149,6 +149,28 @@ fn an_arm_says_how_many_keys_move_and_a_rollback_does_not_skip_its_steps() {
 }
 
 #[test]
+fn an_arm_becomes_main_by_hand() {
+    let world = World::new();
+    let refused = world.run(&["promote", "e", "gbt@1", "--finish", "-m", "now", "--yes"]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(
+        refused.err.contains("no arm has gbt@1 as its champion: there is no arm"),
+        "{}",
+        refused.err
+    );
+    let guard = "hold_minutes=10,fallback_rate=1%";
+    let steps =
+        ["promote", "e", "gbt@1", "--steps", "5%,100%", "--guard", guard, "-m", "try", "--yes"];
+    assert_eq!(world.run(&steps).code, 0);
+    let finish = ["promote", "e", "gbt@1", "--finish", "-m", "it has shown enough", "--yes"];
+    let done = world.run(&finish);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let shown = world.json(&["show", "e"]);
+    assert_eq!(shown["configuration"]["schedule"]["choices"][0]["model"], "gbt@1");
+    assert!(shown["configuration"]["arms"].is_null(), "{shown}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_what_to_do() {
     let world = World::new();
     for (arguments, code, words) in [

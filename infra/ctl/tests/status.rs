@@ -173,3 +173,33 @@ async fn where_windows_are_missing_it_says_what_to_do() {
     let failure = world.status(15).await.unwrap_err();
     assert!(failure.to_string().starts_with("e: a window cannot be read"), "{failure}");
 }
+
+#[tokio::test]
+async fn an_alarm_says_what_it_means_and_what_to_do_first() {
+    let world = World::new().await;
+    let ago = |minutes: u64| (now() - Duration::from_mins(minutes)).as_micros();
+    let alarm = |subject: &str, ended: Option<i64>| {
+        json!({
+            "alarm": "drift", "subject": subject, "over": "day", "meaning": "It differs.",
+            "first": "Look.", "figures": "distance 0.300", "begun_us": ago(5), "last_us": ago(1),
+            "ended_us": ended,
+        })
+    };
+    let put = async |minute: Minute, subject: &str, ended: Option<i64>| {
+        let (series, part) = ("e/alarms".to_owned(), format!("drift/24 hours/{subject}"));
+        let body = alarm(subject, ended).to_string().into();
+        let key = EntryKey { series, minute, part };
+        world.windows.put(vec![Entry { key, body, expires: None }]).await.unwrap();
+    };
+    put(Minute::FIRST, "a@1", None).await;
+    put(Minute::of(now()).minus(5), "b@1", Some(ago(2))).await;
+    put(Minute::of(now()).minus(50), "c@1", Some(ago(40))).await;
+    let output = world.status(15).await.unwrap();
+    let alarms = output.json["endpoints"][0]["alarms"].as_array().unwrap();
+    let subjects: Vec<_> = alarms.iter().map(|alarm| alarm["subject"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["a@1", "b@1"]);
+    let text = output.text;
+    assert!(text.contains("ALARM drift of a@1 over 24 hours, since "), "{text}");
+    assert!(text.contains(": distance 0.300\n  It differs.\n  Look.\n"), "{text}");
+    assert!(text.contains("past alarm drift of b@1 over 24 hours, "), "{text}");
+}

@@ -4,9 +4,8 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,27 +15,28 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointCache, ModelId, RequestId, ScoreMessage,
     memory::{Position, Subscription},
 };
-use rendezvous_sim::faults::Faults;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
-    net::TcpListener,
-    sync::watch,
     task::JoinSet,
-    time::{Instant, interval, sleep, sleep_until},
+    time::{Instant, interval, sleep},
 };
 
 use crate::{
     client::Client,
+    deaths::{Kill, switch},
     flights::{ENDPOINT, Flight, Flights},
-    http,
     options::{SystemOptions, known},
-    ready::readiness,
     report::{Answered, Heard, Report, Round},
     say::{Error, say, shown, warn},
+    server::Server,
+    story::Story,
     system::Local,
     tables, year,
 };
+
+/// How long the story takes that the console shows.
+const STORY_SECONDS: i64 = 180;
 
 #[derive(Args, Clone, Debug)]
 pub struct DemoOptions {
@@ -44,9 +44,18 @@ pub struct DemoOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = 1..=20_000)]
     rate: i64,
 
-    /// Requests in all
-    #[arg(long, value_name = "COUNT", default_value_t = 3_000, value_parser = 1..=1_000_000)]
-    count: i64,
+    /// Requests in all [default: 3,000; with --console three minutes of them]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    count: Option<i64>,
+
+    /// Show it in the web console, as a story: the champion dies and comes back, a challenger is better
+    /// and is promoted in steps, a bad one goes back. The console stays until Ctrl-C
+    #[arg(long, conflicts_with_all = ["year", "kill", "deadline"])]
+    console: bool,
+
+    /// Port on 127.0.0.1; by default a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
 
     /// A deadline shorter than the endpoint's own
     #[arg(long, value_name = "MILLISECONDS", value_parser = 1..=29_000)]
@@ -69,36 +78,15 @@ pub struct DemoOptions {
 }
 
 impl DemoOptions {
+    /// How many requests are sent.
+    fn count(&self) -> i64 {
+        let usual = if self.console { self.rate * STORY_SECONDS } else { 3_000 };
+        self.count.unwrap_or(usual)
+    }
+
     /// Whether it is played in virtual time, which needs a runtime of one thread.
     pub fn is_virtual(&self) -> bool {
         self.year
-    }
-}
-
-/// A model that is dead for a while.
-#[derive(Clone, Debug)]
-struct Kill {
-    model: ModelId,
-    from: Duration,
-    to: Duration,
-}
-
-impl FromStr for Kill {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let form = || "it must be MODEL@SECONDS..SECONDS, e.g. logistic@1@5..10".to_owned();
-        let (model, span) = text.rsplit_once('@').ok_or_else(form)?;
-        let (from, to) = span.split_once("..").ok_or_else(form)?;
-        let seconds = |text: &str| {
-            let seconds: f64 = text.parse().map_err(|_| form())?;
-            Duration::try_from_secs_f64(seconds).map_err(|_| form())
-        };
-        let (from, to) = (seconds(from)?, seconds(to)?);
-        if from >= to {
-            return Err(format!("it ends before it begins: {span}"));
-        }
-        Ok(Self { model: model.parse().map_err(|error| format!("{error}"))?, from, to })
     }
 }
 
@@ -107,47 +95,50 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     if options.year {
         return year::play(&options.system).await;
     }
-    let count = usize::try_from(options.count)?;
+    let count = usize::try_from(options.count())?;
     let sample = Flights::read(&crate::flights::folder())?;
     let flights = sample.unseen(count)?;
     let data = options.system.fresh_data()?;
-    let started = options.system.start(&data).await?;
+    let started = options.system.start(&data, None).await?;
     started.warn();
     let system = started.system.clone();
     let name = ENDPOINT.parse()?;
     let endpoint = EndpointCache::new(system.endpoints.clone()).current(&name).await?;
     let endpoint = endpoint.ok_or_else(|| no_endpoint(started.workspace.endpoints().path()))?;
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let address = listener.local_addr()?;
-    let (stop, stopped) = watch::channel(false);
-    let server =
-        tokio::spawn(http::serve(system.clone(), readiness(&system, &data), listener, stopped));
-
+    let Server { address, page, stop, task } =
+        Server::start(&started, &data, options.port, options.console).await?;
     let kills = kills(&options, &endpoint)?;
     let mut switches = JoinSet::new();
     for kill in &kills {
         switches.spawn(switch(kill.clone(), known(&system, &kill.model)?, Instant::now()));
     }
 
-    let round = Round {
-        rate: u32::try_from(options.rate)?,
-        own_deadline: options.deadline.map(u64::try_from).transpose()?.map(Duration::from_millis),
-        kills: kills.iter().map(|kill| (kill.model.clone(), kill.from, kill.to)).collect(),
-    };
+    let round = round(&options, &kills)?;
     say(introduction(&endpoint, &system, &round, count))?;
+    if options.console {
+        say(format_args!("Open the console: {page}\n"))?;
+        let champion = endpoint.configuration.schedule(&Arm::main()).champion().clone();
+        let story = Story { system: system.clone(), endpoint: name, champion };
+        switches.spawn(story.tell(length(&options)?));
+    }
     let heard = Arc::new(Mutex::new(Heard::default()));
     for lane in system.scores.subscribe(Position::Latest, 1) {
         tokio::spawn(listen(lane, endpoint.clone(), heard.clone()));
     }
     let (answered, reported) = play(address, &flights, count, &round).await?;
     switches.abort_all();
+    if options.console {
+        say(format_args!("\nThe console stays until Ctrl-C: {page}"))?;
+        tokio::signal::ctrl_c().await?;
+    }
 
     if !system.drain(Duration::from_secs(30)).await {
         warn("some records were still on their way after 30 s");
     }
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
-    server.await?;
+    task.await?;
+    data.no_models_up()?;
     system.stop().await;
     let calls = system.ledger.calls();
     let archive = &data.archive();
@@ -158,23 +149,43 @@ pub async fn demo(options: DemoOptions) -> Result<(), Error> {
         system.counters.totals(),
         tables::guide(archive, tables::BY_MODEL)
     ))?;
-    if let Some(file) = options.report {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
-        say(format_args!("The same as JSON: {}", shown(&file)))?;
+    if let Some(file) = &options.report {
+        write(&report, file)?;
     }
     if report.answered() == 0 { Err("no request was answered".into()) } else { Ok(()) }
 }
 
+/// Writes the report as JSON.
+fn write(report: &Report, file: &Path) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(report)?;
+    std::fs::write(file, json).map_err(|error| format!("{}: {error}", file.display()))?;
+    say(format_args!("The same as JSON: {}", shown(file)))?;
+    Ok(())
+}
+
+/// What is sent, and which models are killed.
+fn round(options: &DemoOptions, kills: &[Kill]) -> Result<Round, Error> {
+    Ok(Round {
+        rate: u32::try_from(options.rate)?,
+        own_deadline: options.deadline.map(u64::try_from).transpose()?.map(Duration::from_millis),
+        kills: kills.iter().map(|kill| (kill.model.clone(), kill.from, kill.to)).collect(),
+    })
+}
+
 /// The models that are killed: as asked for, or the champion half-way.
 fn kills(options: &DemoOptions, endpoint: &Endpoint) -> Result<Vec<Kill>, Error> {
-    if !options.kill.is_empty() {
+    if !options.kill.is_empty() || options.console {
         return Ok(options.kill.clone());
     }
-    let length = Duration::from_secs(1) * u32::try_from(options.count)?;
-    let length = length / u32::try_from(options.rate)?;
+    let length = length(options)?;
     let model = endpoint.configuration.schedule(&Arm::main()).champion().clone();
     Ok(vec![Kill { model, from: length * 2 / 5, to: length * 7 / 10 }])
+}
+
+/// How long it takes to send the requests.
+fn length(options: &DemoOptions) -> Result<Duration, Error> {
+    let length = Duration::from_secs(1) * u32::try_from(options.count())?;
+    Ok(length / u32::try_from(options.rate)?)
 }
 
 fn no_endpoint(folder: &Path) -> String {
@@ -196,18 +207,6 @@ fn introduction(endpoint: &Endpoint, system: &Local, round: &Round, count: usize
         models.collect::<Vec<_>>().concat(),
         kills.collect::<Vec<_>>().concat(),
     )
-}
-
-/// Kills a model at its time, and brings it back.
-async fn switch(kill: Kill, faults: Arc<Faults>, start: Instant) {
-    // The report at the end fails if standard output is closed.
-    let tell = |what| drop(say(format_args!("  {:12} {what}", kill.model.as_str())));
-    sleep_until(start + kill.from).await;
-    faults.kill(true);
-    tell("is killed");
-    sleep_until(start + kill.to).await;
-    faults.kill(false);
-    tell("is back");
 }
 
 /// Listens to every score, as a comparison of models would.

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Body as _, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, RETRY_AFTER},
     server::conn::http1,
     service::service_fn,
 };
@@ -21,8 +21,9 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use rendezvous_console::Body as Console;
 use rendezvous_core::{
-    RequestId,
+    RequestId, Unavailable,
     limits::MAX_PAYLOAD_BYTES,
     now,
     ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
@@ -65,11 +66,31 @@ pub async fn serve<
     system: Arc<System<A, E, K, W, L>>,
     ready: impl Fn() -> R + Send + Sync + 'static,
     listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) where
     R: Future<Output = Vec<String>> + Send + 'static,
 {
-    let ready = Arc::new(ready);
+    let none = |_: Request<Incoming>| std::future::pending::<Response<Console>>();
+    serve_with(system, ready, Some(none).filter(|_| false), listener, stop).await;
+}
+
+/// As [`serve`]; `console` answers what is below `/console`.
+pub async fn serve_with<A, E, K, W, L, R, C>(
+    system: Arc<System<A, E, K, W, L>>,
+    ready: impl Fn() -> R + Send + Sync + 'static,
+    console: Option<impl Fn(Request<Incoming>) -> C + Send + Sync + 'static>,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) where
+    A: Archive + ArchiveFiles,
+    E: EndpointTable,
+    K: Secrets,
+    W: WindowTable,
+    L: Payloads,
+    R: Future<Output = Vec<String>> + Send + 'static,
+    C: Future<Output = Response<Console>> + Send + 'static,
+{
+    let (ready, console) = (Arc::new(ready), Arc::new(console));
     let mut server = http1::Builder::new();
     // The timer bounds how long a client may take to send its headers: 30 s.
     server.timer(TokioTimer::new());
@@ -91,9 +112,19 @@ pub async fn serve<
             }
         };
         let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
+        let console = console.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (system, ready, large) = (system.clone(), ready.clone(), large.clone());
-            async move { Ok::<_, Infallible>(answer(system, &*ready, &large, peer, request).await) }
+            let console = console.clone();
+            async move {
+                if let Some(console) = &*console
+                    && is_of_console(request.uri().path())
+                {
+                    return Ok(console(request).await);
+                }
+                let answered = answer(system, &*ready, &large, peer, request).await;
+                Ok::<_, Infallible>(answered.map(Console::from))
+            }
         });
         let connection = server.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
@@ -108,6 +139,11 @@ pub async fn serve<
     if timeout(ENDING, graceful.shutdown()).await.is_err() {
         tracing::warn!("some answers were still in flight");
     }
+}
+
+fn is_of_console(path: &str) -> bool {
+    let below = path.strip_prefix("/console");
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 async fn accept(
@@ -163,6 +199,11 @@ async fn call<
     if let Some((status, detail)) = refused(&request) {
         return form.refusal(status, detail);
     }
+    // What is begun while nothing can be kept could not be told.
+    let journal = system.journal.as_ref().filter(|_| tells(&request));
+    if let Some(Err(cause)) = journal.map(|journal| journal.check()) {
+        return form.unavailable(&cause);
+    }
     let (head, body) = request.into_parts();
     let body = match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -197,7 +238,19 @@ async fn call<
     context.http.method = head.method;
     context.http.path.clone_from(&event.raw_path);
     context.http.source_ip = Some(peer.ip().to_string());
-    response(system.call(event).await)
+    let answered = system.call(event).await;
+    if let Some(journal) = journal
+        && let Err(cause) = journal.written().await
+    {
+        return form.unavailable(&cause);
+    }
+    response(answered)
+}
+
+/// Whether the answer to a call tells its client what must not be forgotten: all but that of a read of
+/// something that is on the disk already.
+fn tells(request: &Request<Incoming>) -> bool {
+    request.method() != Method::GET || request.uri().path().contains("/requests")
 }
 
 /// Refuses what a page of another site can make a browser send here (DNS rebinding, forms), and
@@ -304,6 +357,14 @@ impl Form {
     fn of(path: &str) -> Self {
         let first = path.trim_start_matches('/').split('/').next();
         if first == Some("v2") { Self::V2 } else { Self::V1 }
+    }
+
+    /// What is refused while the log cannot be written.
+    fn unavailable(self, cause: &Unavailable) -> Response<Full<Bytes>> {
+        let detail = format!("The {}. Try again.", cause.summary());
+        let mut response = self.refusal(StatusCode::SERVICE_UNAVAILABLE, &detail);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 
     /// What is refused before it gets to ingress.

@@ -4,20 +4,26 @@
 mod archiving;
 mod cards;
 mod client;
+mod console;
+mod deaths;
 mod endpoints;
 mod flights;
 mod folder;
 mod function;
+mod log;
 mod metrics;
 mod percentiles;
 mod processes;
 mod report;
+mod server;
+mod story;
 mod system;
 mod values;
 mod workspace;
 mod year;
 
 pub mod bench;
+pub mod calm;
 pub mod check;
 pub mod demo;
 pub mod http;

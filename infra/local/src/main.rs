@@ -4,13 +4,15 @@ use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use rendezvous_local::{
-    bench, check, demo,
+    bench,
+    calm::Calm,
+    check, demo,
     say::{Error, warn},
     serve,
 };
 use rendezvous_onnx::on_compute_thread;
 use tokio::runtime::Builder;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Millions of short-lived messages cross threads here, at which the system's allocator is slow and
 /// keeps much of the memory.
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
     let usual = if matches!(options.command, Command::Demo(_)) { "off" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    log.log_internal_errors(false).init();
+    log.log_internal_errors(false).finish().with(Calm::default()).init();
     // Time can be paused on a runtime of one thread only.
     let is_virtual = matches!(&options.command, Command::Demo(options) if options.is_virtual());
     let mut runtime =

@@ -21,8 +21,9 @@ use crate::{
     cards::Loaded,
     flights,
     function::Functions,
+    log::Log,
     say::{Error, warn},
-    system::Local,
+    system::{Local, Windows},
     workspace::{Told, Workspace},
 };
 
@@ -105,31 +106,44 @@ impl SystemOptions {
         Ok(size)
     }
 
-    /// Starts the system with its models and the endpoints that are configured.
-    pub(crate) async fn start(&self, data: &DataFolder) -> Result<Started, Error> {
+    /// Starts the system with its models and the endpoints that are configured. What `log` has kept of a former
+    /// process is in it again.
+    pub(crate) async fn start(
+        &self,
+        data: &DataFolder,
+        mut log: Option<&mut Log>,
+    ) -> Result<Started, Error> {
         let compute = Compute::start().map_err(|error| format!("cannot start threads: {error}"))?;
         let archiving =
             Archiving::start().map_err(|error| format!("cannot start a thread: {error}"))?;
         let size = Size {
             compute: compute.handles().cloned().collect(),
             archiving: Some(archiving.handle().clone()),
+            journal: log.as_ref().map(|log| log.journal().clone()),
             ..self.size()?
         };
-        let system = Self::system(data, &size);
+        let windows = Windows::Folder(FolderWindows::new(data));
+        let system = Self::system(data, windows, &size);
+        let unscored = match &mut log {
+            Some(log) => log.start(&system).await?,
+            None => Vec::new(),
+        };
         let functions = Functions::start(&system, data).await?;
         let bring_up = |system: &Local, loaded| self.bring_up(system, Some(&functions), loaded);
         let started = self.configure(system, bring_up).await?;
+        for record in unscored {
+            record.deliver(&started.system);
+        }
         Ok(Started { threads: Some((compute, archiving)), functions: Some(functions), ..started })
     }
 
     /// The system on a data folder, without models.
-    pub(crate) fn system(data: &DataFolder, size: &Size) -> Arc<Local> {
+    pub(crate) fn system(data: &DataFolder, windows: Windows, size: &Size) -> Arc<Local> {
         let archive = FolderArchive::new(data).into();
         let endpoints = FolderEndpoints::new(data).into();
         let secrets = FolderSecrets::new(data).into();
-        let windows = FolderWindows::new(data).into();
         let payloads = FolderPayloads::new(data, size.settings.ledger_retention).into();
-        Arc::new(Local::start_on(archive, endpoints, secrets, windows, payloads, size))
+        Arc::new(Local::start_on(archive, endpoints, secrets, windows.into(), payloads, size))
     }
 
     /// Gives a system its models and its endpoints. `bring_up` adds a model.

@@ -46,6 +46,9 @@ pub async fn not_ready<
     if let Err(error) = archive {
         wrong.push(error.to_string());
     }
+    if let Some(Err(error)) = system.journal.as_ref().map(|journal| journal.check()) {
+        wrong.push(error.to_string());
+    }
     let read = system.ledger.read(RequestId::random(), Consistency::Strong);
     if let Err(error) = within("ledger", LIMIT, read).await {
         wrong.push(error.to_string());

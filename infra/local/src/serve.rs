@@ -14,7 +14,8 @@ use rendezvous_folder::DataFolder;
 use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
-    http,
+    console, http,
+    log::Log,
     options::{Started, SystemOptions},
     ready::readiness,
     say::{Error, say, shown, timed, warn},
@@ -27,13 +28,17 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long records in flight may take to get into the archive at the end.
-const ARCHIVING: Duration = Duration::from_secs(4);
+const ARCHIVING: Duration = Duration::from_secs(3);
 
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
+
+    /// Publish nothing from the console, and show no payloads in it
+    #[arg(long)]
+    read_only: bool,
 
     #[command(flatten)]
     system: SystemOptions,
@@ -44,7 +49,8 @@ pub struct ServeOptions {
 pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let mut interruptions = Interruptions::new()?;
     let data = options.system.data()?;
-    let mut started = options.system.start(&data).await?;
+    let mut log = Log::open(&data)?;
+    let mut started = options.system.start(&data, Some(&mut log)).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let listener = TcpListener::bind(address)
         .await
@@ -56,8 +62,12 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let system = started.system.clone();
     let ready = readiness(&system, &data);
-    let server = tokio::spawn(http::serve(system.clone(), ready, listener, stopped));
-    let ended = match say(introduction(&started, &endpoints, &url, &data)) {
+    let console = Arc::new(console::of(&system, &data, options.read_only, stopped.clone())?);
+    let page = console.url(&url);
+    let answer = console::answers(console);
+    let server =
+        tokio::spawn(http::serve_with(system.clone(), ready, Some(answer), listener, stopped));
+    let ended = match say(introduction(&started, &endpoints, (&url, &page), &data)) {
         Ok(()) => tokio::select! {
             ended = look(&options.system, &mut started, &endpoints, &data) => ended,
             ended = interruptions.next() => ended,
@@ -73,36 +83,55 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
-    data.no_models_up()?;
+    if let Err(error) = data.no_models_up() {
+        warn(timed(format_args!("warning: {error}")));
+    }
     let archived = system.drain(ARCHIVING).await;
     if archived {
         system.stop().await;
         // No message refers to them any more.
         system.payloads.clear().await?;
+        log.end().await.and_then(|ended| ended.delete_read())?;
         ended?;
         say(format_args!(
             "{}All requests in flight are answered and archived.",
             system.counters.totals()
         ))?;
     } else {
+        let left = left(&system);
+        let kept = match log.end().await {
+            Ok(ended) => ended.to_string(),
+            Err(error) => format!("The next start archives what is in the log; {error}."),
+        };
         let seconds = ARCHIVING.as_secs();
-        warn(timed(format_args!(
-            "Some records were not archived within {seconds} s and are lost."
-        )));
+        warn(timed(format_args!("Not archived within {seconds} s: {left}. {kept}")));
         ended?;
         say(system.counters.totals())?;
     }
     Ok(())
 }
 
+/// What is not archived.
+fn left(system: &Local) -> String {
+    let held = [
+        ("requests", system.input.held()),
+        ("scores", system.scores.held()),
+        ("decisions", system.ledger.changes.held()),
+        ("outcomes", system.outcomes.changes.held()),
+    ];
+    let left = held.iter().filter(|(_, bytes)| *bytes > 0);
+    let left = left.map(|(what, bytes)| format!("{} kB of {what}", bytes.div_ceil(1_000)));
+    left.collect::<Vec<_>>().join(", ")
+}
+
 /// What is printed at the start. The first line is the address alone, for programs.
 fn introduction(
     started: &Started,
     endpoints: &[Arc<Endpoint>],
-    url: &str,
+    (url, console): (&str, &str),
     data: &DataFolder,
 ) -> String {
-    let mut lines = vec![url.to_owned(), String::new()];
+    let mut lines = vec![url.to_owned(), String::new(), format!("  console {console}")];
     for endpoint in endpoints {
         let models: Vec<&str> = endpoint.configuration.models().map(ModelId::as_str).collect();
         let (name, version) = (&endpoint.name, endpoint.version);

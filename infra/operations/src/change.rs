@@ -2,7 +2,8 @@
 //! that same version.
 
 use rendezvous_core::{
-    Arm, Configuration, EndpointName, Guard, ModelId, Provenance, Share, Unavailable,
+    Arm, ArmPlan, Configuration, Draft, EndpointName, Guard, ModelId, Provenance, Share,
+    Unavailable,
     ports::{EndpointTable, PublishError},
     promotion,
 };
@@ -12,6 +13,7 @@ use crate::{difference::Difference, endpoints::find, failure::Failure};
 
 /// What is to change.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a command has one or a few of them")]
 pub enum Change {
     /// This configuration becomes current.
     Apply(Configuration),
@@ -31,8 +33,13 @@ pub enum Change {
         steps: Vec<Share>,
         guard: Option<Guard>,
     },
+    /// The arm whose champion is the model becomes `main`, whatever its step; among several such arms that
+    /// of this name.
+    Finish { model: ModelId, arm: Option<Arm> },
     /// The model is on no schedule and no observer any more.
     Retire(ModelId),
+    /// Drift is measured against the baseline of this name.
+    Baseline(String),
 }
 
 /// A change that may be published.
@@ -71,7 +78,14 @@ pub async fn plan(
             };
             promotion::promote_in_arm(&before, &model, arm, steps, guard)?
         }
+        Change::Finish { model, arm } => {
+            promotion::finish(&before, &arm_of(&before, &model, arm.as_ref())?)?
+        }
         Change::Retire(model) => promotion::retire(&before, &model)?,
+        Change::Baseline(name) => {
+            let draft = Draft { baseline: Some(name), ..before.clone().into_draft() };
+            Configuration::new(draft)?
+        }
     };
     let difference = Difference::between(&before, &configuration);
     Ok(Planned { endpoint: endpoint.clone(), from, configuration, difference })
@@ -107,6 +121,34 @@ async fn earlier(
             arm.share(),
             arm.steps.first().copied().unwrap_or_default()
         ))),
+    }
+}
+
+/// The arm whose champion is the model.
+fn arm_of(
+    configuration: &Configuration,
+    model: &ModelId,
+    named: Option<&Arm>,
+) -> Result<Arm, Failure> {
+    let arms = &configuration.draft().arms;
+    let is_wanted = |arm: &&ArmPlan| named.is_none_or(|name| arm.name == *name);
+    let mut led = arms.iter().filter(|arm| arm.schedule.champion() == model).filter(is_wanted);
+    match (led.next(), led.next()) {
+        (Some(arm), None) => Ok(arm.name.clone()),
+        (Some(first), Some(second)) => Err(Failure::Usage(format!(
+            "{model} is the champion of the arms {} and {}; pass --arm NAME",
+            first.name, second.name
+        ))),
+        (None, _) => {
+            let listed: Vec<String> = arms
+                .iter()
+                .map(|arm| format!("{} (champion {})", arm.name, arm.schedule.champion()))
+                .collect();
+            let listed =
+                if listed.is_empty() { "there is no arm".to_owned() } else { listed.join(", ") };
+            let which = named.map_or("no arm".to_owned(), |name| format!("no arm {name}"));
+            Err(Failure::Refused(format!("{which} has {model} as its champion: {listed}")))
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use rendezvous_core::{
 use rendezvous_evidence::{Confidence, FixedN, Interval, Report, Requirement, Settings};
 use serde::Serialize;
 
+use self::pairs::Differing;
 use crate::{
     endpoints::find,
     failure::Failure,
@@ -80,6 +81,8 @@ pub struct Compared {
     models: [ModelId; 2],
     #[serde(flatten)]
     report: Report,
+    /// The requests on which the values differ most, the greatest difference first.
+    differing: Vec<Differing>,
     /// The difference of the Brier scores by the labels of a sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     labelled: Option<Interval<FixedN>>,
@@ -126,7 +129,8 @@ pub async fn compared(
         (None, _) => (None, None),
     };
     let (endpoint, sample) = (range.endpoint.clone(), options.sample.clone());
-    Ok(Compared { endpoint, models: pairs.models, report, labelled, drawn, sample })
+    let differing = pairs.differing()?;
+    Ok(Compared { endpoint, models: pairs.models, report, differing, labelled, drawn, sample })
 }
 
 /// Fails unless the evidence for a promotion of `model` over the champion of `main` meets the requirement.

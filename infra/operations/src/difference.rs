@@ -1,8 +1,8 @@
 //! What a change of a configuration means, in words.
 
 use rendezvous_core::{
-    Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, ModelId, Observer, Role, Schedule,
-    Share, Tensor, Tensors,
+    Arm, ArmPlan, Choice, Configuration, EndpointName, Guard, Json, ModelId, Observer, Role,
+    Schedule, Share, Tensor, Tensors,
 };
 use serde_json::{Value, json};
 
@@ -24,9 +24,11 @@ impl Difference {
         words.pins(before, after);
         words.pointer("value", before.value(), after.value());
         words.pointer("outcome", before.outcome(), after.outcome());
+        words.horizon(before, after);
         words.features(before.features(), after.features());
+        words.baseline(before.baseline(), after.baseline());
         words.tensors(before.tensors(), after.tensors());
-        if words.0.is_empty() && before != after {
+        if words.0.is_empty() && json_of(before) != json_of(after) {
             words.0.push(
                 "only the order of arms, pins, observers, features or tensors changes".to_owned(),
             );
@@ -92,6 +94,17 @@ pub fn steps(arm: &ArmPlan) -> String {
         if i == arm.step { format!("[{share}]") } else { share.to_string() }
     };
     arm.steps.iter().enumerate().map(step).collect::<Vec<_>>().join(", ")
+}
+
+/// How a fallback is written is no difference.
+fn json_of(configuration: &Configuration) -> Option<Value> {
+    serde_json::to_value(configuration).ok()
+}
+
+/// White space and the order of fields apart.
+fn same_json(one: &Json, other: &Json) -> bool {
+    let parse = |json: &Json| serde_json::from_str::<Value>(json.as_str()).ok();
+    parse(one) == parse(other)
 }
 
 #[derive(Default)]
@@ -170,7 +183,9 @@ impl Words {
             (Some(_), None) => self.0.push(format!(
                 "{arm} has no fallback any more: without an answer clients get a 504"
             )),
-            (old, new) if old != new => self.0.push(format!("the fallback of {arm} changes")),
+            (Some(old), Some(new)) if !same_json(old, new) => {
+                self.0.push(format!("the fallback of {arm} changes"));
+            }
             _ => {}
         }
         let silent = |schedule: &Schedule| schedule.silent_after().unwrap_or(0);
@@ -269,6 +284,21 @@ impl Words {
         }
     }
 
+    fn horizon(&mut self, before: &Configuration, after: &Configuration) {
+        let days = |of: &Configuration| of.outcome_horizon().as_secs() / (24 * 60 * 60);
+        if days(before) != days(after) {
+            let (old, new) = (days(before), days(after));
+            self.0.push(format!("outcomes are awaited for {new} days, so far {old}"));
+        }
+    }
+
+    fn baseline(&mut self, before: Option<&str>, after: Option<&str>) {
+        if before != after {
+            let after = after.unwrap_or("that of the first seven days");
+            self.0.push(format!("the baseline becomes {after}"));
+        }
+    }
+
     fn features(&mut self, before: &[String], after: &[String]) {
         for feature in after.iter().filter(|feature| !before.contains(feature)) {
             self.0.push(format!("the distribution of {feature:?} in the requests is watched"));
@@ -339,58 +369,4 @@ pub fn guarded(guard: &Guard) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_change_of_the_features_is_said() {
-        let text = include_str!("../../contract/examples/endpoint-tensors.json");
-        let with = |features: [&str; 2]| {
-            let mut draft = Configuration::parse(text).unwrap().into_draft();
-            draft.features = features.map(str::to_owned).to_vec();
-            Configuration::new(draft).unwrap()
-        };
-        let (before, after) =
-            (with(["/distance", "/carrier"]), with(["/distance", "/weather/wind"]));
-        let changes = Difference::between(&before, &after).changes;
-        assert_eq!(
-            changes,
-            [
-                "the distribution of \"/weather/wind\" in the requests is watched",
-                "the distribution of \"/carrier\" is not watched any more",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_change_of_the_tensors_is_said() {
-        let text = include_str!("../../contract/examples/endpoint-tensors.json");
-        let parsed = |text: &str| Configuration::parse(text).unwrap();
-        let changes = |before: &Configuration, after: &Configuration| {
-            Difference::between(before, after).changes
-        };
-        let with = parsed(text);
-        let mut draft = with.clone().into_draft();
-        draft.tensors = None;
-        let without = Configuration::new(draft).unwrap();
-        let new = "tensors are new: inputs distance, carrier, weather, last_delays; outputs \
-                   delay_probability";
-        assert_eq!(changes(&without, &with), [new]);
-        assert_eq!(changes(&with, &without), ["there are no tensors any more"]);
-        let renamed = text.replace("\"carrier\"", "\"airline\"").replace("INT16", "INT32");
-        assert_eq!(
-            changes(&with, &parsed(&renamed)),
-            [
-                "input \"airline\" is new: BYTES, shape [-1, 1], of [\"/carrier\"]",
-                "input \"last_delays\" becomes INT32, shape [-1, 4], of [\"/last_delays\"]",
-                "input \"carrier\" is not there any more",
-            ]
-        );
-        let mut draft = with.clone().into_draft();
-        draft.tensors.as_mut().unwrap().inputs.reverse();
-        let turned = Configuration::new(draft).unwrap();
-        let order = "only the order of arms, pins, observers, features or tensors changes";
-        assert_eq!(changes(&with, &turned), [order]);
-        assert!(changes(&with, &with).is_empty());
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The command `status`: what the windows of the last minutes say of each endpoint, its arms and its
 //! models.
 
+mod day;
 mod figures;
 mod hints;
 mod spans;
@@ -13,10 +14,14 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointName, Invalid, Minute, Timestamp, now,
     ports::{EndpointTable, Entry, WindowTable},
 };
-use rendezvous_monitor::windows::{DECISIONS, MODELS, VERDICTS, part, series};
+use rendezvous_monitor::{
+    alarms::{KeptAlarm, kept},
+    windows::{DECISIONS, MODELS, VERDICTS, part, series},
+};
 use serde::Serialize;
 
 use self::{
+    day::DayStatus,
     figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model},
     spans::{Span, spans},
 };
@@ -58,6 +63,10 @@ struct EndpointStatus {
     config: u64,
     arms: Vec<ArmStatus>,
     models: Vec<ModelStatus>,
+    /// Those that are active, and those that have begun in this time and ended.
+    alarms: Vec<KeptAlarm>,
+    /// The last day whose outcomes are known.
+    day: Option<DayStatus>,
     /// The figures of each span of minutes, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     spans: Option<Vec<Span>>,
@@ -145,6 +154,8 @@ async fn of_endpoint(
     };
     let (decided, sent) = (read(DECISIONS).await?, read(MODELS).await?);
     let verdicts = read(VERDICTS).await?;
+    let day = day::last(windows, endpoint).await?;
+    let alarms = kept(windows, name, time.start).await?;
     let current = format!("{}/", endpoint.version);
     let has_requests =
         decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));
@@ -182,7 +193,8 @@ async fn of_endpoint(
     let models = listed.into_iter().map(model).collect();
     let spans = by.map(|by| spans(&decided, &sent, minutes, by, time.end));
     let spans = spans.transpose().map_err(unreadable)?;
-    Ok(EndpointStatus { endpoint: name.clone(), config: endpoint.version, arms, models, spans })
+    let (endpoint, config) = (name.clone(), endpoint.version);
+    Ok(EndpointStatus { endpoint, config, arms, models, alarms, day, spans })
 }
 
 /// The latest verdict on the arm of this part.

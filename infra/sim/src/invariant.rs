@@ -62,6 +62,9 @@ invariants! {
     /// Three minutes after its deadline a request with a mailbox is decided, whether or not anybody waits
     /// for it or reads it, unless nothing shows that it was sent and a repeat of its key may still send it.
     Overdue = "overdue",
+    /// A version that the monitor publishes is the one that it names with one guarded arm a step further,
+    /// finished or removed. No version is missing from the history, each replaces the one before it.
+    OneStep = "one-step",
     /// A request that was opened is sent with the times of its mailbox, only until its deadline, and
     /// is marked as accepted; then its times stay.
     SentAsOpened = "sent-as-opened",

@@ -5,6 +5,7 @@ mod clients;
 mod end;
 mod models;
 mod operator;
+mod ramps;
 
 use std::{sync::Arc, time::Duration};
 
@@ -169,13 +170,17 @@ impl World {
             clients::read_expired(self, &asked).await;
             clients::all(self, 1).await;
         }
+        ramps::judged(self).await;
         self.weather.calm_down();
         operator::retain(self, 0);
         for model in IDS {
             models::kill(self, model, false);
         }
         tokio::time::sleep(FREEZE + OVERDUE).await;
-        rendezvous_core::mutation::unmutated(|| end::check_overdue(self));
+        rendezvous_core::mutation::unmutated(|| {
+            end::check_overdue(self);
+            ramps::check(self);
+        });
         if !self.system.drain(PATIENCE).await {
             let what = "not everything was handled in the end".to_owned();
             let violation = Violation { invariant: Invariant::Readable, request: None, what };

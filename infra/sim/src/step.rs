@@ -77,6 +77,8 @@ steps! {
     Minute = "monitor: minute",
     /// The monitor reads an endpoint's configuration.
     MonitorEndpoint = "monitor: endpoint",
+    /// The monitor publishes a configuration.
+    Publish = "monitor: publish",
     /// The monitor reads a mailbox.
     MonitorLook = "monitor: look",
     /// The monitor commits a decision.
@@ -177,7 +179,8 @@ impl Step {
             Self::IngressEndpoint
             | Self::RendezvousEndpoint
             | Self::DecoyEndpoint
-            | Self::MonitorEndpoint => Dependency::Endpoints,
+            | Self::MonitorEndpoint
+            | Self::Publish => Dependency::Endpoints,
             Self::StorePayload | Self::ModelPayload | Self::DecoyPayload => Dependency::Payloads,
             Self::Secret => Dependency::Secrets,
             Self::Send => Dependency::Input,
@@ -225,6 +228,7 @@ impl Step {
                     | Self::MonitorSettle
                     | Self::Outcome
                     | Self::Store
+                    | Self::Publish
                     | Self::WriteWindows
             )
     }
@@ -240,6 +244,7 @@ impl Step {
                 | Self::MonitorBatch
                 | Self::Minute
                 | Self::MonitorEndpoint
+                | Self::Publish
                 | Self::MonitorLook
                 | Self::MonitorSettle
                 | Self::ReadWindows

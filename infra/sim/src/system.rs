@@ -18,8 +18,8 @@ use rendezvous_core::{
     EndpointName, ModelId,
     limits::MAX_PAYLOAD_BYTES,
     memory::{
-        MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemorySecrets, MemoryStream,
-        MemoryWindows, Position,
+        Journal, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemorySecrets,
+        MemoryStream, MemoryWindows, Position,
     },
     ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
 };
@@ -62,6 +62,8 @@ pub struct Size {
     pub archiving: Option<Handle>,
     /// What goes wrong by chance, and who watches.
     pub conditions: Conditions,
+    /// What is handed all that must outlive the process.
+    pub journal: Option<Arc<Journal>>,
 }
 
 impl Default for Size {
@@ -99,6 +101,7 @@ impl Default for Size {
             compute: Vec::new(),
             archiving: None,
             conditions: Conditions::default(),
+            journal: None,
         }
     }
 }
@@ -121,6 +124,7 @@ where
     pub windows: Arc<W>,
     pub archive: Arc<A>,
     pub counters: Arc<Counters>,
+    pub journal: Option<Arc<Journal>>,
     ingress: Fleet<Http<Local<E, K, L>>>,
     /// The functions, by name: the instance that each begins with.
     functions: Mutex<BTreeMap<String, Arc<Actor>>>,
@@ -164,11 +168,15 @@ where
         let lambda = Arc::new(Actor::new(Role::Other, "lambda"));
         let failures = Link::new(archive.clone(), &lambda, &conditions);
         let host = Host { failures, stop: stopped, conditions };
-        let ledger = MemoryLedger::with_capacity(size.mailboxes);
+        let journal = size.journal.clone();
+        let ledger = MemoryLedger::with_capacity(size.mailboxes)
+            .with_retention(size.settings.ledger_retention)
+            .kept_in(journal.clone());
+        let stream = |name| Arc::new(MemoryStream::new(name, size.shards).kept_in(journal.clone()));
         let ports = Inside {
-            input: Arc::new(MemoryStream::new("input", size.shards)),
-            ledger: Arc::new(ledger.with_retention(size.settings.ledger_retention)),
-            outcomes: Arc::default(),
+            input: stream("input"),
+            ledger: Arc::new(ledger),
+            outcomes: Arc::new(MemoryOutcomes::kept_in(journal.clone())),
             counters: Arc::default(),
             past: Arc::default(),
             endpoints,
@@ -179,7 +187,7 @@ where
         let Inside { input, ledger, outcomes, counters, past, endpoints, payloads, secrets } =
             ports;
         let system = Self {
-            scores: Arc::new(MemoryStream::new("scores", size.shards)),
+            scores: stream("scores"),
             functions: Mutex::new(BTreeMap::from([("ingress".to_owned(), ingress.actor.clone())])),
             models: Mutex::default(),
             compute: size.compute.clone(),
@@ -194,6 +202,7 @@ where
             windows,
             archive,
             counters,
+            journal,
             past,
             ingress,
             host,

@@ -149,7 +149,7 @@ mod tests {
         let old = ["7-7-14f825b2bbc32dd8.parquet", "shardId-3-1-2-798842be8f28682c.parquet"];
         let old = old.map(|file| [folder, file].concat());
         let first = tool_file(old.iter().map(String::as_str), b"rows");
-        assert_eq!(first, format!("{folder}tool-000001-0ca7ef1e7a6f1bfd.parquet"));
+        assert_eq!(first, format!("{folder}tool-000001-bc51e9e65d79e1c9.parquet"));
         let second = tool_file([first.as_str(), old[0].as_str()].into_iter(), b"rows");
         assert!(old.iter().all(|old| *old < first) && first < second, "{second}");
     }

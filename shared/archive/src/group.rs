@@ -1,6 +1,6 @@
 //! The rows of one request, of which each entity keeps one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rendezvous_core::{Arm, ModelId, RequestId, Timestamp};
 
@@ -73,10 +73,11 @@ impl Group {
         let received = self.received();
         let mut scores: Vec<(ScoreLine, bool)> =
             self.scores.into_values().map(|line| (line, false)).collect();
+        let first = scores.iter().map(|(line, _)| line).min_by_key(|line| line.started).cloned();
         for (number, line) in self.replays {
             let is_live = scores.iter().any(|(live, _)| live.model == number);
             if let Some(received) = received.filter(|_| !is_live) {
-                scores.push((moved(line, received), true));
+                scores.push((as_if_live(line, received, first.as_ref()), true));
             }
         }
         scores.sort_by(|(a, _), (b, _)| a.arrival.cmp(&b.arrival));
@@ -127,11 +128,13 @@ impl Group {
     }
 }
 
-/// The score of a replay as if its request had been received at this time.
-fn moved(line: ScoreLine, received: Timestamp) -> ScoreLine {
-    let move_to = |at: Timestamp| received + at.since(line.received);
-    let (started, finished) = (move_to(line.started), move_to(line.finished));
-    let arrival = Arrival { at: move_to(line.arrival.at), ..line.arrival };
+/// The score of a replay as if the model had begun when the first of the others did, or at once, and its score
+/// had been as long on its way as that of this one. How long the replay waited in queues says nothing of that.
+fn as_if_live(line: ScoreLine, received: Timestamp, first: Option<&ScoreLine>) -> ScoreLine {
+    let started = first.map_or(received, |first| first.started);
+    let finished = started + line.finished.since(line.started);
+    let on_its_way = first.map_or(Duration::ZERO, |first| first.arrival.at.since(first.finished));
+    let arrival = Arrival { at: finished + on_its_way, ..line.arrival };
     ScoreLine { arrival, received, started, finished, ..line }
 }
 

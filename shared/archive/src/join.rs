@@ -36,18 +36,23 @@ pub struct Wanted {
     pub segment: Option<String>,
     /// Whether a model that has sent no score of a request live has that of its replay.
     pub replays: bool,
+    /// How long before `from` rows may have arrived. Files of this time are read.
+    pub skew: Duration,
+    /// How long after `to` scores and decisions may have arrived. Files of this time are read.
+    pub late: Duration,
 }
 
 impl Wanted {
     /// All requests of an endpoint.
     pub fn all(endpoint: EndpointName) -> Self {
         let to = Timestamp::from_micros(i64::MAX);
-        Self { endpoint, from: Timestamp::default(), to, segment: None, replays: false }
+        let from = Timestamp::default();
+        Self { endpoint, from, to, segment: None, replays: false, skew: SKEW, late: LATE }
     }
 
     /// Where the rows of the requests themselves are.
     pub(crate) fn requests(&self) -> Extent<'_> {
-        self.extent(self.from - SKEW..self.to + SKEW, self.from..self.to)
+        self.extent(self.from - self.skew..self.to + self.skew, self.from..self.to)
     }
 
     fn extent(&self, arrived: Range<Timestamp>, received: Range<Timestamp>) -> Extent<'_> {
@@ -71,32 +76,21 @@ pub async fn join(
     wanted: &Wanted,
     progress: impl FnMut(Progress),
 ) -> Result<Requests, ScanError> {
-    join_within(files, wanted, LATE, progress, Limits::USUAL).await
-}
-
-/// Reads what arrived within `late` after the wanted requests, and every outcome. What arrived later is
-/// missing.
-pub(crate) async fn join_early(
-    files: &impl ArchiveFiles,
-    wanted: &Wanted,
-    late: Duration,
-) -> Result<Requests, ScanError> {
-    join_within(files, wanted, late, |_| (), Limits::USUAL).await
+    join_within(files, wanted, progress, Limits::USUAL).await
 }
 
 async fn join_within(
     files: &impl ArchiveFiles,
     wanted: &Wanted,
-    late: Duration,
     mut progress: impl FnMut(Progress),
     limits: Limits,
 ) -> Result<Requests, ScanError> {
-    let Wanted { from, to, .. } = *wanted;
+    let Wanted { from, to, skew, late, .. } = *wanted;
     let end = Timestamp::from_micros(i64::MAX);
     let received = from - RETRIED..to + RETRIED;
     let requests = wanted.requests();
-    let later = wanted.extent(from - SKEW..to + late, received.clone());
-    let outcomes = wanted.extent(from - SKEW..end, received);
+    let later = wanted.extent(from - skew..to + late, received.clone());
+    let outcomes = wanted.extent(from - skew..end, received);
     let mut names = AllNames { segment: wanted.segment.clone(), ..AllNames::default() };
     let mut sorter = Sorter::new(limits);
     let to = &mut sorter;
@@ -276,7 +270,7 @@ mod tests {
         put(&archive, 1, &(0..1_000).map(outcome).collect::<Vec<_>>()).await;
         let wanted = Wanted::all("e".parse().unwrap());
         let read = async |limits| {
-            let requests = join_within(&archive, &wanted, LATE, |_| {}, limits).await.unwrap();
+            let requests = join_within(&archive, &wanted, |_| {}, limits).await.unwrap();
             let (mut by_id, mut by_outcome) = (Vec::new(), Vec::new());
             let keep = |all: &mut Vec<Joined>, request| {
                 all.push(request);

@@ -46,8 +46,8 @@ pub struct Scored {
     pub value: Option<f64>,
     /// None where there is a score.
     pub failure: Option<FailureKind>,
-    /// Whether it is of a replay. Its times are moved: as long after the receipt of the request as those of
-    /// the replay are after it was sent again.
+    /// Whether it is of a replay. Then it has the times as if the model had begun when the first of the others
+    /// did, had taken as long as in the replay, and its score had been as long on its way as that one's.
     pub replayed: bool,
 }
 

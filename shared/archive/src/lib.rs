@@ -21,6 +21,7 @@ mod lines;
 pub mod one;
 mod pages;
 mod part;
+pub mod payloads;
 mod read;
 pub mod rewrite;
 mod row_group;

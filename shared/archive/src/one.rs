@@ -7,7 +7,7 @@ use rendezvous_core::{
 };
 
 use crate::{
-    join::{Wanted, join_early},
+    join::{Wanted, join},
     joined::Joined,
     layout::{Row, Select, select},
     part::Extent,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How far clocks differ.
-const SKEW: Duration = Duration::from_mins(5);
+const SKEW: Duration = Duration::from_mins(1);
 /// How long after a request its scores and its decision are looked for. What a stream had kept for longer
 /// is not found.
 const LATE: Duration = Duration::from_hours(2);
@@ -71,8 +71,8 @@ pub async fn one(
     received: Timestamp,
 ) -> Result<Option<One>, ScanError> {
     let (from, to) = (received, received + Duration::from_micros(1));
-    let wanted = Wanted { from, to, ..Wanted::all(endpoint.clone()) };
-    let requests = join_early(files, &wanted, LATE).await?;
+    let wanted = Wanted { from, to, skew: SKEW, late: LATE, ..Wanted::all(endpoint.clone()) };
+    let requests = join(files, &wanted, |_| ()).await?;
     let mut found = None;
     requests.each(|joined| {
         if joined.id == id {

@@ -15,7 +15,7 @@ use crate::{
     read::read,
     row_group::{RowGroup, Unreadable},
     scan::{ScanError, fetch},
-    tables::{DecisionRow, OutcomeRow, RequestRow, ScoreRow},
+    tables::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, ScoreRow},
     write::{Unwritable, write},
 };
 
@@ -102,6 +102,7 @@ pub fn rewrite(
         "scores" => of_table::<ScoreRow<'_>>(files, keep, copies),
         "decisions" => of_table::<DecisionRow<'_>>(files, keep, copies),
         "outcomes" => of_table::<OutcomeRow<'_>>(files, keep, copies),
+        "replays" => of_table::<ReplayRow<'_>>(files, keep, copies),
         other => Err(RewriteError::Table(other.to_owned())),
     }
 }

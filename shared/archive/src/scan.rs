@@ -1,6 +1,8 @@
 //! Reading a table of an archive: the partitions of some hours, of their files the row groups that
 //! can hold rows of interest, and of these the columns that are asked for.
 
+use std::{ops::Range, time::Duration};
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rendezvous_core::{
     Timestamp, Unavailable,
@@ -90,11 +92,13 @@ pub(crate) fn rows<'p, S: Select>(
 pub(crate) struct Hours {
     first: String,
     last: String,
+    start: Timestamp,
 }
 
 impl Hours {
     pub(crate) fn of(extent: &Extent<'_>) -> Self {
-        Self { first: hour(extent.arrived.start), last: hour(extent.arrived.end) }
+        let Range { start, end } = extent.arrived.clone();
+        Self { first: hour(start), last: hour(end), start }
     }
 
     /// The folders of a table's days, in order.
@@ -124,7 +128,9 @@ impl Hours {
             let hour = file.name.rsplit_once('/').map_or("", |(folder, _)| folder);
             let hour = hour.split_once('/').map_or("", |(_, hour)| hour);
             let is_within = hour >= self.first.as_str() && hour <= self.last.as_str();
-            file.name.ends_with(".parquet") && is_within
+            // A file holds what arrived before it was written.
+            let is_late_enough = file.written + CLOCKS >= self.start;
+            file.name.ends_with(".parquet") && is_within && is_late_enough
         });
         Ok(listed)
     }
@@ -143,6 +149,9 @@ pub(crate) async fn rows_of<S: Select>(
     }
     Ok(all)
 }
+
+/// How far the clocks of the streams and of the store differ.
+const CLOCKS: Duration = Duration::from_mins(1);
 
 /// 9999-01-01: names of days have four digits for the year.
 const LAST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);

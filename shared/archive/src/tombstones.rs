@@ -4,7 +4,9 @@
 //! `tombstones/{erasure}-{number}.json` is written once, and deleted when the streams no longer have the records. It names
 //! each request by a digest, so that it says nothing to who does not know the id:
 //!
-//!     { "v": 1, "requests": ["4f0c…", …] }
+//! ```json
+//! { "v": 1, "requests": ["4f0c…"] }
+//! ```
 
 use std::collections::{BTreeMap, HashSet};
 

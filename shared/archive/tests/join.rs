@@ -227,7 +227,7 @@ async fn outcomes_come_in_the_order_in_which_they_first_arrived() {
 }
 
 #[tokio::test]
-async fn a_replay_stands_in_for_a_live_score_with_its_times_moved() {
+async fn a_replay_stands_in_for_a_live_score_as_if_the_model_had_begun_with_the_others() {
     let archive = MemoryArchive::default();
     put(&archive, "1", &[request(1), request(2)], START).await;
     put(&archive, "1", &[score(1, "a@1", ms(9), 0.5), score(2, "a@1", ms(9), 0.5)], START).await;
@@ -242,7 +242,8 @@ async fn a_replay_stands_in_for_a_live_score_with_its_times_moved() {
             arm: score.arm,
             key: score.key,
             replayed_as: id(1_000 + n),
-            received_us: again,
+            // It waited for the model.
+            received_us: again - ms(10_000),
             model: score.model,
             artifact: None,
             started_us: moved(score.started_us),

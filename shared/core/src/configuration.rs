@@ -1,6 +1,6 @@
 //! The configuration of an endpoint: data, not code.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_path_to_error::Segment;
@@ -8,7 +8,10 @@ use serde_path_to_error::Segment;
 use crate::{
     arms::{self, ArmPlan, Pin},
     error::Invalid,
-    limits::{MAX_FEATURES, MAX_MODELS, MAX_OBSERVERS},
+    limits::{
+        MAX_BASELINE_CHARS, MAX_FEATURES, MAX_MODELS, MAX_OBSERVERS, MAX_OUTCOME_HORIZON_DAYS,
+        OUTCOME_HORIZON_DAYS,
+    },
     mistakes::Mistakes,
     mutation::{Mutation, mutated},
     names::{Arm, EndpointName, Key, ModelId},
@@ -44,9 +47,15 @@ pub struct Draft {
     /// Where in a reported outcome the truth is that this number predicts (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// How many days after a request its outcome is known as a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome_horizon_days: Option<u32>,
     /// Where in a payload the fields are whose distributions are watched (RFC 6901).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+    /// The name of the baseline that drift is measured against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// What payloads and scores are as tensors of the Open Inference Protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Tensors>,
@@ -97,7 +106,9 @@ impl Draft {
             observers: Vec::new(),
             value: None,
             outcome: None,
+            outcome_horizon_days: None,
             features: Vec::new(),
+            baseline: None,
             tensors: None,
         }
     }
@@ -172,6 +183,25 @@ impl Draft {
         }
     }
 
+    fn check_outcomes_and_baseline(&self, mistakes: &mut Mistakes) {
+        if let Some(days) = self.outcome_horizon_days
+            && !(1..=MAX_OUTCOME_HORIZON_DAYS).contains(&days)
+        {
+            let what = format_args!("is {days}; it must be 1 to {MAX_OUTCOME_HORIZON_DAYS}");
+            mistakes.add("/outcome_horizon_days", what);
+        }
+        if let Some(name) = &self.baseline {
+            let allowed =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+            if name.is_empty() || name.len() > MAX_BASELINE_CHARS || !name.chars().all(allowed) {
+                let what = format_args!(
+                    "{name:?} must have 1 to {MAX_BASELINE_CHARS} of the characters a to z, 0 to 9, - and _"
+                );
+                mistakes.add("/baseline", what);
+            }
+        }
+    }
+
     /// Every model once: choices of `main`, of the other arms, observers.
     fn models(&self) -> Vec<ModelId> {
         let mut models: Vec<ModelId> = Vec::new();
@@ -198,6 +228,7 @@ impl Configuration {
             mistakes.add("", what);
         }
         draft.check_pointers(&mut mistakes);
+        draft.check_outcomes_and_baseline(&mut mistakes);
         if let Some(tensors) = &draft.tensors {
             tensors.check(&mut mistakes);
         }
@@ -281,6 +312,17 @@ impl Configuration {
     /// true and false for 1 and 0.
     pub fn outcome(&self) -> Option<&str> {
         self.draft.outcome.as_deref()
+    }
+
+    /// How long after a request its outcome is known as a rule.
+    pub fn outcome_horizon(&self) -> Duration {
+        let days = self.draft.outcome_horizon_days.unwrap_or(OUTCOME_HORIZON_DAYS);
+        Duration::from_hours(u64::from(days) * 24)
+    }
+
+    /// The name of the baseline that drift is measured against.
+    pub fn baseline(&self) -> Option<&str> {
+        self.draft.baseline.as_deref()
     }
 
     /// Where in a payload the fields are whose distributions are watched (RFC 6901).

@@ -64,6 +64,13 @@ pub const MAX_HOLD_MINUTES: u32 = 7 * 24 * 60;
 /// The most features of one endpoint. Their windows of a week fit one entry of the table of windows.
 pub const MAX_FEATURES: usize = 64;
 
+/// How many days outcomes may take at most, and by default.
+pub const MAX_OUTCOME_HORIZON_DAYS: u32 = 366;
+pub const OUTCOME_HORIZON_DAYS: u32 = 7;
+
+/// The longest name of a baseline, in characters.
+pub const MAX_BASELINE_CHARS: usize = 64;
+
 /// The most input and the most output tensors of one endpoint, characters of a tensor's name,
 /// dimensions of a tensor, and elements of one row of it.
 pub const MAX_TENSORS: usize = 100;

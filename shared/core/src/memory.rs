@@ -3,6 +3,8 @@
 
 mod archive;
 mod changes;
+mod hold;
+mod journal;
 mod ledger;
 mod outage;
 mod payloads;
@@ -14,6 +16,8 @@ mod windows;
 
 pub use archive::MemoryArchive;
 pub use changes::Change;
+pub use hold::{Hold, Part};
+pub use journal::{Entry, Journal, Taken};
 pub use ledger::MemoryLedger;
 pub use outage::{Outage, Trouble};
 pub use payloads::MemoryPayloads;

@@ -103,6 +103,8 @@ mutations! {
     // The monitor.
     /// The monitor does not list the requests that the ledger leaves without a decision.
     ForgetOverdue,
+    /// The monitor publishes a change of the version that it has judged in the place of a later one.
+    PublishOverOthers,
 
     // The decoy.
     /// The decoy acknowledges a batch whose files are not stored.

@@ -152,7 +152,7 @@ mod tests {
             None,
         ];
         assert_eq!(scalars(json, &pointers.map(str::to_owned)), expected);
-        assert_eq!(scalars("3", &["".to_owned(), "/x".to_owned()]), [number(3.0), None]);
+        assert_eq!(scalars("3", &[String::new(), "/x".to_owned()]), [number(3.0), None]);
         assert_eq!(scalars(r#"["u"]"#, &["/0".to_owned()]), [text("u")]);
     }
 

@@ -4,7 +4,8 @@
 //!
 //! [`Comparison`] compares two models on the same requests; [`Requirement`] says whether its
 //! figures suffice for a promotion; [`labels`] chooses the requests whose truth is worth finding
-//! out; [`whatif`] computes what requests would have been answered under another schedule; [`gaps`] counts what is missing.
+//! out; [`whatif`] computes what requests would have been answered under another schedule; [`gaps`] counts what is missing;
+//! [`day`] says how good the models were once the outcomes of a day are known.
 //!
 //! [`sketch`] holds a distribution in little space, mergeable; [`window`] is what the monitor keeps of
 //! a minute, [`texts`] the most frequent texts in it, [`bytes`] how it is kept;
@@ -46,6 +47,7 @@ pub mod comparison;
 pub mod labels;
 pub mod requirement;
 
+pub mod day;
 pub mod gaps;
 pub mod times;
 pub mod whatif;

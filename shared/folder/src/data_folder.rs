@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::files::{FileError, UNFINISHED, at, create_folder, delete_folder, names, remove};
+use crate::files::{FileError, UNFINISHED, at, create_folder, names, remove};
 
 /// A data folder: what a local system keeps over restarts.
 ///
@@ -15,7 +15,8 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, delete_folder, name
 /// | `endpoints/{name}/{version}.json` | one version of an endpoint's configuration, with provenance | the server or a tool | never |
 /// | `endpoints/{name}/current` | the number of the current version | the publisher | replaced atomically at each publication |
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server, tools that replace files, and for `replays/` a tool | never; deleted when another one takes their place |
-/// | `payloads/{endpoint}/{request}` | a payload that is too large for a message | the server | deleted after the retention of the ledger, and when the server ends or starts |
+/// | `payloads/{endpoint}/{request}` | a payload that is too large for a message | the server | deleted after the retention of the ledger, and when no message refers to it: when the server ends, or starts with an empty log |
+/// | `log/…` | what clients were told and is not in the archive yet, and the mailboxes of the ledger: [`FolderLog`](crate::FolderLog) | the server | appended to; deleted when nobody needs it |
 /// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `replays/replay-{endpoint}-{model}.json` | how far a replay has come | a tool | replaced atomically |
@@ -65,8 +66,7 @@ impl DataFolder {
     }
 
     /// Opens a folder for a server, which excludes every other server. The folder is created when
-    /// it is missing. Files of the archive that a former server has not finished are deleted, and its payloads, to which
-    /// no message refers any more.
+    /// it is missing. Files of the archive that a former server has not finished are deleted.
     pub fn serve(path: &Path) -> Result<Self, FolderError> {
         let root = create(path).map_err(|cause| unusable(path, cause))?;
         let lock = match lock(&root.join("lock")) {
@@ -76,9 +76,7 @@ impl DataFolder {
         };
         let folder = Self(Arc::new(Inner { root, _lock: Some(lock) }));
         let archive = folder.archive();
-        delete_unfinished(&archive)
-            .and_then(|()| delete_folder(&folder.payloads()))
-            .map_err(|cause| unusable(folder.root(), cause))?;
+        delete_unfinished(&archive).map_err(|cause| unusable(folder.root(), cause))?;
         Ok(folder)
     }
 
@@ -105,6 +103,11 @@ impl DataFolder {
     /// The path of the positions of replays.
     pub fn replays(&self) -> PathBuf {
         self.root().join("replays")
+    }
+
+    /// The path of the log.
+    pub fn log(&self) -> PathBuf {
+        self.root().join("log")
     }
 
     /// The path of the table of windows.

@@ -1,6 +1,6 @@
 //! Rendezvous on a data folder: the ports that must outlive a process, on local files
-//! ([`FolderEndpoints`], [`FolderArchive`], [`FolderSecrets`], [`FolderWindows`]), and large payloads ([`FolderPayloads`]), and the folder that they share
-//! ([`DataFolder`]). It is to the local system what `rendezvous-aws` is to a stack.
+//! ([`FolderEndpoints`], [`FolderArchive`], [`FolderSecrets`], [`FolderWindows`]), and large payloads ([`FolderPayloads`]), the log of what is in memory
+//! only ([`FolderLog`]), and the folder that they share ([`DataFolder`]). It is to the local system what `rendezvous-aws` is to a stack.
 //!
 //! What may not be in it: a cloud or its SDK, a network, a decision about requests, and state that
 //! does not outlive a process (that is in [`rendezvous_core::memory`]).
@@ -15,6 +15,7 @@ mod data_folder;
 
 mod archive;
 mod endpoints;
+mod log;
 mod models;
 mod payloads;
 mod secrets;
@@ -24,6 +25,7 @@ pub use archive::FolderArchive;
 pub use data_folder::{DataFolder, FolderError};
 pub use endpoints::FolderEndpoints;
 pub use files::FileError;
+pub use log::{Appender, FolderLog, Frame, Kept, Segment};
 pub use models::{ModelUp, ModelsUp};
 pub use payloads::FolderPayloads;
 pub use secrets::FolderSecrets;

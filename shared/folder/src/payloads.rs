@@ -24,8 +24,8 @@ use crate::{
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The payloads of a data folder, each for a limited time. Streams are in memory, so that no message
-/// outlives its process: a new server deletes what a former one has left.
+/// The payloads of a data folder, each for a limited time. A message in the log may refer to
+/// one that a former server has stored.
 #[derive(Clone, Debug)]
 pub struct FolderPayloads {
     folder: DataFolder,
@@ -41,7 +41,7 @@ impl FolderPayloads {
         Self { folder: folder.clone(), url, retention }
     }
 
-    /// Deletes all payloads, at the end of a server.
+    /// Deletes all payloads, while no message refers to any.
     pub async fn clear(&self) -> Result<(), Unavailable> {
         let path = self.folder.payloads();
         blocking(PAYLOAD_STORE, move || delete_folder(&path)).await
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_keeps_the_rules_of_payloads_and_a_new_server_deletes_them() {
+    async fn it_keeps_the_rules_of_payloads_and_keeps_them_for_a_new_server() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("my data");
         let folder = DataFolder::serve(&path).unwrap();
@@ -115,8 +115,11 @@ mod tests {
         assert!(folder.payloads().exists());
         drop((folder, payloads));
         let folder = DataFolder::serve(&path).unwrap();
-        assert!(!folder.payloads().exists(), "no message refers to them");
-        FolderPayloads::new(&folder, Duration::ZERO).clear().await.expect("nothing is there");
+        assert!(folder.payloads().exists(), "a message of the log may refer to them");
+        let payloads = FolderPayloads::new(&folder, Duration::ZERO);
+        payloads.clear().await.unwrap();
+        assert!(!folder.payloads().exists());
+        payloads.clear().await.expect("nothing is there");
     }
 
     #[tokio::test(start_paused = true)]

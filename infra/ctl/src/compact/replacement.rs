@@ -2,7 +2,9 @@
 //!
 //! `compactions/{the merged file's name}.json` is written after the merged file and deleted after the files that it replaces:
 //!
-//!     { "v": 1, "file": "scores/date=…/hour=…/tool-000001-….parquet", "replaces": ["scores/date=…/hour=…/….parquet", …] }
+//! ```json
+//! { "v": 1, "file": "scores/date=…/hour=…/tool-000001-….parquet", "replaces": ["scores/date=…/hour=…/….parquet"] }
+//! ```
 //!
 //! A run that was stopped in between is completed by the next one, whatever its range is.
 

@@ -89,7 +89,9 @@ impl<A: Archive + ArchiveFiles + Erase, P: Erase, T: Tables> Places<A, P, T> {
             line(
                 "\nFiles that cannot be read and may hold records of it. Look at each:".to_owned(),
             );
-            unclear.iter().for_each(|file| line(format!("  {file}")));
+            for file in unclear {
+                line(format!("  {file}"));
+            }
         }
         line("\nWhat expires later:".to_owned());
         for each in &self.expires {

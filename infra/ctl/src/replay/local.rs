@@ -11,20 +11,27 @@ use rendezvous_archive::{
 };
 use rendezvous_aws::batch::{Batch, Data, Record, StreamBatch};
 use rendezvous_core::{
-    Invalid, Json, RequestMessage, Timestamp,
+    Artifact, Invalid, Json, RequestMessage, Timestamp,
     memory::MemoryPayloads,
     now,
     ports::{self, Archive, ArchiveFiles, EndpointTable, NoTelemetry, Rejected, Stream, Telemetry},
+    score,
 };
 use rendezvous_decoy::Decoy;
-use rendezvous_model::{Model, ModelFunction, ModelReport};
+use rendezvous_model::{
+    Model, ModelFunction, ModelReport, Profile,
+    time::{DEFAULT_FUNCTION_TIMEOUT, longest_model_timeout},
+};
 use tokio::runtime::Handle;
 
 use super::{Request, Sink};
 use crate::failure::Failure;
 
-/// How many scores are in one file of the archive.
-const IN_A_FILE: usize = 10_000;
+/// How many scores are in a file of the archive: at most 10,000, and those of a minute where the rate is limited.
+pub fn in_a_file(rate: Option<u32>) -> usize {
+    const MOST: usize = 10_000;
+    rate.map_or(MOST, |rate| MOST.min(rate as usize * 60))
+}
 
 /// The shard that the rows name.
 const SHARD: &str = "replay";
@@ -51,47 +58,86 @@ impl Telemetry<ModelReport> for Sent {
     }
 }
 
+/// A model for which nobody waits: its card's time-out, which is for clients, does not end a call, as long as the
+/// function lives. So a busy machine makes no score a failure.
+struct Patient<M> {
+    model: M,
+    profile: Profile,
+}
+
+impl<M: Model> Patient<M> {
+    fn new(model: M) -> Self {
+        let timeout = longest_model_timeout(DEFAULT_FUNCTION_TIMEOUT);
+        let profile = model.profile().clone();
+        let profile = Profile { timeout, scores_expired: true, ..profile };
+        Self { model, profile }
+    }
+}
+
+impl<M: Model> Model for Patient<M> {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn largest_batch(&self) -> usize {
+        self.model.largest_batch()
+    }
+
+    fn until_deadline(&self) -> bool {
+        self.model.until_deadline()
+    }
+
+    fn artifact(&self) -> Option<Artifact> {
+        self.model.artifact()
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, score::Failure>> {
+        self.model.score(payloads).await
+    }
+}
+
 /// A model, and the decoy on an archive.
 pub struct Local<M, A, E> {
-    function: Arc<ModelFunction<M, Sent, MemoryPayloads, Sent>>,
+    function: Arc<ModelFunction<Patient<M>, Sent, MemoryPayloads, Sent>>,
     sent: Arc<Sent>,
     decoy: Decoy<A, E, MemoryPayloads, NoTelemetry>,
     /// Threads on which the model is called; without any it is called on this one.
     threads: Vec<Handle>,
     /// How many requests a call of the model takes.
     batch: usize,
-    until_commit: usize,
+    in_a_file: usize,
     /// The scores of the next file.
     next: Option<StreamBatch<'static>>,
+    /// The lowest sequence number that no score has. Names of files depend on it, so that none recurs.
+    free: u128,
 }
 
 impl<M: Model, A: Archive + ArchiveFiles, E: EndpointTable> Local<M, A, E> {
-    /// Replays through `model`, on these threads, into an archive. Where the rate is limited, a file has the
-    /// scores of a minute at most.
+    /// Replays through `model`, on these threads, into an archive, so many scores in a file.
     pub fn new(
         model: M,
         threads: Vec<Handle>,
-        archive: A,
-        endpoints: E,
-        rate: Option<u32>,
+        archive: Arc<A>,
+        endpoints: Arc<E>,
+        in_a_file: usize,
     ) -> Self {
-        let (model, sent) = (Arc::new(model), Arc::new(Sent::default()));
+        let (model, sent) = (Arc::new(Patient::new(model)), Arc::new(Sent::default()));
         let payloads = Arc::new(MemoryPayloads::default());
         let batch = model.largest_batch();
         let function = ModelFunction::new(model, sent.clone(), payloads.clone(), sent.clone());
         let telemetry = Arc::new(NoTelemetry);
-        let decoy = Decoy::new(Arc::new(archive), Arc::new(endpoints), payloads, telemetry);
-        let until_commit = rate.map_or(IN_A_FILE, |rate| IN_A_FILE.min(rate as usize * 60));
+        let decoy = Decoy::new(archive, endpoints, payloads, telemetry);
         let function = Arc::new(function);
-        Self { function, sent, decoy, threads, batch, until_commit, next: None }
+        Self { function, sent, decoy, threads, batch, in_a_file, next: None, free: 0 }
     }
 
     /// The scores that were sent since the last call, as a batch of the stream of replays that has just arrived,
     /// and the name of its file.
-    fn arrived(&self) -> (StreamBatch<'static>, String) {
+    fn arrived(&mut self) -> (StreamBatch<'static>, String) {
         let scores = mem::take(&mut *lock(&self.sent.scores));
         let arrived = now();
-        let begin = u128::from(arrived.as_micros().unsigned_abs()) * 1_000_000;
+        let begin = self.free.max(u128::from(arrived.as_micros().unsigned_abs()) * 1_000_000);
+        self.free = begin + scores.len() as u128;
         let record = |(score, number): (ports::Record, u128)| {
             let ports::Record { key, data: bytes } = score;
             let data = Data { partition_key: key.as_str().to_owned().into(), bytes };
@@ -135,7 +181,7 @@ impl<M: Model, A: Archive + ArchiveFiles, E: EndpointTable> Sink for Local<M, A,
     }
 
     fn until_commit(&self) -> usize {
-        self.until_commit
+        self.in_a_file
     }
 
     /// Scores them. What is not committed is forgotten.

@@ -3,13 +3,34 @@
 use std::time::Duration;
 
 use rendezvous_archive::{Joined, join::Requests};
-use rendezvous_core::{ModelId, Timestamp, now};
+use rendezvous_core::{ModelId, RequestId, Timestamp, now};
 use rendezvous_evidence::{Comparison, ModelScore, Pair, Report, Settings, whatif::Configurations};
+use serde::Serialize;
 
 use crate::failure::Failure;
 
 /// How long after its deadline a score may be on its way to the archive.
 const ON_ITS_WAY: Duration = Duration::from_hours(1);
+
+/// How many of the requests are named on which the values differ most.
+const DIFFERING: usize = 20;
+
+/// A request on which the values differ.
+#[derive(Debug, Serialize)]
+pub(super) struct Differing {
+    request: RequestId,
+    received_us: Timestamp,
+    values: [f64; 2],
+    /// As it was last reported.
+    outcome: Option<f64>,
+}
+
+impl Differing {
+    fn by(&self) -> f64 {
+        let [first, second] = self.values;
+        (first - second).abs()
+    }
+}
 
 /// The requests, and the two models.
 pub(super) struct Pairs<'r> {
@@ -47,6 +68,22 @@ impl Pairs<'_> {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// The requests on which the values differ most.
+    pub(super) fn differing(&self) -> Result<Vec<Differing>, Failure> {
+        let mut most: Vec<Differing> = Vec::new();
+        self.values(|joined, values| {
+            let Some(asked) = &joined.request else { return };
+            let outcome = joined.outcome.as_ref().and_then(|outcome| outcome.last);
+            let of = Differing { request: joined.id, received_us: asked.received, values, outcome };
+            let place = most.partition_point(|other| other.by() >= of.by());
+            if place < DIFFERING {
+                most.truncate(DIFFERING - 1);
+                most.insert(place, of);
+            }
+        })?;
+        Ok(most)
     }
 
     fn push(&self, joined: &Joined, comparison: &mut Comparison) {

@@ -1,8 +1,9 @@
 //! What `status` prints for people.
 
 use rendezvous_core::decision::Kind;
+use rendezvous_monitor::alarms::KeptAlarm;
 
-use super::{ArmStatus, EndpointStatus, ModelStatus, Status, figures::Times};
+use super::{ArmStatus, EndpointStatus, ModelStatus, Status, day::DayStatus, figures::Times};
 use crate::output::{instant, table as aligned};
 
 /// How many reasons are shown; JSON has all.
@@ -34,9 +35,25 @@ fn of_endpoint(found: &EndpointStatus) -> String {
     let verdicts = verdicts.map(|(arm, verdict)| {
         format!("verdict on {}, {}: {}", arm.arm, instant(verdict.minute_us), verdict.because)
     });
-    match lines(verdicts) {
-        Some(verdicts) => text + "\n" + &verdicts,
-        None => text,
+    let day = found.day.as_ref().map(DayStatus::table);
+    let below = [day, lines(verdicts), lines(found.alarms.iter().map(of_alarm))];
+    below.into_iter().flatten().fold(text, |text, lines| text + "\n" + &lines)
+}
+
+/// `ALARM drift of gbt@2 over 24 hours, since …: figures`, what it means and what to do.
+fn of_alarm(alarm: &KeptAlarm) -> String {
+    let KeptAlarm { alarm: name, subject, over, figures, meaning, first, .. } = alarm;
+    let subject = if subject.is_empty() { String::new() } else { format!(" of {subject}") };
+    let over = over.map_or_else(String::new, |over| format!(" over {}", over.as_str()));
+    let begun = instant(alarm.begun_us);
+    match alarm.ended_us {
+        Some(ended) => {
+            let ended = instant(ended);
+            format!("past alarm {name}{subject}{over}, {begun} to {ended}: {figures}")
+        }
+        None => {
+            format!("ALARM {name}{subject}{over}, since {begun}: {figures}\n  {meaning}\n  {first}")
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use rendezvous_core::{
 };
 
 use super::{Link, subject};
-use crate::{step::Step, weather::Occasion};
+use crate::{Role, step::Step, weather::Occasion};
 
 pub(super) fn hash(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -79,7 +79,15 @@ impl<P: EndpointTable> EndpointTable for Link<P> {
     }
 
     async fn history(&self, name: &EndpointName) -> Result<Vec<Publication>, Unavailable> {
-        self.port.history(name).await
+        if self.is_plain() {
+            return self.port.history(name).await;
+        }
+        let make = || {
+            let (port, name) = (self.port.clone(), name.clone());
+            async move { port.history(&name).await }
+        };
+        let shown = || format!("endpoints.history {name}");
+        self.call(self.endpoint_read(), shown, make, |cause| cause).await
     }
 
     async fn publish(
@@ -89,7 +97,27 @@ impl<P: EndpointTable> EndpointTable for Link<P> {
         provenance: Provenance,
         expected: Option<u64>,
     ) -> Result<u64, PublishError> {
-        self.port.publish(name, configuration, provenance, expected).await
+        if self.is_plain() {
+            return self.port.publish(name, configuration, provenance, expected).await;
+        }
+        let make = || {
+            let (port, name) = (self.port.clone(), name.clone());
+            let (configuration, provenance) = (configuration.clone(), provenance.clone());
+            let witness = self.conditions.witness.clone();
+            async move {
+                let version =
+                    port.publish(&name, configuration.clone(), provenance, expected).await?;
+                // It is current from now on, whether or not the caller hears of it.
+                if let Some(witness) = witness {
+                    witness.published(&Arc::new(Endpoint { name, version, configuration }));
+                }
+                Ok(version)
+            }
+        };
+        let shown = || format!("endpoints.publish {name} in place of {expected:?}");
+        let step = (self.actor.role() == Role::Monitor).then_some(Step::Publish);
+        let occasion = self.occasion(step, || hash((name, expected)));
+        self.call(occasion, shown, make, PublishError::Unavailable).await
     }
 }
 
@@ -186,7 +214,8 @@ impl<P: Archive> Archive for Link<P> {
 }
 
 /// What the decoy reads is its tombstones, at most once a minute: no step, and without faults of its own. A
-/// file that is not stored has the same consequence as tombstones that are not read.
+/// file that is not stored has the same consequence as tombstones that are not read. The day's run reads
+/// nothing: within a simulated history no day's outcomes become known.
 impl<P: ArchiveFiles> ArchiveFiles for Link<P> {
     async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
         self.port.folders(folder).await

@@ -38,9 +38,15 @@ impl World {
         let share = if draw(20) < 0.3 { ",\"share\":0.5" } else { "" };
         let arms = if draw(21) < 0.5 {
             let (other, step) = (self.schedule(number, 10), pick(draw(22), 2));
+            // Without a condition the arm steps, and becomes main; with this one it is removed.
+            let guard = [
+                "",
+                ",\"guard\":{\"hold_minutes\":1}",
+                ",\"guard\":{\"hold_minutes\":1,\"p99_ms\":1}",
+            ][pick(draw(23), 3)];
             format!(
                 "\"arms\":[{{\"name\":\"other\",\"schedule\":{other},\"steps\":[0.2,0.5],\
-                 \"step\":{step}}}],\"pins\":[{{\"key\":\"{PINNED}\",\"arm\":\"other\"}}],"
+                 \"step\":{step}{guard}}}],\"pins\":[{{\"key\":\"{PINNED}\",\"arm\":\"other\"}}],"
             )
         } else {
             String::new()

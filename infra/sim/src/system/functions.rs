@@ -93,6 +93,7 @@ where
         self.map(&self.scores, mapping, MonitorOfScores { fleet: fleet.clone() }, || None);
         self.map(&self.input, mapping, MonitorOfInput { fleet: fleet.clone() }, || None);
         let (conditions, stop) = (self.host.conditions.clone(), self.host.stop.clone());
-        lock(&self.tasks).spawn(minutes::schedule(fleet, conditions, stop));
+        let archive = Link::new(self.archive.clone(), &fleet.actor, &conditions);
+        lock(&self.tasks).spawn(minutes::schedule(fleet, archive, conditions, stop));
     }
 }

@@ -161,3 +161,19 @@ fn features_are_pointers_each_listed_once() {
     let many = wrong(&format!("{many:?}"));
     assert_eq!(many, "/features: lists 65 fields; at most 64 are allowed");
 }
+
+#[test]
+fn the_horizon_of_outcomes_is_seven_days_unless_it_is_given_and_a_baseline_has_a_name() {
+    let with =
+        |fields: &str| Configuration::parse(&EXAMPLE.replacen('{', &format!("{{{fields}"), 1));
+    let example = Configuration::parse(EXAMPLE).unwrap();
+    assert_eq!(example.outcome_horizon(), Duration::from_hours(7 * 24));
+    assert_eq!(example.baseline(), None);
+    let given =
+        with(r#" "outcome_horizon_days": 30, "baseline": "2026-11-01_2026-11-08","#).unwrap();
+    assert_eq!(given.outcome_horizon(), Duration::from_hours(30 * 24));
+    assert_eq!(given.baseline(), Some("2026-11-01_2026-11-08"));
+    let error = with(r#""outcome_horizon_days": 0, "baseline": "A/b","#).unwrap_err().to_string();
+    assert!(error.starts_with("/outcome_horizon_days: is 0; it must be 1 to 366"), "{error}");
+    assert!(error.contains("/baseline: \"A/b\" must have 1 to 64"), "{error}");
+}

@@ -1,5 +1,6 @@
-use super::{StoredOutcome, stream::MemoryStream};
+use super::{StoredOutcome, hold::Hold, stream::MemoryStream};
 use crate::{
+    clock::Timestamp,
     json::Json,
     mailbox::Mailbox,
     names::{EndpointName, RequestId},
@@ -57,12 +58,19 @@ impl MemoryStream<Change> {
         Self::holding(name, 1, 64 * 1024 * 1024)
     }
 
-    /// Appends a change if the stream has subscribers.
-    pub(super) fn tell(&self, change: impl FnOnce() -> Change) {
-        if self.has_subscribers() {
-            let change = change();
-            let bytes = change.bytes();
-            self.append(change.id().to_key(), change, bytes);
+    /// Appends a change if the stream has subscribers. Returns what holds it in the journal.
+    pub(super) fn tell(&self, change: impl FnOnce() -> Change) -> Option<Hold> {
+        if !self.has_subscribers() {
+            return None;
         }
+        let change = change();
+        let bytes = change.bytes();
+        self.append(change.id().to_key(), change, bytes)
+    }
+
+    /// Delivers a change again that a former process has made, and that `kept` keeps.
+    pub fn restore(&self, change: Change, arrived: Timestamp, kept: Hold) {
+        let bytes = change.bytes();
+        self.append_again(change.id().to_key(), change, bytes, (arrived, kept));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Change, MemoryStream, lock, outage::Outage};
+use super::{Change, Hold, Journal, MemoryStream, lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
     error::{Unavailable, within},
@@ -47,6 +47,7 @@ pub struct MemoryLedger {
     parts: [Mutex<Part>; PARTS],
     capacity_of_part: usize,
     retention: Duration,
+    journal: Option<Arc<Journal>>,
     reads: AtomicU64,
     writes: AtomicU64,
 }
@@ -70,6 +71,8 @@ struct Entry {
     mailbox: Mailbox,
     /// How often it has been written.
     version: u64,
+    /// Keeps it written.
+    kept: Option<Hold>,
 }
 
 impl Default for Part {
@@ -146,6 +149,7 @@ impl MemoryLedger {
             parts: std::array::from_fn(|_| Mutex::default()),
             capacity_of_part: mailboxes.div_ceil(PARTS),
             retention: Self::RETENTION,
+            journal: None,
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
@@ -155,6 +159,12 @@ impl MemoryLedger {
     #[must_use]
     pub fn with_retention(self, retention: Duration) -> Self {
         Self { retention, ..self }
+    }
+
+    /// Hands every change, and every mailbox of which a client may be told, to `journal`, too.
+    #[must_use]
+    pub fn kept_in(self, journal: Option<Arc<Journal>>) -> Self {
+        Self { changes: self.changes.kept_in(journal.clone()), journal, ..self }
     }
 
     /// Reads and writes since the start.
@@ -174,7 +184,7 @@ impl MemoryLedger {
     /// The mailbox of `id` and how often it has been written.
     fn look(&self, id: RequestId) -> Option<(Mailbox, u64)> {
         let part = lock(self.part(id));
-        let Entry { mailbox, version } = part.entries.get(&id)?;
+        let Entry { mailbox, version, .. } = part.entries.get(&id)?;
         let retained = !self.is_past_retention(&mailbox.envelope);
         retained.then(|| (mailbox.clone(), *version))
     }
@@ -203,16 +213,64 @@ impl MemoryLedger {
             let (decided, was_decided) = (mailbox.decision.is_some(), former.decision.is_some());
             decided != was_decided || former.envelope.received != mailbox.envelope.received
         };
+        let entry = part.entries.get(&id);
+        let (version, mut kept) =
+            entry.map_or((0, None), |entry| (entry.version, entry.kept.clone()));
         if former.as_ref().is_none_or(is_new) {
             let change = || Change::Mailbox { old: former.clone(), new: mailbox.clone() };
-            self.changes.tell(change);
+            kept = self.changes.tell(change).or(kept);
+        } else if let Some(journal) = &self.journal
+            && mailbox.opening != former.and_then(|former| former.opening)
+        {
+            kept = Some(journal.mailbox(mailbox.clone()));
         }
-        let version = part.entries.get(&id).map_or(0, |entry| entry.version) + 1;
-        part.entries.insert(id, Entry { mailbox: mailbox.clone(), version });
+        part.entries.insert(id, Entry { mailbox: mailbox.clone(), version: version + 1, kept });
         if let Some((notify, _)) = part.watched.get(&id) {
             notify.notify_waiters();
         }
         Ok(Written::Applied(mailbox))
+    }
+}
+
+/// What outlives the process.
+impl MemoryLedger {
+    /// Puts a mailbox back as a former process has written it, unless it is past its retention.
+    pub fn restore(&self, mailbox: Mailbox, kept: Hold) {
+        if self.is_past_retention(&mailbox.envelope) {
+            return;
+        }
+        let id = mailbox.envelope.id;
+        let part = &mut *lock(self.part(id));
+        if !part.entries.contains_key(&id) {
+            if part.make_room(self.capacity_of_part).is_err() {
+                // All of them may be waited for: this one, too, must not be decided twice.
+                part.forgotten.insert(id);
+                return;
+            }
+            part.by_age.push_back(id);
+        }
+        part.entries.insert(id, Entry { mailbox, version: 1, kept: Some(kept) });
+    }
+
+    /// From now on a request that was received before now and has no mailbox gets none: it may have had
+    /// one in a former process.
+    pub fn restored(&self) {
+        let now = now();
+        for part in &self.parts {
+            lock(part).horizon = now;
+        }
+    }
+
+    /// Hands the mailboxes over once more that a segment of the journal keeps, so that it is released.
+    pub fn keep_again(&self, segment: u64) {
+        let Some(journal) = &self.journal else { return };
+        for part in &self.parts {
+            for entry in lock(part).entries.values_mut() {
+                if entry.kept.as_ref().is_some_and(|kept| kept.segment() == segment) {
+                    entry.kept = Some(journal.mailbox(entry.mailbox.clone()));
+                }
+            }
+        }
     }
 }
 

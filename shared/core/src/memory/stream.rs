@@ -1,5 +1,7 @@
+mod keeper;
 mod lane;
 mod record;
+mod reshard;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +19,10 @@ use std::{
 use bytes::Bytes;
 use tokio::time::sleep;
 
+pub(super) use self::keeper::Keeper;
+use self::{lane::Lane, record::event_id};
 pub use self::{lane::Subscription, record::StoredRecord};
-use self::{
-    lane::{Lane, Successor},
-    record::event_id,
-};
-use super::{lock, outage::Outage};
+use super::{hold::Hold, lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now, with_clock_ahead},
     error::Unavailable,
@@ -48,6 +48,7 @@ pub struct MemoryStream<T = Bytes> {
     held: Arc<AtomicUsize>,
     max_held: usize,
     retained: AtomicUsize,
+    keeper: Option<Keeper<T>>,
 }
 
 #[derive(Debug)]
@@ -121,6 +122,12 @@ impl MemoryStream {
         Self::holding(name, shards, 64 * 1024 * 1024)
     }
 
+    /// Delivers a record again that a former process has put, and that `kept` keeps.
+    pub fn restore(&self, record: Record, arrived: Timestamp, kept: Hold) {
+        let bytes = record.data.len();
+        self.append_again(record.key, record.data, bytes, (arrived, kept));
+    }
+
     /// Throttles puts while more than `bytes` are held.
     #[must_use]
     pub fn holding_at_most(self, bytes: usize) -> Self {
@@ -152,7 +159,13 @@ impl<T> MemoryStream<T> {
             held: Arc::default(),
             max_held,
             retained: AtomicUsize::new(0),
+            keeper: None,
         }
+    }
+
+    /// Lets `keeper` keep every record that is put.
+    pub(super) fn kept_by(self, keeper: Keeper<T>) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     pub fn name(&self) -> &'static str {
@@ -207,66 +220,56 @@ impl<T> MemoryStream<T> {
         self.shards().open.iter().map(|shard| shard.number).collect()
     }
 
-    /// Splits a shard into two: it takes no more records, and its two halves are read after it.
-    /// Returns whether it was open and could be split.
-    pub fn split(&self, number: usize) -> bool {
-        let shards = &mut *self.shards_mut();
-        let Some(place) = shards.open.iter().position(|shard| shard.number == number) else {
-            return false;
-        };
-        let parent = shards.open[place].clone();
-        let (start, end) = (*parent.hashes.start(), *parent.hashes.end());
-        if start == end {
-            return false;
-        }
-        let middle = start + (end - start) / 2;
-        let next = shards.all.len();
-        let halves = [
-            Shard::starting_now(next, start..=middle),
-            Shard::starting_now(next + 1, middle + 1..=end),
-        ];
-        close(&[&parent], &halves.each_ref());
-        shards.all.extend(halves.iter().cloned());
-        shards.open.splice(place..=place, halves);
-        true
+    /// Appends a record; returns what its keeper returns.
+    pub(super) fn append(&self, key: Key, data: T, bytes: usize) -> Option<Hold> {
+        // The time of the stream, not of the producer.
+        let arrived = with_clock_ahead(0, now);
+        self.store(key, data, bytes, arrived, |record| match &self.keeper {
+            None => (Arc::new(record), None),
+            Some(keeper) => keeper.keep(record),
+        })
     }
 
-    /// Merges a shard with the one after it: they take no more records, and the whole is read after
-    /// both. Returns whether there were two.
-    pub fn merge(&self, number: usize) -> bool {
-        let shards = &mut *self.shards_mut();
-        let place = shards.open.iter().position(|shard| shard.number == number);
-        let Some(place) = place.filter(|place| place + 1 < shards.open.len()) else {
-            return false;
-        };
-        let (one, other) = (shards.open[place].clone(), shards.open[place + 1].clone());
-        let hashes = *one.hashes.start()..=*other.hashes.end();
-        let whole = Shard::starting_now(shards.all.len(), hashes);
-        close(&[&one, &other], &[&whole]);
-        shards.all.push(whole.clone());
-        shards.open.splice(place..=place + 1, [whole]);
-        true
+    /// Appends a record that a former process has appended, and that is kept by `kept`.
+    pub(super) fn append_again(
+        &self,
+        key: Key,
+        data: T,
+        bytes: usize,
+        (arrived, kept): (Timestamp, Hold),
+    ) {
+        self.store(key, data, bytes, arrived, |mut record| {
+            record.kept = Some(kept);
+            (Arc::new(record), None)
+        });
     }
 
-    pub(super) fn append(&self, key: Key, data: T, bytes: usize) {
+    fn store(
+        &self,
+        key: Key,
+        data: T,
+        bytes: usize,
+        arrived: Timestamp,
+        keep: impl FnOnce(StoredRecord<T>) -> (Arc<StoredRecord<T>>, Option<Hold>),
+    ) -> Option<Hold> {
         let shards = self.shards();
         let hash = hash(&key);
         let place = shards.open.partition_point(|shard| *shard.hashes.end() < hash);
         let shard = &shards.open[place.min(shards.open.len() - 1)];
         let state = &mut *lock(&shard.state);
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        let stored = Arc::new(StoredRecord {
+        let (stored, kept) = keep(StoredRecord {
             shard: shard.number,
             sequence: state.next,
             event_id: event_id(&shard.name, state.next),
             hash,
             key,
             data,
-            // The time of the stream, not of the producer.
-            arrived: with_clock_ahead(0, now),
+            arrived,
             endpoint: OnceLock::new(),
             bytes,
             held: self.held.clone(),
+            kept: None,
         });
         state.next += 1;
         for lanes in &state.subscriptions {
@@ -276,6 +279,7 @@ impl<T> MemoryStream<T> {
         }
         state.log.push_back(stored);
         state.trim(self.retained.load(Ordering::Relaxed));
+        kept
     }
 
     async fn admit(&self) -> Result<(), Unavailable> {
@@ -297,33 +301,6 @@ impl<T> MemoryStream<T> {
 
     fn shards_mut(&self) -> RwLockWriteGuard<'_, Shards<T>> {
         self.shards.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Closes `parents`: every lane of each subscription to them is followed by the same lane of each of
-/// `children`, which is read once that of every parent is read.
-fn close<T>(parents: &[&Arc<Shard<T>>], children: &[&Arc<Shard<T>>]) {
-    let mut states: Vec<_> = parents.iter().map(|parent| lock(&parent.state)).collect();
-    // Whoever subscribes to the one subscribes to the other.
-    for number in 0..states[0].subscriptions.len() {
-        let lanes = states[0].subscriptions[number].len();
-        let mut successors: Vec<Vec<_>> = (0..lanes).map(|_| Vec::new()).collect();
-        for child in children {
-            let queues: Vec<Arc<Lane<T>>> = (0..lanes).map(|_| Arc::default()).collect();
-            let weak = queues.iter().map(Arc::downgrade).collect();
-            lock(&child.state).subscriptions.push(weak);
-            for (place, lane) in queues.into_iter().enumerate() {
-                let subscription = Subscription::new(child, place, lane);
-                successors[place].push(Successor::after(parents.len(), subscription));
-            }
-        }
-        for state in &mut states {
-            for (place, lane) in state.subscriptions[number].iter().enumerate() {
-                if let Some(lane) = lane.upgrade() {
-                    lane.close(successors[place].clone());
-                }
-            }
-        }
     }
 }
 

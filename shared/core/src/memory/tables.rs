@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{Change, MemoryStream, lock, outage::Outage};
+use super::{Change, Journal, MemoryStream, lock, outage::Outage};
 use crate::{
     clock::{Timestamp, now},
     configuration::Configuration,
@@ -118,11 +118,7 @@ pub struct MemoryOutcomes {
 
 impl Default for MemoryOutcomes {
     fn default() -> Self {
-        Self {
-            outage: Outage::default(),
-            changes: MemoryStream::of_table("outcomes"),
-            outcomes: Mutex::default(),
-        }
+        Self::kept_in(None)
     }
 }
 
@@ -133,6 +129,15 @@ struct Outcomes {
 }
 
 impl MemoryOutcomes {
+    /// Hands every put to `journal`, too.
+    pub fn kept_in(journal: Option<Arc<Journal>>) -> Self {
+        Self {
+            outage: Outage::default(),
+            changes: MemoryStream::of_table("outcomes").kept_in(journal),
+            outcomes: Mutex::default(),
+        }
+    }
+
     pub fn get(&self, endpoint: &EndpointName, id: RequestId) -> Option<StoredOutcome> {
         lock(&self.outcomes).by_request.get(&(endpoint.clone(), id)).cloned()
     }

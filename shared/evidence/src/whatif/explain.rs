@@ -113,8 +113,8 @@ impl Told<'_> {
         let place = self.choices().iter().find(|choice| choice.model == *model);
         let seen = self.decision.seen.contains(model);
         let then = match place {
-            _ if !seen => "the decision did not wait for it; it is archived only",
             None => "it observes, and cannot answer",
+            Some(_) if !seen => "the decision did not wait for it; it is archived only",
             Some(_) if score.failure.is_some() => "the choices after it need not wait for it",
             Some(choice) if choice.after > at => "its time has not come yet",
             Some(_) => "it may answer",

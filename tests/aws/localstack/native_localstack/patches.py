@@ -66,16 +66,20 @@ def _retain_except_on_create() -> None:
 
 
 class _CronTab:
-    """When a rule with `rate(n minutes)`, which LocalStack turns into `*/n * * * *`, is due."""
+    """When a rule is due: `rate(n minutes)`, which LocalStack turns into `*/n * * * *`, or once a day, `m h * * ?`."""
 
     def __init__(self, schedule: str) -> None:
         minutes = re.fullmatch(r"\*/(\d+) \* \* \* \*", schedule)
-        if minutes is None:
-            raise ValueError(f"only rates in minutes are emulated, not {schedule}")
-        self._seconds = int(minutes[1]) * 60
+        daily = re.fullmatch(r"(\d+) (\d+) \* \* [*?]( \*)?", schedule)
+        if minutes is not None:
+            self._every, self._at = int(minutes[1]) * 60, 0
+        elif daily is not None:
+            self._every, self._at = 24 * 3600, int(daily[2]) * 3600 + int(daily[1]) * 60
+        else:
+            raise ValueError(f"only rates in minutes and times of the day are emulated, not {schedule}")
 
     def next(self, **_: Any) -> float:
-        return self._seconds - time.time() % self._seconds
+        return self._every - (time.time() - self._at) % self._every
 
 
 def _schedules() -> None:

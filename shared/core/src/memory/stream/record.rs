@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::super::hold::Hold;
 use crate::{
     clock::Timestamp,
     names::{EndpointName, Key},
@@ -29,6 +30,8 @@ pub struct StoredRecord<T = Bytes> {
     /// What `data` takes.
     pub(super) bytes: usize,
     pub(super) held: Arc<AtomicUsize>,
+    /// Keeps it written for as long as it is held.
+    pub(in crate::memory) kept: Option<Hold>,
 }
 
 /// How many digits a sequence number has as a text.

@@ -1,0 +1,202 @@
+//! What a replay leaves in the archive, and how it goes on after an interruption.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rendezvous_archive::{ReplayRow, RequestRow, ScoreRow};
+use rendezvous_core::{
+    Failure, Json, RequestId, Unavailable,
+    memory::MemoryArchive,
+    ports::{Archive, ArchiveFiles, Stored, StoredFile},
+};
+use rendezvous_evidence::Confidence;
+use rendezvous_model::{Model, Profile};
+use rendezvous_tests::{Does, World, endpoint, model, rows};
+use rendezvousctl::{
+    compare::{CompareOptions, Figures, compare},
+    past,
+    replay::{ReplayOptions, local::Local, replay},
+};
+use tokio::time::Instant;
+
+const REQUESTS: usize = 30;
+
+/// A model whose score is the payload.
+struct Echo(Profile);
+
+impl Model for Echo {
+    fn profile(&self) -> &Profile {
+        &self.0
+    }
+
+    fn largest_batch(&self) -> usize {
+        2
+    }
+
+    async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+        payloads.iter().map(|payload| Ok(payload.clone())).collect()
+    }
+}
+
+/// A system that has answered requests, by `a@1`.
+async fn system() -> World {
+    let world = World::new().await;
+    world.model("a@1", Does::Echo(1, ""));
+    for n in 0..REQUESTS {
+        world.ask(&format!("{{\"p\": 0.{n}0 ,\"n\":[ ]}}")).await;
+    }
+    world.drain().await;
+    world
+}
+
+/// An archive whose next puts have these faults.
+struct Faulty {
+    files: Arc<MemoryArchive>,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    None,
+    Refused,
+    /// The file is stored, and nobody hears of it.
+    AnswerLost,
+}
+
+impl Archive for Faulty {
+    async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
+        let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => self.files.put(name, body).await,
+            Fault::Refused => Err(Unavailable::down("archive", "on purpose")),
+            Fault::AnswerLost => {
+                self.files.put(name, body).await?;
+                Err(Unavailable::down("archive", "on purpose"))
+            }
+        }
+    }
+}
+
+/// Reads have no faults.
+impl ArchiveFiles for Faulty {
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, Unavailable> {
+        self.files.folders(folder).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        self.files.list(folder).await
+    }
+
+    async fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, Unavailable> {
+        self.files.read(name, range).await
+    }
+}
+
+fn options(rate: Option<u32>) -> ReplayOptions {
+    ReplayOptions {
+        range: past::Range { endpoint: endpoint(), from: None, to: None },
+        model: model("new@1"),
+        rate,
+        models: None,
+        position: None,
+        restart: false,
+    }
+}
+
+/// A run of a replay that stores seven scores in a file.
+async fn run(
+    world: &World,
+    options: &ReplayOptions,
+    position: &Path,
+    faults: &[Fault],
+) -> Result<String, String> {
+    let profile = Profile {
+        id: model("new@1"),
+        endpoints: HashSet::from([endpoint()]),
+        timeout: Duration::from_secs(5),
+        scores_expired: false,
+    };
+    let (files, table) = (world.system.archive.clone(), world.system.endpoints.clone());
+    let faults = Mutex::new(faults.iter().copied().collect());
+    let archive = Arc::new(Faulty { files: files.clone(), faults });
+    let mut sink = Local::new(Echo(profile), Vec::new(), archive, table.clone(), 7);
+    let output = replay(&*files, &*table, options, position, &mut sink).await;
+    output.map(|output| output.text).map_err(|failure| failure.to_string())
+}
+
+fn replays(world: &World) -> Vec<ReplayRow<'static>> {
+    rows(&world.system.archive.files())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_replay_repeats_no_request_and_leaves_none_out() {
+    let (world, folder) = (system().await, tempfile::tempdir().unwrap());
+    let live: Vec<ScoreRow<'_>> = rows(&world.system.archive.files());
+    let position = folder.path().join("replays/position.json");
+    let options = options(None);
+    let runs: [&[Fault]; 4] =
+        [&[Fault::None, Fault::Refused], &[Fault::AnswerLost], &[Fault::AnswerLost], &[]];
+    let mut said = Vec::new();
+    for faults in runs {
+        said.push(run(&world, &options, &position, faults).await);
+        tokio::time::sleep(Duration::from_hours(1)).await;
+    }
+    let ended = said.iter().map(Result::is_ok).collect::<Vec<_>>();
+    assert_eq!(ended, [false, false, false, true], "{said:?}");
+    assert!(said[3].as_ref().unwrap().ends_with("; 30 in all"), "{said:?}");
+    let requests: Vec<RequestRow<'_>> = rows(&world.system.archive.files());
+    let payloads: BTreeMap<RequestId, &str> =
+        requests.iter().map(|row| (row.request_id, &*row.payload)).collect();
+    let replays = replays(&world);
+    assert_eq!((replays.len(), payloads.len()), (REQUESTS, REQUESTS));
+    let scores: BTreeMap<RequestId, &str> =
+        replays.iter().map(|row| (row.request_id, row.score.as_ref().unwrap().as_str())).collect();
+    assert_eq!(scores, payloads);
+    for row in &replays {
+        assert!(row.replayed_as != row.request_id && row.value.is_some() && row.config == 1);
+    }
+    assert_eq!(rows::<ScoreRow<'_>>(&world.system.archive.files()), live);
+    // There is nothing left to do, until it is to begin again.
+    assert!(run(&world, &options, &position, &[]).await.unwrap().contains(" 0 requests"));
+    let again = ReplayOptions { restart: true, ..options.clone() };
+    assert!(run(&world, &again, &position, &[]).await.unwrap().contains(" 30 requests"));
+    let other = past::Range { to: Some(rendezvous_core::now()), ..options.range.clone() };
+    let other = ReplayOptions { range: other, ..options };
+    let refused = run(&world, &other, &position, &[]).await.unwrap_err();
+    assert!(refused.contains("the position of another replay"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replayed_model_is_compared_as_if_it_had_been_live() {
+    let (world, folder) = (system().await, tempfile::tempdir().unwrap());
+    let confidence = Confidence::DEFAULT;
+    let options_of = || CompareOptions {
+        range: past::Range { endpoint: endpoint(), from: None, to: None },
+        first: model("new@1"),
+        second: model("a@1"),
+        by: None,
+        figures: Figures { confidence, threshold: 0.5, minimum_coverage: 0.5 },
+        require: None,
+        label: None,
+        sample: None,
+    };
+    let system = &world.system;
+    let compared = compare(&*system.archive, &*system.endpoints, &options_of()).await;
+    let unknown = compared.unwrap_err().to_string();
+    assert!(unknown.contains("no replay is of it"), "{unknown}");
+    let position = folder.path().join("position.json");
+    let begun = Instant::now();
+    run(&world, &options(Some(10)), &position, &[]).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(2_700), "{:?}", begun.elapsed());
+    let compared = compare(&*system.archive, &*system.endpoints, &options_of()).await.unwrap();
+    assert!(compared.text.contains("30 with a value of both models"), "{}", compared.text);
+    assert!(compared.text.contains("Agreement: 100.0 %"), "{}", compared.text);
+}
