@@ -38,7 +38,7 @@ use std::{
 
 use rendezvous_core::memory::Part;
 
-pub use self::frame::{Frame, Kept};
+pub use self::frame::{Frame, Kept, read as read_frames};
 use crate::{
     DataFolder, FileError,
     files::{at, create_folder, names, remove},
