@@ -18,6 +18,7 @@ mod target;
 use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
+use clap_complete::Shell;
 use rendezvousctl::{
     change::Change, failure::Failure, output::Output, past::Range, status::StatusOptions,
 };
@@ -102,7 +103,7 @@ async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
         Command::Replay(options) => print(replaying::replay(&target, &options).await?),
         Command::Query { name, set } => {
-            print(queries::query(&target, name.as_deref(), &set).await?)
+            print(queries::query(&target, name.as_deref(), &set).await?);
         }
         Command::Compact(options) => print(maintenance::compact(&target, &options).await?),
         Command::Erase(options) => print(maintenance::erase(&target, options).await?),

@@ -57,20 +57,7 @@ pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Er
     }
     let first = flights.first().map_or_else(now, Flight::departure);
     clock::simulate(midnight(first));
-    let size = Size {
-        // An hour has few requests: one shard, and windows so long that each hour is one file.
-        shards: 1,
-        decoy: Mapping {
-            maximum_batching_window: DAY,
-            maximum_record_age: DAY * 7,
-            ..Size::default().decoy
-        },
-        monitor: Size::default()
-            .monitor
-            .filter(|_| alarms)
-            .map(|mapping| Mapping { maximum_batching_window: Duration::from_mins(1), ..mapping }),
-        ..options.size()?
-    };
+    let size = size(options.size()?, alarms);
     let bring_up = |system: &Local, loaded: Loaded| match loaded {
         Loaded::Onnx(model) => {
             let mapping = options.mapping(&model.profile().id);
@@ -114,6 +101,19 @@ pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Er
     Ok(())
 }
 
+/// The usual size, but for what few requests an hour need.
+fn size(usual: Size, alarms: bool) -> Size {
+    let monitor = usual.monitor.filter(|_| alarms);
+    let minute = Duration::from_mins(1);
+    Size {
+        // Windows are so long that each hour is one file.
+        shards: 1,
+        decoy: Mapping { maximum_batching_window: DAY, maximum_record_age: DAY * 7, ..usual.decoy },
+        monitor: monitor.map(|usual| Mapping { maximum_batching_window: minute, ..usual }),
+        ..usual
+    }
+}
+
 fn introduction(count: usize, system: &Local) -> String {
     format!(
         "A year in virtual time: {count} flights, every second one out of New York in 2013,\n\
@@ -129,12 +129,12 @@ fn lines(alarm: &KeptAlarm) -> String {
     let KeptAlarm { alarm: name, over, subjects, begun_us, ended_us, .. } = alarm;
     let over = over.map_or_else(String::new, |over| format!(" over {}", over.as_str()));
     let ended = ended_us.map_or_else(|| "the end of the year".to_owned(), minute);
-    let mut text = format!("  {} to {ended}: {name}{over}\n", minute(*begun_us));
-    for Subject { name, figures, begun_us } in subjects {
+    let of_subject = |Subject { name, figures, begun_us }: &Subject| {
         let of = if name.is_empty() { String::new() } else { format!(" {name}") };
-        text += &format!("    {}{of}: {figures}\n", minute(*begun_us));
-    }
-    text
+        format!("    {}{of}: {figures}\n", minute(*begun_us))
+    };
+    let subjects: String = subjects.iter().map(of_subject).collect();
+    format!("  {} to {ended}: {name}{over}\n{subjects}", minute(*begun_us))
 }
 
 fn minute(at: Timestamp) -> String {

@@ -25,7 +25,7 @@ pub use archive::FolderArchive;
 pub use data_folder::{DataFolder, FolderError};
 pub use endpoints::FolderEndpoints;
 pub use files::FileError;
-pub use log::{Appender, FolderLog, Frame, Kept, Segment};
+pub use log::{Appender, FolderLog, Frame, Kept, Segment, read_frames};
 pub use models::{ModelUp, ModelsUp};
 pub use payloads::FolderPayloads;
 pub use secrets::FolderSecrets;

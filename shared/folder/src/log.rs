@@ -39,7 +39,7 @@ use std::{
 
 use rendezvous_core::{Timestamp, memory::Part, now};
 
-pub use self::frame::{Frame, Kept};
+pub use self::frame::{Frame, Kept, read as read_frames};
 use crate::{
     DataFolder, FileError,
     files::{at, create_folder, names, remove},

@@ -21,6 +21,7 @@ mod functions;
 mod http;
 mod input;
 mod ledger;
+mod log;
 mod messages;
 mod onnx;
 mod remote;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     target("response", batches::response, 256),
     target("remote", remote::answer, 512),
     target("windows", windows::windows, 1_024),
+    target("log", log::read, 512),
     target("archive", archive::read, 8_192),
     target("join", archive::join, 8_192),
     target("onnx", onnx::load, 4_096),

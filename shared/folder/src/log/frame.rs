@@ -54,7 +54,7 @@ impl Frame {
     }
 
     /// The bytes to append.
-    pub(super) fn finish(&mut self) -> io::Result<&[u8]> {
+    pub fn finish(&mut self) -> io::Result<&[u8]> {
         let entries = &self.0[FRAME_HEAD..];
         let length = u32::try_from(entries.len()).map_err(io::Error::other)?;
         let sum = crc32fast::hash(entries);
@@ -65,7 +65,7 @@ impl Frame {
 }
 
 /// The entries of whole frames, and how many bytes these take.
-pub(super) fn read(bytes: &[u8]) -> (Vec<Kept>, usize) {
+pub fn read(bytes: &[u8]) -> (Vec<Kept>, usize) {
     let (mut entries, mut rest) = (Vec::new(), bytes);
     while let Some(after) = read_frame(rest, &mut entries) {
         rest = after;
