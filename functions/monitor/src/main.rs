@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
             } else if records.source().ends_with(&scores) {
                 monitor.handle_scores(records.read()).await
             } else if records.source().contains(&outcomes) {
-                monitor.handle_outcomes(records.read()).await
+                Box::pin(monitor.handle_outcomes(records.read())).await
             } else {
                 monitor.handle_ledger(records.read()).await
             })

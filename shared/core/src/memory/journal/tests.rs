@@ -40,9 +40,9 @@ async fn whoever_waits_waits_until_all_before_is_written() {
         let journal = journal.clone();
         async move { journal.written().await }
     });
-    tokio::task::yield_now().await;
+    yield_now().await;
     journal.wrote(&first);
-    tokio::task::yield_now().await;
+    yield_now().await;
     assert!(!waits.is_finished(), "b is not written");
     let second = take(&journal);
     let [Entry::Record("input", record)] = &second.entries[..] else { panic!("{second:?}") };
