@@ -13,7 +13,7 @@ use rendezvous_core::{
 };
 use rendezvous_evidence::window::Pairs;
 
-use crate::windows::{Batch, THRESHOLD, part, series};
+use crate::series::{Batch, THRESHOLD, part, series};
 
 /// The series of an endpoint's pairs.
 pub const AGREEMENT: &str = "agreement";

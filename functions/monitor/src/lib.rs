@@ -24,6 +24,7 @@ pub mod hours;
 mod looks;
 pub mod outcomes;
 pub mod overdue;
+pub mod series;
 pub mod windows;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

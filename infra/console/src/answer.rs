@@ -1,7 +1,5 @@
 //! From a request to an answer.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response, StatusCode,
@@ -15,7 +13,7 @@ use rendezvous_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    Console, Ports, Running,
+    Console, Running,
     access::{check_origin, check_token},
     assets,
     body::Body,
@@ -184,9 +182,6 @@ impl<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R: Running> Console<E, W
         self.worker.compute(work).await.ok_or_else(broken)?
     }
 }
-
-/// The ports, shared by the calls.
-pub(crate) type Shared<E, W, A, R> = Arc<Ports<E, W, A, R>>;
 
 fn unread() -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed here")

@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Running,
-    answer::Shared,
     call::{Query, parsed},
+    ports::Shared,
     refusal::Refusal,
 };
 

@@ -20,10 +20,10 @@ use tokio::{
 
 use crate::{
     Console, Running,
-    answer::Shared,
     body::Body,
     call::{Query, parsed},
     decisions::line,
+    ports::Shared,
     refusal::Refusal,
 };
 

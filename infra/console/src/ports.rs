@@ -14,6 +14,9 @@ pub struct Ports<E, W, A, R> {
     pub running: R,
 }
 
+/// The ports, shared by the calls.
+pub(crate) type Shared<E, W, A, R> = Arc<Ports<E, W, A, R>>;
+
 /// What is known of the system beside its tables and its archive.
 pub trait Running: Send + Sync + 'static {
     /// The models that are up, or why that is not known.

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use crate::{
     Running,
-    answer::Shared,
     call::{Query, parsed},
+    ports::Shared,
     refusal::Refusal,
 };
 

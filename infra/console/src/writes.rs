@@ -18,7 +18,7 @@ use rendezvous_operations::{
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{Running, answer::Shared, reads, refusal::Refusal};
+use crate::{Running, ports::Shared, reads, refusal::Refusal};
 
 /// A change as the page sends it.
 #[derive(Debug, Deserialize)]

@@ -78,12 +78,10 @@ impl Default for Size {
                 ledger_retention: MemoryLedger::RETENTION,
                 in_flight: 2_000,
             },
-            // Large batches make few files and take less time for each record. They take most of the
-            // memory, too.
+            // Large batches make few files and take less time for each record, and most of the memory.
             decoy: Mapping {
                 batch_size: 1_000,
                 maximum_batching_window: Duration::from_secs(1),
-                // As on AWS, nearly as long as a stream retains its records.
                 maximum_record_age: Duration::from_hours(23),
                 maximum_retry_attempts: u32::MAX,
                 starting_position: Position::TrimHorizon,
@@ -210,9 +208,7 @@ where
         };
         system.start_rendezvous();
         let _entered = size.archiving.as_ref().map(Handle::enter);
-        if let Some(mapping) = &size.monitor {
-            system.start_monitor(mapping);
-        }
+        size.monitor.iter().for_each(|mapping| system.start_monitor(mapping));
         system.start_decoy(&size.decoy);
         system
     }
