@@ -75,7 +75,7 @@ pub(crate) async fn fetched<'a, M: Model>(
     });
     let reads: Vec<_> = reads.collect();
     let payloads = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
-    Fetched { start, payloads }
+    Fetched { start, end: now(), payloads }
 }
 
 async fn read(

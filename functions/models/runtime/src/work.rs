@@ -26,6 +26,9 @@ type Scored<'a> = (Request<'a>, Result<Json, Failure>);
 pub(crate) struct Fetched<'a> {
     /// When the reads began.
     pub(crate) start: Timestamp,
+    /// When they had ended. What becomes of a request whose payload was not read is decided for this instant: a
+    /// clock that jumps must not change it in between.
+    pub(crate) end: Timestamp,
     pub(crate) payloads: Vec<(Request<'a>, Result<Json, FetchError>)>,
 }
 
@@ -133,8 +136,10 @@ impl<'a, M: Model> Work<'a, M> {
             if self.is_late(message, fetched.start) {
                 return Some((*request, Err(expired())));
             }
-            let cause =
-                payload.as_ref().err().filter(|cause| !self.is_tried_again(message, cause))?;
+            let cause = payload
+                .as_ref()
+                .err()
+                .filter(|cause| !self.is_tried_again(message, cause, fetched.end))?;
             let cause = match cause {
                 FetchError::Invalid(invalid) => invalid.to_string(),
                 FetchError::Unavailable(cause) => cause.summary(),
@@ -149,17 +154,22 @@ impl<'a, M: Model> Work<'a, M> {
     pub(crate) fn unread(&self, fetched: &Fetched<'a>) -> Vec<usize> {
         let unread = fetched.payloads.iter().filter_map(|((position, message), payload)| {
             let cause = payload.as_ref().err().filter(|_| self.has(*position))?;
-            self.is_tried_again(message, cause).then_some(*position)
+            self.is_tried_again(message, cause, fetched.end).then_some(*position)
         });
         unread.collect()
     }
 
     /// Whether a request comes again because its payload cannot be read now: only if nobody waits for its
     /// score any more. As long as somebody waits, a failure lets the next choice answer at once.
-    fn is_tried_again(&self, message: &RequestMessage<'_>, cause: &FetchError) -> bool {
+    fn is_tried_again(
+        &self,
+        message: &RequestMessage<'_>,
+        cause: &FetchError,
+        at: Timestamp,
+    ) -> bool {
         matches!(cause, FetchError::Unavailable(_))
             && self.model.profile().scores_expired
-            && message.envelope.deadline <= now()
+            && message.envelope.deadline <= at
     }
 
     /// Scores the requests of one call.
