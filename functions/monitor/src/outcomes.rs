@@ -6,7 +6,7 @@
 //!
 //! | series | part | holds |
 //! | --- | --- | --- |
-//! | `{endpoint}/values/{request}` | `{config}/{batch}` | what the champions made of the request: [`Values`] |
+//! | `{endpoint}/values/{request}` | `{config}/{batch}` | what the champions made of the request: their models and values |
 //! | `outcomes` | `{endpoint}/{batch}/{number}` | outcomes under the minute in which they are counted |
 //! | `{endpoint}/pairs` | `{config}/{arm}/outcomes/{batch}/{number}` | their [`Pair`] |
 //!

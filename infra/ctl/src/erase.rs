@@ -1,6 +1,6 @@
 //! The command `erase`: removes what the system keeps of one key's requests, or of one request.
 //!
-//! 1. The ids of the requests are looked up by the key in `requests` and `scores`, and written to a [journal](journal), because
+//! 1. The ids of the requests are looked up by the key in `requests` and `scores`, and written to a journal, because
 //!    `decisions` and `outcomes` have no key. Tombstones tell the decoy to archive nothing more of them.
 //! 2. Every file with rows or records of them is written anew without these. When all new files are stored the
 //!    old ones are deleted with all their versions. Then the items of ledger and outcomes and the stored payloads are deleted.
