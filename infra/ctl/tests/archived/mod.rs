@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use rendezvous_archive::{
-    DecisionRow, OutcomeRow, RequestRow, Row, ScoreRow, read,
+    DecisionRow, OutcomeRow, ReplayRow, RequestRow, Row, ScoreRow, read,
     views::{Keeps, VIEWS},
 };
 use rendezvous_aws::batch::{Batch, Data, ItemChange, Record};
@@ -225,6 +225,7 @@ fn table(store: &Store, name: &str) -> Vec<Seen> {
         "scores" => seen::<ScoreRow<'_>>(store, |row| row.model.to_string()),
         "decisions" => seen::<DecisionRow<'_>>(store, |_| String::new()),
         "outcomes" => seen::<OutcomeRow<'_>>(store, |_| String::new()),
+        "replays" => seen::<ReplayRow<'_>>(store, |row| row.model.to_string()),
         other => panic!("{other}"),
     }
 }
