@@ -82,15 +82,20 @@ pub fn score<'r>(
     record: &'r Record<'r, Data<'r>>,
     reader: &mut ScoreReader<'r>,
 ) -> Result<Option<ScoreRow<'r>>, Invalid> {
-    let ScoreMessage { envelope, score, artifact } = reader.read_live(&record.content.bytes)?;
-    if score.finished > envelope.deadline && mutated(Mutation::DropLateScore) {
+    let message = reader.read_live(&record.content.bytes)?;
+    if message.score.finished > message.envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
+    Ok(Some(of_message(record, message)))
+}
+
+fn of_message<'r>(record: &'r Record<'r, Data<'r>>, message: ScoreMessage) -> ScoreRow<'r> {
+    let ScoreMessage { envelope, score, artifact } = message;
     let (score_json, failure) = match score.result {
         Ok(json) => (Some(json), None),
         Err(failure) => (None, Some(failure)),
     };
-    Ok(Some(ScoreRow {
+    ScoreRow {
         request_id: envelope.id,
         endpoint: envelope.endpoint.clone(),
         config: envelope.config,
@@ -110,7 +115,7 @@ pub fn score<'r>(
         shard: record.shard().into(),
         sequence_number: (&*record.sequence).into(),
         arrived_us: record.arrived,
-    }))
+    }
 }
 
 impl Evaluate for ScoreRow<'_> {
@@ -129,30 +134,26 @@ pub fn replay<'r>(
     reader: &mut ScoreReader<'r>,
 ) -> Result<Option<ReplayRow<'r>>, Invalid> {
     let (replayed, message) = reader.read_replay(&record.content.bytes)?;
-    let ScoreMessage { envelope, score, artifact } = message;
-    let (score_json, failure) = match score.result {
-        Ok(json) => (Some(json), None),
-        Err(failure) => (None, Some(failure)),
-    };
+    let row = of_message(record, message);
     Ok(Some(ReplayRow {
         request_id: replayed,
-        endpoint: envelope.endpoint.clone(),
-        config: envelope.config,
-        arm: envelope.arm.clone(),
-        key: envelope.key.clone(),
-        replayed_as: envelope.id,
-        received_us: envelope.received,
-        model: score.model,
-        artifact,
-        started_us: score.started,
-        finished_us: score.finished,
-        score: score_json,
+        endpoint: row.endpoint,
+        config: row.config,
+        arm: row.arm,
+        key: row.key,
+        replayed_as: row.request_id,
+        received_us: row.received_us,
+        model: row.model,
+        artifact: row.artifact,
+        started_us: row.started_us,
+        finished_us: row.finished_us,
+        score: row.score,
         value: None,
-        failure_kind: failure.as_ref().map(|failure| failure.kind),
-        failure_message: failure.map(|failure| failure.message),
-        shard: record.shard().into(),
-        sequence_number: (&*record.sequence).into(),
-        arrived_us: record.arrived,
+        failure_kind: row.failure_kind,
+        failure_message: row.failure_message,
+        shard: row.shard,
+        sequence_number: row.sequence_number,
+        arrived_us: row.arrived_us,
     }))
 }
 
