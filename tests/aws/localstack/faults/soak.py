@@ -121,8 +121,8 @@ def _ask(stack: Stack, told: Told, caller: int, key: str, wait: bool) -> None:
         headers["idempotency-key"] = key
     headers |= {"rendezvous-deadline-ms": str(DEADLINE_MS)} if wait else {"prefer": "respond-async"}
     start = time.monotonic()
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     try:
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
         connection.request("POST", path, json.dumps(FLIGHT), headers)
         response = connection.getresponse()
         body = json.loads(response.read() or b"{}")
