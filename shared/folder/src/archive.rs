@@ -1,10 +1,12 @@
 //! The archive as a folder.
 
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::UNIX_EPOCH,
 };
 
@@ -17,8 +19,8 @@ use rendezvous_core::{
 use crate::{
     data_folder::DataFolder,
     files::{
-        FileError, Readers, UNFINISHED, at, blocking, create, delete, names, sync_folders,
-        unfinished,
+        FileError, Readers, UNFINISHED, at, blocking, delete, names, place, sync_folder,
+        sync_folders, unfinished,
     },
 };
 
@@ -29,16 +31,45 @@ const ARCHIVE: &str = "archive";
 ///
 /// A file that was put survives a power failure: its content is synced, and so is every folder from
 /// its own up to the archive's. A put that finds a file of its name syncs the folders as well, because
-/// the process that wrote that file may not have done so yet.
+/// the process that wrote that file may not have done so yet. Nothing deletes a folder: the names of those that
+/// this process has synced once stay durable.
 #[derive(Clone, Debug)]
 pub struct FolderArchive {
     folder: DataFolder,
+    synced: Arc<Synced>,
+}
+
+/// Folders whose own names, and those of the folders above them, are durable.
+#[derive(Debug, Default)]
+struct Synced(Mutex<VecDeque<PathBuf>>);
+
+/// How many are remembered: the hours of each table that files are written for at a time are few.
+const REMEMBERED: usize = 64;
+
+impl Synced {
+    /// Makes a new name in `folder`, which is below `root`, durable.
+    fn sync(&self, root: &Path, folder: &Path) -> Result<(), FileError> {
+        if self.remembered().iter().any(|synced| synced == folder) {
+            return sync_folder(folder);
+        }
+        sync_folders(root, folder)?;
+        let remembered = &mut *self.remembered();
+        if remembered.len() == REMEMBERED {
+            remembered.pop_front();
+        }
+        remembered.push_back(folder.to_owned());
+        Ok(())
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, VecDeque<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl FolderArchive {
     /// The archive of `folder`.
     pub fn new(folder: &DataFolder) -> Self {
-        Self { folder: folder.clone() }
+        Self { folder: folder.clone(), synced: Arc::default() }
     }
 
     /// Tries to store a file, which no reader of the archive sees, and deletes it.
@@ -52,14 +83,17 @@ impl FolderArchive {
     }
 }
 
-fn put(root: &Path, name: &str, body: &[u8]) -> Result<Stored, FileError> {
-    create(root, &root.join(name), body, Readers::Umask)
+fn put(root: &Path, name: &str, body: &[u8], synced: &Synced) -> Result<Stored, FileError> {
+    let path = root.join(name);
+    let stored = place(root, &path, body, Readers::Umask)?;
+    synced.sync(root, path.parent().unwrap_or(root))?;
+    Ok(stored)
 }
 
 impl Archive for FolderArchive {
     async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
-        let (folder, name) = (self.folder.clone(), name.to_owned());
-        blocking(ARCHIVE, move || put(&folder.archive(), &name, &body)).await
+        let (folder, synced, name) = (self.folder.clone(), self.synced.clone(), name.to_owned());
+        blocking(ARCHIVE, move || put(&folder.archive(), &name, &body, &synced)).await
     }
 }
 

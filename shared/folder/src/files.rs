@@ -52,16 +52,26 @@ pub(crate) fn create(
     body: &[u8],
     readers: Readers,
 ) -> Result<Stored, FileError> {
+    let stored = place(root, path, body, readers)?;
+    sync_folders(root, path.parent().unwrap_or(root))?;
+    Ok(stored)
+}
+
+/// The same with synced content and without the folders.
+pub(crate) fn place(
+    root: &Path,
+    path: &Path,
+    body: &[u8],
+    readers: Readers,
+) -> Result<Stored, FileError> {
     let folder = path.parent().unwrap_or(root);
     at(folder, fs::create_dir_all(folder))?;
     let unfinished = unfinished(root, body, readers)?;
-    let stored = match unfinished.persist_noclobber(path) {
-        Ok(()) => Stored::New,
-        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Stored::Already,
-        Err(failed) => return at(path, Err(failed.error)),
-    };
-    sync_folders(root, folder)?;
-    Ok(stored)
+    match unfinished.persist_noclobber(path) {
+        Ok(()) => Ok(Stored::New),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(Stored::Already),
+        Err(failed) => at(path, Err(failed.error)),
+    }
 }
 
 /// Writes a file under `path`, which is below `root`, atomically in place of the one that may be
@@ -104,7 +114,7 @@ pub(crate) fn sync_folders(root: &Path, folder: &Path) -> Result<(), FileError> 
 }
 
 /// Makes the names in `folder` durable, where the file system can do that.
-fn sync_folder(folder: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     if !cfg!(unix) {
         return Ok(());
     }
