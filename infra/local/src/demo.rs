@@ -87,17 +87,12 @@ impl DemoOptions {
         let usual = if self.console { self.rate * STORY_SECONDS } else { 3_000 };
         self.count.unwrap_or(usual)
     }
-
-    /// Whether it is played in virtual time, which needs a runtime of one thread.
-    pub fn is_virtual(&self) -> bool {
-        self.year
-    }
 }
 
 /// Plays the demonstration and prints its report. An error when a client got none of its answers.
 pub async fn demo(options: DemoOptions) -> Result<(), Error> {
     if options.year {
-        return year::play(&options.system, options.alarms).await;
+        return year::play(&options.system, options.alarms);
     }
     let count = usize::try_from(options.count())?;
     let sample = Flights::read(&crate::flights::folder())?;

@@ -10,7 +10,6 @@ use rendezvous_local::{
     say::{Error, warn},
     serve,
 };
-use rendezvous_onnx::on_compute_thread;
 use tokio::runtime::Builder;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -46,14 +45,9 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.log_internal_errors(false).finish().with(Calm::default()).init();
-    // Time can be paused on a runtime of one thread only.
-    let is_virtual = matches!(&options.command, Command::Demo(options) if options.is_virtual());
-    let mut runtime =
-        if is_virtual { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    let ended = match runtime.enable_all().build() {
+    let ended = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let run = || runtime.block_on(run(options.command));
-            let ended = if is_virtual { on_compute_thread(run) } else { run() };
+            let ended = runtime.block_on(run(options.command));
             // A write to a disk that hangs must not keep the process.
             runtime.shutdown_timeout(Duration::from_secs(1));
             ended

@@ -1,15 +1,19 @@
 //! `demo --year`: every flight of the sample at its own time of 2013, on a clock that is simulated.
 //!
 //! Time without events is skipped: tokio's paused clock jumps to the next timer when all tasks wait.
-//! The year takes as long as its requests do.
+//! The year takes as long as its requests do. Without the monitor no month depends on the one before it, so each
+//! processor plays some of them.
 
 use std::{
     collections::VecDeque,
     fs, io,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
+    thread,
     time::Duration,
 };
 
@@ -25,15 +29,18 @@ use rendezvous_core::{
     memory::MemoryWindows,
     now,
 };
+use rendezvous_folder::DataFolder;
 use rendezvous_model::{Model, Profile};
 use rendezvous_monitor::alarms::{self, KeptAlarm, Subject};
+use rendezvous_onnx::on_compute_thread;
 use rendezvous_sim::{Size, mapping::Mapping};
 use serde::Deserialize;
+use tokio::runtime::Builder;
 
 use crate::{
     cards::Loaded,
     flights::{ENDPOINT, Flight, Flights},
-    options::SystemOptions,
+    options::{Started, SystemOptions},
     say::{Error, say},
     system::{Local, Windows},
     tables,
@@ -45,9 +52,10 @@ const DAY: Duration = Duration::from_hours(24);
 /// has landed. The data does not say when each landed.
 const REPORTED_AFTER: Duration = Duration::from_hours(36);
 
-/// Plays the year; with `alarms` the monitor looks at every minute of it. The runtime must be of one thread:
-/// only there can time be paused.
-pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Error> {
+/// Plays the year; with `alarms` the monitor looks at every minute of it.
+///
+/// Waits for threads of its own, on which time is paused.
+pub(crate) fn play(options: &SystemOptions, alarms: bool) -> Result<(), Error> {
     let flights = Flights::read(&crate::flights::folder())?;
     let flights = flights.all()?;
     let data = options.fresh_data()?;
@@ -55,8 +63,64 @@ pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Er
     if fs::read_dir(&archive)?.next().is_some() {
         return Err(format!("{}: it must be empty", archive.display()).into());
     }
-    let first = flights.first().map_or_else(now, Flight::departure);
-    clock::simulate(midnight(first));
+    let count = if alarms { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) };
+    // The endpoint is published before several systems read it.
+    on_thread(|| async {
+        introduce(&start(options, &data, &flights, alarms).await?, flights.len())
+    })?;
+    thread::scope(|scope| {
+        let parts: Vec<_> = parts(&flights, count)
+            .into_iter()
+            .map(|part| {
+                let (told, months) = mpsc::channel();
+                let data = &data;
+                let play = move || on_thread(|| play_part(options, data, part, alarms, told));
+                (months, scope.spawn(play))
+            })
+            .collect();
+        for (months, thread) in parts {
+            // Ends when the part does.
+            months.iter().try_for_each(|month| month.print())?;
+            thread.join().map_err(|_| "the year was not played to its end")??;
+        }
+        Ok::<_, Error>(())
+    })?;
+    say(format_args!("\n{}", tables::guide(&archive, tables::BY_MONTH)))?;
+    Ok(())
+}
+
+/// Runs a task on this thread, with a clock that can be paused, and graphs in place.
+fn on_thread<F: Future<Output = Result<(), Error>>>(
+    task: impl FnOnce() -> F + Send,
+) -> Result<(), Error> {
+    on_compute_thread(|| Builder::new_current_thread().enable_all().build()?.block_on(task()))
+}
+
+/// About so many parts of about the same size, of whole months.
+fn parts<'a, 'f>(flights: &'a [Flight<'f>], count: usize) -> Vec<&'a [Flight<'f>]> {
+    let size = flights.len().div_ceil(count.max(1));
+    let mut parts: Vec<&[Flight<'_>]> = Vec::new();
+    let mut start = 0;
+    let mut end = 0;
+    for month in flights.chunk_by(|a, b| a.month() == b.month()) {
+        end += month.len();
+        if end - start + month.len() / 2 >= size {
+            parts.push(&flights[start..end]);
+            start = end;
+        }
+    }
+    parts.extend(Some(&flights[start..]).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+/// The system that plays these flights. From here on it is the midnight before the first of them.
+async fn start(
+    options: &SystemOptions,
+    data: &DataFolder,
+    flights: &[Flight<'_>],
+    alarms: bool,
+) -> Result<Started, Error> {
+    clock::simulate(midnight(flights.first().map_or_else(now, Flight::departure)));
     let size = size(options.size()?, alarms);
     let bring_up = |system: &Local, loaded: Loaded| match loaded {
         Loaded::Onnx(model) => {
@@ -67,27 +131,43 @@ pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Er
         other => options.bring_up(system, None, other),
     };
     let windows = Windows::Memory(MemoryWindows::default());
-    let started = options.configure(SystemOptions::system(&data, windows, &size), bring_up).await?;
+    options.configure(SystemOptions::system(data, windows, &size), bring_up).await
+}
+
+/// Prints what follows, and the warnings.
+fn introduce(started: &Started, count: usize) -> Result<(), Error> {
     started.warn();
-    let system = started.system;
-    say(introduction(flights.len(), &system))?;
+    Ok(say(introduction(count, &started.system))?)
+}
+
+/// Plays some flights, and tells of each month when it is over.
+async fn play_part(
+    options: &SystemOptions,
+    data: &DataFolder,
+    flights: &[Flight<'_>],
+    alarms: bool,
+    told: mpsc::Sender<Month>,
+) -> Result<(), Error> {
+    let system = start(options, data, flights, alarms).await?.system;
     tokio::time::pause();
 
     let began = now();
     let mut year = Year { system, open: VecDeque::new(), calls: AtomicU64::new(0) };
-    let mut month = Month::default();
-    for together in flights.chunk_by(|a, b| a.departure() == b.departure()) {
-        let [flight, ..] = together else { continue };
-        year.report_until(flight.departure()).await?;
-        if month.name != flight.month() {
-            month.print()?;
-            month = Month { name: flight.month().to_owned(), ..Month::default() };
+    for of_month in flights.chunk_by(|a, b| a.month() == b.month()) {
+        let name = of_month.first().map_or("", Flight::month).to_owned();
+        let mut month = Month { name, ..Month::default() };
+        for together in of_month.chunk_by(|a, b| a.departure() == b.departure()) {
+            let Some(departure) = together.first().map(Flight::departure) else { continue };
+            year.report_until(departure).await?;
+            sleep_until(departure).await;
+            year.ask(together, &mut month).await?;
         }
-        sleep_until(flight.departure()).await;
-        year.ask(together, &mut month).await?;
+        if told.send(month).is_err() {
+            // Nobody listens any more: the months cannot be printed, or another part has failed.
+            return Ok(());
+        }
     }
     year.report_until(now() + DAY * 2).await?;
-    month.print()?;
     if alarms {
         year.print_alarms(began).await?;
     }
@@ -97,7 +177,6 @@ pub(crate) async fn play(options: &SystemOptions, alarms: bool) -> Result<(), Er
         return Err("some records did not get into the archive".into());
     }
     system.stop().await;
-    say(format_args!("\n{}", tables::guide(&archive, tables::BY_MONTH)))?;
     Ok(())
 }
 
@@ -174,9 +253,6 @@ struct Month {
 impl Month {
     fn print(&self) -> io::Result<()> {
         let Self { name, requests, late, by_champion } = self;
-        if *requests == 0 {
-            return Ok(());
-        }
         let late = 100.0 * f64::from(*late) / f64::from(*requests);
         say(format_args!(
             "  {name}  {requests:>6} requests, {by_champion:>6} answered by the champion, {late:4.1} % late"
@@ -249,8 +325,8 @@ impl Year {
 
 /// A model whose thinking takes no virtual time.
 ///
-/// A graph runs on a thread of its own. A paused clock jumps to the next timer while all tasks wait
-/// for that thread, so the one thread of the runtime is blocked until the graph has run.
+/// A graph that has not shown itself quick runs on a thread of its own. A paused clock jumps to the next timer while
+/// all tasks wait for that thread, so the one thread of the runtime is blocked until the graph has run.
 struct Undelayed<M>(M);
 
 impl<M: Model> Model for Undelayed<M> {
