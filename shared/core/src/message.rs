@@ -210,7 +210,7 @@ impl ScoreMessage {
 /// it is parsed once, and they share it.
 #[derive(Debug, Default)]
 pub struct ScoreReader<'a> {
-    envelopes: HashMap<&'a str, Arc<Envelope>>,
+    envelopes: HashMap<&'a str, Arc<Envelope>, foldhash::fast::RandomState>,
 }
 
 impl<'a> ScoreReader<'a> {

@@ -117,7 +117,11 @@ impl<'a, M: Model> Work<'a, M> {
             Some((*request, payload.clone()))
         });
         let ready: Vec<Ready<'a>> = ready.collect();
-        ready.chunks(self.model.largest_batch().max(1)).map(<[_]>::to_vec).collect()
+        let most = self.model.largest_batch().max(1);
+        if ready.len() <= most {
+            return if ready.is_empty() { Vec::new() } else { vec![ready] };
+        }
+        ready.chunks(most).map(<[_]>::to_vec).collect()
     }
 
     /// The failures of the requests whose deadline had passed at the start.

@@ -46,7 +46,7 @@ where
         let mapping = Mapping { starting_position: Position::TrimHorizon, ..Mapping::default() };
         let (ledger, conditions) = (self.ledger.clone(), self.host.conditions.clone());
         let handler = RendezvousHandler { fleet, ledger, conditions };
-        self.map(&self.scores, &mapping, handler, || None);
+        self.map(&self.scores, &mapping, handler, || self.runtime_in_turn());
     }
 
     pub(super) fn start_decoy(&self, mapping: &Mapping) {

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::Notify,
+    task::yield_now,
     time::{Instant, timeout_at},
 };
 
@@ -120,7 +121,10 @@ impl<T> Subscription<T> {
         max_bytes: usize,
         window: Duration,
     ) -> Vec<Arc<StoredRecord<T>>> {
-        self.wait_for(ANY).await;
+        if self.wait_for(ANY).await {
+            // Whoever is ready to put, too, does so first: what comes together is taken together.
+            yield_now().await;
+        }
         if !window.is_zero() {
             let close = Instant::now() + window;
             // Whether it is full or its window has passed, it is a batch.
@@ -139,17 +143,19 @@ impl<T> Subscription<T> {
         batch
     }
 
-    /// Waits until so much is in the queue.
-    async fn wait_for(&self, wanted: (usize, usize)) {
+    /// Waits until so much is in the queue; returns whether it was not there at once.
+    async fn wait_for(&self, wanted: (usize, usize)) -> bool {
+        let mut waited = false;
         loop {
             {
                 let queue = &mut *lock(&self.lane.queue);
                 queue.wanted = wanted;
                 if queue.has(wanted) {
-                    return;
+                    return waited;
                 }
             }
             self.lane.enough.notified().await;
+            waited = true;
         }
     }
 
