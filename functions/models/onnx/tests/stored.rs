@@ -155,8 +155,8 @@ fn a_file_with_another_hash_than_the_cards_does_not_start() {
 fn a_file_that_does_not_fit_into_the_memory_is_not_read() {
     let bytes = 200 << 20;
     let (error, _) = error(&S3::answering(head("200 OK", bytes), Vec::new()), &[]);
-    let expected = "it has 209715200 bytes, and at most 134217728 may be read into the function's memory: set the parameter \
-                    MemoryMB to 800 or more";
+    let expected = "it has 209715200 bytes, and at most 67108864 may be read into the function's memory: set the parameter \
+                    MemoryMB to 1600 or more";
     assert!(error.ends_with(expected), "{error}");
 }
 
