@@ -7,12 +7,12 @@
 mod archive;
 mod interface;
 mod maintenance;
+mod ports;
 mod promotion;
 
 use std::{fs, time::Duration};
 
-use aws_sdk_kinesis::{primitives::Blob, types::ShardIteratorType};
-use bytes::Bytes;
+use aws_sdk_kinesis::primitives::Blob;
 use futures_util::future::join_all;
 use rendezvous_aws::{Aws, DynamoLedger};
 use rendezvous_core::{
@@ -35,7 +35,7 @@ async fn the_deployed_system_keeps_its_promises() {
     // The configuration's first version is the one that the requests below are decided under.
     system.configure(&["logistic@1", "timetable@1", "prior@1"]);
     everything_is_verified(&system);
-    every_port_conforms(&system.stack, &aws).await;
+    ports::every_port_conforms(&system.stack, &aws).await;
     interface::ingress_has_a_generated_secret(&system);
     interface::an_unknown_endpoint_is_not_found(&system).await;
     interface::every_route_reaches_ingress(&system).await;
@@ -123,47 +123,6 @@ fn everything_is_verified(system: &System) {
         let done = |line: &str| line.starts_with(step) && line.contains(" ok ");
         assert!(report.lines().any(done), "{step} is not in the table");
     }
-}
-
-async fn every_port_conforms(stack: &Stack, aws: &Aws) {
-    println!("the conformance of every port");
-    let ledger = aws.ledger().unwrap();
-    conformance::ledger(&ledger, ledger.retention()).await;
-    conformance::endpoints(&aws.endpoints().unwrap()).await;
-    conformance::outcomes(&aws.outcomes().unwrap(), async |table, endpoint, id| {
-        table.get(endpoint, id).await.unwrap()
-    })
-    .await;
-    conformance::windows(&aws.windows().unwrap()).await;
-    let archive = aws.archive().unwrap();
-    conformance::archive(&archive, async |archive, name| archive.get(name).await.unwrap()).await;
-    conformance::archive_files(&archive).await;
-    conformance::erase(&archive).await;
-    conformance::payloads(&aws.payloads().unwrap()).await;
-    let (kinesis, input) = (stack.kinesis(), stack.output("InputStream"));
-    conformance::stream(&aws.stream("INPUT_STREAM").unwrap(), async |_| {
-        streamed(&kinesis, input).await
-    })
-    .await;
-}
-
-/// The data of every record on a stream.
-async fn streamed(kinesis: &aws_sdk_kinesis::Client, name: &str) -> Vec<Bytes> {
-    let shards = kinesis.list_shards().stream_name(name).send().await.unwrap();
-    let mut data = Vec::new();
-    for shard in shards.shards() {
-        let start = kinesis.get_shard_iterator().stream_name(name).shard_id(shard.shard_id());
-        let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
-        let mut next = start.shard_iterator;
-        while let Some(iterator) = next {
-            let read = kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
-            data.extend(
-                read.records.iter().map(|record| Bytes::copy_from_slice(record.data.as_ref())),
-            );
-            next = read.next_shard_iterator.filter(|_| !read.records.is_empty());
-        }
-    }
-    data
 }
 
 async fn requests_are_answered_by_the_champion(system: &System) -> Vec<Asked> {

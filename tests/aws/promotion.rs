@@ -99,15 +99,16 @@ pub(crate) async fn every_answer_around_a_promotion_is_right_under_one_version_a
 }
 
 /// Commands that read the archive, and what they print.
-const READ: [(&[&str], &str); 3] = [
+const READ: [(&[&str], &str); 4] = [
     (&["compare", "flight-delay", "gbt@1", "logistic@1"], "flight-delay: gbt@1 against logistic@1"),
     (&["whatif", "flight-delay", "--schedule", SCHEDULE], "decided requests"),
     (&["gaps", "flight-delay"], "pairs of request and model"),
+    (&["models", "flight-delay"], "package (sha256)"),
 ];
 
 /// The commands that read the archive read it in S3.
 pub(crate) async fn the_archive_of_the_stack_is_evidence(system: &System) {
-    println!("compare, what-if and gaps on the stack");
+    println!("compare, what-if, gaps and models on the stack");
     for (command, words) in READ {
         let printed = system.stack.ctl(command).await;
         println!("{printed}");

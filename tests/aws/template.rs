@@ -9,7 +9,7 @@ use std::{
 
 use rendezvous_tests::tools::root;
 use rendezvous_tests_aws::{immutable, lint, template};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const MAIN: &str = "template.yaml";
 const MODEL: &str = "functions/models/template.yaml";
@@ -60,6 +60,46 @@ fn the_flights_models_get_the_requests_of_the_endpoints_in_their_cards() {
         assert_eq!(filtered, served, "the parameter Endpoints of {}", card["model"]);
     }
     assert_eq!(models, 5);
+}
+
+#[test]
+fn a_model_s_function_is_the_same_as_a_package_and_as_an_image() {
+    let model = template(MODEL);
+    let functions = ["ModelFunction", "ImageFunction"].map(|id| {
+        let mut properties = model["Resources"][id]["Properties"].as_object().unwrap().clone();
+        properties.retain(|name, _| {
+            !["Code", "Handler", "PackageType", "Runtime"].contains(&name.as_str())
+        });
+        properties
+    });
+    assert_eq!(functions[0], functions[1]);
+    let conditions =
+        ["ModelFunction", "ImageFunction"].map(|id| &model["Resources"][id]["Condition"]);
+    assert_eq!(conditions, ["Packaged", "Imaged"]);
+}
+
+/// The address in `OnnxFile` becomes the ARN of one object.
+#[test]
+fn a_model_s_role_may_read_its_onnx_file_and_no_other_object() {
+    let model = template(MODEL);
+    let role = of_type(&model, "AWS::IAM::Role").next().unwrap();
+    let statements = &role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+    let conditional = |statement: &&Value| statement["Fn::If"][0] == "ReadsOnnxFile";
+    let found: Vec<&Value> = statements.as_array().unwrap().iter().filter(conditional).collect();
+    let [statement] = found[..] else { panic!("{found:?}") };
+    let object = json!({ "Fn::Join": ["", { "Fn::Split": ["s3://", { "Ref": "OnnxFile" }] }] });
+    assert_eq!(
+        statement["Fn::If"][1],
+        json!({
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": { "Fn::Sub": ["arn:${AWS::Partition}:s3:::${Object}", { "Object": object }] }
+        })
+    );
+    assert_eq!(statement["Fn::If"][2], json!({ "Ref": "AWS::NoValue" }));
+    // With these characters it would be the ARN of many objects.
+    let pattern = model["Parameters"]["OnnxFile"]["AllowedPattern"].as_str().unwrap();
+    assert!(pattern.ends_with("/[^*?$]+)?"), "{pattern}");
 }
 
 /// Kinesis refuses to create a consumer while five are being created in the account.

@@ -31,6 +31,7 @@ START_SECONDS = 90
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compares the engines.")
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--torch", action="store_true", help="do the recipe of PyTorch, too: installs it, some gigabytes")
     options = parser.parse_args()
     if "RENDEZVOUS_LOCAL" not in os.environ:
         subprocess.run(["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "rendezvous-local"], cwd=install.ROOT, check=True)

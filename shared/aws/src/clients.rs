@@ -13,7 +13,7 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::{
     BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, DynamoWindows, Environment,
-    KinesisStream, S3Archive, S3Payloads, StackSecrets,
+    KinesisStream, S3Address, S3Archive, S3Object, S3Payloads, StackSecrets,
 };
 
 /// Time-outs of calls that a client waits for. An answer takes single milliseconds; one that has
@@ -163,6 +163,11 @@ impl Aws {
     pub fn payloads_if_any(&self) -> S3Payloads {
         let bucket = self.environment.optional("PAYLOAD_BUCKET").unwrap_or_default();
         S3Payloads::new(self.s3(large(), retries()), bucket)
+    }
+
+    /// The object at an address.
+    pub fn object(&self, address: S3Address) -> S3Object {
+        S3Object::new(self.s3(patient(), patient_retries()), address)
     }
 
     fn s3(&self, timeouts: TimeoutConfig, retries: RetryConfig) -> aws_sdk_s3::Client {

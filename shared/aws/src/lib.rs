@@ -19,6 +19,8 @@ pub mod lambda;
 #[cfg(feature = "sdk")]
 pub mod metrics;
 #[cfg(feature = "sdk")]
+mod object;
+#[cfg(feature = "sdk")]
 mod payloads;
 #[cfg(feature = "sdk")]
 mod s3;
@@ -38,6 +40,7 @@ pub use {
     },
     environment::{BadVariable, Environment},
     kinesis::KinesisStream,
+    object::{ObjectError, S3Address, S3Object},
     payloads::S3Payloads,
     s3::S3Archive,
     secrets::StackSecrets,

@@ -81,6 +81,12 @@ impl Card {
         if self.endpoints.is_empty() {
             return Err(Invalid::new("/endpoints: must name at least one endpoint"));
         }
+        if self.onnx.starts_with("s3://") {
+            return Err(Invalid::new(
+                "/onnx: must be the name of a file in the card's folder; the address of a file in S3 is the parameter \
+                 OnnxFile of the model's stack",
+            ));
+        }
         if self.onnx.contains(['/', '\\']) {
             return Err(Invalid::new("/onnx: must be the name of a file in the card's folder"));
         }
@@ -204,6 +210,11 @@ mod tests {
             ("[\"e\"]", "[]", "/endpoints: must name at least one endpoint"),
             ("[\"e\"]", "[\"e\", \"E E\"]", "/endpoints/1: "),
             ("m.onnx", "../m.onnx", "/onnx: must be the name of a file in the card's folder"),
+            (
+                "m.onnx",
+                "s3://b/m.onnx",
+                "/onnx: must be the name of a file in the card's folder; the address of a file in S3 is",
+            ),
             ("50", "0", "/timeout_ms: must be 1 to 894000"),
             ("50", "894001", "/timeout_ms: must be 1 to 894000"),
             ("[\"p\"]", "[]", "/outputs: must have at least one entry"),

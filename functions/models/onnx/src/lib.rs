@@ -4,6 +4,8 @@
 //! cost of one tensor per request. A graph that takes one row only is called once per request. Standard
 //! operators are run by `rten`, those of `ai.onnx.ml` here.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 mod binding;
 mod card;
 mod engine;

@@ -22,6 +22,7 @@ SCHEDULE = ("logistic@1", "timetable@1", "prior@1")
 PYTHON = ROOT / "functions/models/python"
 CLIENTS = 2
 DEADLINE_MS = 20_000
+STORED = "timetable@3"
 # The tests of tritonclient that need no answer within milliseconds.
 TRITON = (
     "test_server_and_model_are_live_ready_and_described",
@@ -54,7 +55,7 @@ class ModelServer(BaseHTTPRequestHandler):
 
 
 def brought(stack: Stack, _proxy: Proxy) -> str:
-    """A Python function, a model on another server and a panel, each in a stack of its own."""
+    """A Python function, a model on another server, an ONNX file in S3 and a panel, each in a stack of its own."""
     stack.configure(*SCHEDULE)
     server = ThreadingHTTPServer(("127.0.0.1", 0), ModelServer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -67,6 +68,7 @@ def brought(stack: Stack, _proxy: Proxy) -> str:
                 stack.configure(model, *SCHEDULE)
                 eventually(f"{model} answers", lambda model=model: replies[-1].by == f"{model} preferred", seconds=90)
             took[name] = time.monotonic() - start
+        _listed(stack)
         stack.configure(*SCHEDULE)
         eventually("the former champion answers again", lambda: replies[-1].by == "logistic@1 preferred")
         begun = len(replies)
@@ -102,12 +104,42 @@ def _stacks(stack: Stack, port: int) -> Iterator[tuple[str, dict[str, str], list
     (built / "remote.json").write_text(json.dumps(_remote_card(port)))
     yield "remote", {"Model": "remote@1", "Card": "remote.json"}, ["remote@1"]
 
+    built = build_model(stack.binaries, INSTALLED / "sam-stored")
+    _renamed(built / "flights/timetable.json", "timetable@1", STORED)
+    bucket, key = f"{stack.name}-models", "timetable/3/model.onnx"
+    stack.s3.create_bucket(Bucket=bucket)
+    # The package has the card alone.
+    onnx = built / "flights/timetable.onnx"
+    stack.s3.put_object(Bucket=bucket, Key=key, Body=onnx.read_bytes())
+    onnx.unlink()
+    card = {"Model": STORED, "Card": "flights/timetable.json", "OnnxFile": f"s3://{bucket}/{key}"}
+    yield "stored", card, [STORED]
+
     built = build_model(stack.binaries, INSTALLED / "sam-panel")
     for model in ("timetable", "prior"):
-        card = built / f"flights/{model}.json"
-        card.write_text(card.read_text().replace(f'"{model}@1"', f'"{model}@2"'))
+        _renamed(built / f"flights/{model}.json", f"{model}@1", f"{model}@2")
     cards = "flights/timetable.json,flights/prior.json"
     yield "panel", {"Model": "panel@1", "Card": cards}, ["timetable@2", "prior@2"]
+
+
+def _renamed(card: Path, model: str, name: str) -> None:
+    """Gives the model of a card another name."""
+    card.write_text(card.read_text().replace(f'"{model}"', f'"{name}"'))
+
+
+def _listed(stack: Stack) -> None:
+    """`rendezvousctl models` tells each stack's function with its package, and from what each model scores."""
+    functions = stack.ctl("models", ENDPOINT)["functions"]
+    for model in ("rule@1", "remote@1", STORED, "panel@1"):
+        function = functions[model]
+        must(function["package"] and function["mapping"] == "Enabled", f"{model} has no package or is not up: {function}")
+
+    def same() -> bool:
+        listed = stack.ctl("models", ENDPOINT)["models"]
+        used = {row["model"]: [each["artifact"] for each in row["artifacts"]] for row in listed}
+        return len(used[STORED]) == 1 and used[STORED] == used["timetable@2"] and bool(used["rule@1"])
+
+    eventually("the file from S3 and the one from a package have one hash in the archive", same)
 
 
 def _remote_card(port: int) -> dict[str, object]:
