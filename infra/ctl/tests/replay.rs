@@ -16,9 +16,10 @@ use rendezvous_archive::{ReplayRow, RequestRow, ScoreRow};
 use rendezvous_core::{
     Failure, Json, RequestId, Unavailable,
     memory::MemoryArchive,
-    ports::{Archive, ArchiveFiles, Stored, StoredFile},
+    ports::{Archive, ArchiveFiles, Erase, Stored, StoredFile},
 };
 use rendezvous_evidence::Confidence;
+use rendezvous_folder::{DataFolder, FolderArchive};
 use rendezvous_model::{Model, Profile};
 use rendezvous_tests::{Does, World, endpoint, model, rows};
 use rendezvousctl::{
@@ -124,6 +125,17 @@ async fn run(
     position: &Path,
     faults: &[Fault],
 ) -> Result<String, String> {
+    run_on(&*world.system.archive, world, options, position, faults).await
+}
+
+/// A run that reads and claims there, and stores in the archive of the world.
+async fn run_on(
+    from: &(impl Archive + ArchiveFiles + Erase),
+    world: &World,
+    options: &ReplayOptions,
+    position: &Path,
+    faults: &[Fault],
+) -> Result<String, String> {
     let profile = Profile {
         id: model("new@1"),
         endpoints: HashSet::from([endpoint()]),
@@ -132,9 +144,9 @@ async fn run(
     };
     let (files, table) = (world.system.archive.clone(), world.system.endpoints.clone());
     let faults = Mutex::new(faults.iter().copied().collect());
-    let archive = Arc::new(Faulty { files: files.clone(), faults });
+    let archive = Arc::new(Faulty { files, faults });
     let mut sink = Local::new(Echo(profile), Vec::new(), archive, table.clone(), 7);
-    let output = replay(&*files, &*table, options, position, &mut sink).await;
+    let output = replay(from, &*table, options, position, &mut sink).await;
     output.map(|output| output.text).map_err(|failure| failure.to_string())
 }
 
@@ -236,6 +248,26 @@ async fn a_replay_keeps_others_of_its_model_away_until_it_is_complete() {
     let again = ReplayOptions { restart: true, ..options.clone() };
     run(&world, &again, &mine, &[Fault::Refused]).await.unwrap_err();
     assert!(run(&world, &again, &other, &[]).await.unwrap().ends_with("; 30 in all"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_data_folder_keeps_others_away_as_well() {
+    let (world, folder) = (system().await, tempfile::tempdir().unwrap());
+    let data = DataFolder::open(&folder.path().join("data")).unwrap();
+    let archive = FolderArchive::new(&data);
+    for (name, body) in world.system.archive.files() {
+        archive.put(&name, body).await.unwrap();
+    }
+    let (mine, other) = (folder.path().join("mine.json"), folder.path().join("other.json"));
+    let run = async |position: &Path, faults: &[Fault]| {
+        run_on(&archive, &world, &options(None), position, faults).await
+    };
+    run(&mine, &[Fault::None, Fault::Refused]).await.unwrap_err();
+    let refused = run(&other, &[]).await.unwrap_err();
+    assert!(refused.contains("is not complete"), "{refused}");
+    // What was stored by the first run is in another archive, so that it is not known to be there.
+    assert!(run(&mine, &[]).await.unwrap().contains("30 in all"));
+    assert!(run(&other, &[]).await.unwrap().contains("30 in all"));
 }
 
 #[tokio::test(start_paused = true)]

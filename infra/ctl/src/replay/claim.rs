@@ -35,7 +35,8 @@ impl Claim {
         restart: bool,
     ) -> Result<Self, Failure> {
         let Of { endpoint, model, .. } = of;
-        let name = format!("{FOLDER}{endpoint}/{model}.json");
+        let folder = format!("{FOLDER}{endpoint}/");
+        let name = format!("{folder}{model}.json");
         if restart {
             archive.erase(&name).await?;
         }
@@ -45,7 +46,7 @@ impl Claim {
         if archive.put(&name, body.into()).await? == Stored::New {
             return Ok(Self { name });
         }
-        let listed = archive.list(&name).await?;
+        let listed = archive.list(&folder).await?;
         let Some(file) = listed.iter().find(|file| file.name == name) else {
             let detail = format!("another replay of {endpoint} through {model} has just ended");
             return Err(Failure::Refused(format!("{detail}: run again")));
