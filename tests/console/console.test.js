@@ -188,6 +188,34 @@ test("what is done: a form with its what-if, a promotion, a conflict, a roll bac
   await context.close();
 });
 
+test("a baseline of past days is set, from an archive of the year of flights", { skip: FAST }, async () => {
+  const year = mkdtempSync(join(tmpdir(), "year-"));
+  const demo = await start(`${BUILD}/rendezvous-local`, ["demo", "--year", "--data", year], /2013-01/);
+  await demo.stop("SIGKILL");
+  const { found, stop } = await start(`${BUILD}/rendezvousctl`, ["console", "--data", year, "--port", "0"], /^(http:\/\/[^/]+)\S*#token=\w+/m);
+  const { page, context, wrong } = await open(browser);
+  await page.goto(found[0]);
+  await drawn(page);
+  await page.goto(`${found[1]}/console/endpoints/flight-delay/models`);
+  await page.click("#do-baseline");
+  await page.waitForSelector("#preview .error");
+  assert.match(await page.textContent("#preview"), /has no score of requests/);
+  await page.fill("#baseline-from", "2013-01-02");
+  await page.fill("#baseline-to", "2013-01-09");
+  await page.waitForSelector("#baseline-models");
+  assert.match(await page.textContent("#preview"), /the baseline becomes 2013-01-02_2013-01-09/);
+  await page.fill("#message", "an ordinary week");
+  await page.click("#publish:enabled");
+  await page.waitForSelector("text=is current");
+  await page.click("#done");
+  await page.waitForSelector("text=Drift is measured against 2013-01-02_2013-01-09");
+  const shown = JSON.parse(execFileSync(`${BUILD}/rendezvousctl`, ["baseline", "show", "flight-delay", "--json", "--data", year]));
+  assert.equal(shown.baseline, "2013-01-02_2013-01-09");
+  assert.deepEqual(wrong, []);
+  await context.close();
+  await stop();
+});
+
 test("it is used by the keyboard alone", { skip: FAST }, async () => {
   const { page, context } = await open(browser);
   await page.goto(home);

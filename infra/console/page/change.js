@@ -1,7 +1,8 @@
 // A change of a configuration: planned, shown, and published against the version that was seen.
 
 import { Problem, api, hasToken } from "./api.js";
-import { button, h, replace } from "./dom.js";
+import { button, h, replace, table } from "./dom.js";
+import { count, fixed } from "./format.js";
 import { state } from "./state.js";
 
 /** Why nothing can be published from here; null if it can. */
@@ -18,6 +19,14 @@ export const planned = (plan) => plan.changes.length
 
 /** @param {any} plan */
 export const warned = (plan) => (plan.warnings ?? []).map((/** @type {string} */ text) => h("p", { class: "alarm" }, text));
+
+/** What a baseline holds. @param {any} baseline */
+const measured = (baseline) => table("baseline-models", [
+  { name: "model", of: (row) => row.model },
+  { name: "scored", number: true, of: (row) => count(row.scored) },
+  { name: "failed", number: true, of: (row) => count(row.failed) },
+  ...["10 %", "50 %", "90 %"].map((name, i) => ({ name, number: true, of: (/** @type {any} */ row) => fixed(row.quantiles?.[i]) })),
+], baseline.models, { caption: `The baseline ${baseline.baseline}, from the archive: ${baseline.features.length} features, and the values of each model` });
 
 /**
  * Asks for a message and publishes.
@@ -45,7 +54,7 @@ export function publish({ endpoint, title, change, fields, message = "", version
     try {
       const found = await api.plan(endpoint, change());
       if (mine !== number) return;
-      replace(preview, h("h3", {}, "What changes"), planned(found), warned(found));
+      replace(preview, h("h3", {}, "What changes"), planned(found), warned(found), found.baseline ? measured(found.baseline) : null);
       submit.disabled = prevented() !== null || found.changes.length === 0;
     } catch (error) {
       if (mine === number) replace(preview, h("p", { class: "error" }, error instanceof Error ? error.message : String(error)));
@@ -155,4 +164,19 @@ export function rollBack(endpoint, shown, to) {
 /** @param {string} endpoint @param {any} shown @param {string} model */
 export function retire(endpoint, shown, model) {
   publish({ endpoint, version: shown.config, title: `Retire ${model}`, change: () => ({ retire: { model } }) });
+}
+
+/** Days of UTC. @param {number} ago */
+const day = (ago) => new Date(Date.now() - ago * 86_400_000).toISOString().slice(0, 10);
+
+/** The days that drift is measured against. @param {string} endpoint @param {any} shown */
+export function baseline(endpoint, shown) {
+  const date = (/** @type {string} */ id, /** @type {string} */ name, /** @type {string} */ chosen) => h("label", { class: "field" }, h("span", {}, name),
+    h("input", { id, type: "date", required: true, max: day(0), value: chosen }));
+  publish({
+    endpoint, version: shown.config, title: `Set the baseline of ${endpoint}`,
+    fields: h("div", { style: "display:grid;gap:10px" }, date("baseline-from", "First day, UTC", day(7)), date("baseline-to", "The day after the last one", day(0)),
+      h("label", { class: "field" }, h("span", {}, "Name; by default its days"), h("input", { id: "baseline-name", maxlength: 100 }))),
+    change: () => ({ baseline: { from: value("baseline-from"), to: value("baseline-to"), name: value("baseline-name") } }),
+  });
 }

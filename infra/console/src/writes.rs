@@ -9,6 +9,7 @@ use rendezvous_core::{
     ports::{ArchiveFiles, EndpointTable, WindowTable},
 };
 use rendezvous_operations::{
+    baseline::{self, BaselineOptions, Made},
     change::{self, Change, Meanwhile, Planned},
     failure::Failure,
     past::{Range, instant},
@@ -18,7 +19,7 @@ use rendezvous_operations::{
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{Running, ports::Shared, reads, refusal::Refusal};
+use crate::{Running, call::parsed, ports::Shared, reads, refusal::Refusal};
 
 /// A change as the page sends it.
 #[derive(Debug, Deserialize)]
@@ -43,11 +44,22 @@ enum Wanted {
     Retire {
         model: ModelId,
     },
+    /// Drift is measured against these days: dates, of which the last is the day after.
+    Baseline {
+        from: String,
+        to: String,
+        name: Option<String>,
+    },
 }
 
 impl Wanted {
-    fn change(self) -> Result<Change, Refusal> {
-        Ok(match self {
+    /// The change, and the baseline that it names, which is computed and not kept.
+    async fn change<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R: Running>(
+        self,
+        ports: &Shared<E, W, A, R>,
+        endpoint: &EndpointName,
+    ) -> Result<(Change, Option<Made>), Refusal> {
+        let change = match self {
             Self::Apply(text) => Change::Apply(Configuration::parse(text.get())?),
             Self::RollBack { version, rebase } => {
                 Change::RollBack { version: Some(version), rebase }
@@ -57,7 +69,20 @@ impl Wanted {
                 Change::PromoteInArm { model, arm, steps, guard }
             }
             Self::Retire { model } => Change::Retire(model),
-        })
+            Self::Baseline { from, to, name } => {
+                let date = |name: &str, text: &str| {
+                    parsed(text).map_err(|what| Refusal::malformed(format!("{name}: {what}")))
+                };
+                let (from, to) = (date("from", &from)?, date("to", &to)?);
+                let name = name.filter(|name| !name.trim().is_empty());
+                let options = BaselineOptions { endpoint: endpoint.clone(), from, to, name };
+                let (archive, windows) = (&*ports.archive, &*ports.windows);
+                let endpoints = &*ports.endpoints;
+                let made = baseline::make(archive, windows, endpoints, &options, |_| ()).await?;
+                return Ok((Change::Baseline(made.name().to_owned()), Some(made)));
+            }
+        };
+        Ok((change, None))
     }
 }
 
@@ -116,9 +141,13 @@ pub(crate) async fn plan<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R: R
     bytes: Bytes,
 ) -> Result<Value, Refusal> {
     let PlanCall { change } = body(&bytes)?;
-    let (planned, warnings) = planned(&ports, &endpoint, change.change()?).await?;
+    let (change, made) = change.change(&ports, &endpoint).await?;
+    let (planned, warnings) = planned(&ports, &endpoint, change).await?;
     let mut json = planned.json(None);
     json["warnings"] = json!(warnings);
+    if let Some(made) = made {
+        json["baseline"] = made.output.json;
+    }
     json["configuration"] = reads::json(&planned.configuration)?;
     Ok(json)
 }
@@ -137,11 +166,11 @@ pub(crate) async fn publish<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R
     let author = given.filter(|author| !author.trim().is_empty()).unwrap_or(author);
     let provenance = Provenance::new(author, message);
     let provenance = provenance.map_err(|invalid| Refusal::malformed(invalid.to_string()))?;
-    let change = change.change()?;
     let current = ports.endpoints.current(&endpoint).await?;
     if current != Some(expected) {
         return Err(conflict(&ports, &endpoint, expected).await?);
     }
+    let (change, made) = change.change(&ports, &endpoint).await?;
     let (planned, _) = planned(&ports, &endpoint, change).await?;
     if planned.from != Some(expected) {
         return Err(conflict(&ports, &endpoint, expected).await?);
@@ -149,6 +178,10 @@ pub(crate) async fn publish<E: EndpointTable, W: WindowTable, A: ArchiveFiles, R
     if planned.difference.is_empty() {
         let detail = "nothing would change";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
+    if let Some(made) = made {
+        // Before the version that names it, and again without effect.
+        made.keep(&*ports.windows).await?;
     }
     match planned.publish(&*ports.endpoints, provenance).await {
         Ok(version) => Ok(planned.json(Some(version))),

@@ -15,7 +15,7 @@ use rendezvous_core::{
     ports::EndpointTable,
 };
 use rendezvous_operations::{
-    endpoints,
+    baseline, endpoints,
     models::{self, ModelsOptions},
     past::instant,
     status::{self, StatusOptions},
@@ -232,6 +232,35 @@ async fn a_change_is_planned_and_then_published_with_its_message() {
     let whatif = json!({"schedule": deadline(900)["schedule"]});
     let (status, report) = page.post("whatif", &whatif).await;
     assert_eq!((status, &report["requests"]), (StatusCode::OK, &1.into()), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_is_shown_before_it_is_kept_and_named() {
+    let (world, _) = asked().await;
+    let page = Page::of(&world, false);
+    tokio::time::sleep(Duration::from_hours(24)).await;
+    let of = |from: &str, to: &str| json!({"baseline": {"from": from, "to": to, "name": ""}});
+    let (change, name) = (of("2025-11-22", "2025-11-23"), "2025-11-22_2025-11-23");
+    let (status, plan) = page.post("plan", &json!({"change": change})).await;
+    assert_eq!(status, StatusCode::OK, "{plan}");
+    assert_eq!(plan["changes"], json!([format!("the baseline becomes {name}")]));
+    let (endpoint, windows) = (endpoint(), &*world.system.windows);
+    let shown =
+        async || baseline::show(windows, &*world.system.endpoints, &endpoint, Some(name)).await;
+    assert!(shown().await.is_err(), "it is only planned");
+    let call = json!({"change": change, "expected": 1, "message": "a quiet day"});
+    let (status, done) = page.post("publish", &call).await;
+    assert_eq!((status, &done["to"]), (StatusCode::OK, &2.into()), "{done}");
+    assert_eq!(plan["baseline"], shown().await.unwrap().json);
+    assert_eq!(page.get("/endpoints/e").await["configuration"]["baseline"], name);
+    for (change, expected) in [
+        (of("22.11.2025", "2025-11-23"), StatusCode::BAD_REQUEST),
+        (of("2025-11-23", "2025-11-24"), StatusCode::BAD_REQUEST),
+        (of("2025-10-01", "2025-10-02"), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let (status, problem) = page.post("plan", &json!({"change": change})).await;
+        assert_eq!(status, expected, "{problem}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use rendezvousctl::{
     models::{self, ModelsOptions},
     output::Output,
     past::Range,
+    progress::Bar,
     status::{self, StatusOptions},
     up,
     whatif::{self, WhatIfOptions},
@@ -118,7 +119,7 @@ async fn kept(
     options: &BaselineOptions,
     keep: bool,
 ) -> Result<Made, Failure> {
-    let made = baseline::make(files, windows, table, options).await?;
+    let made = baseline::make(files, windows, table, options, Bar::shows()).await?;
     if keep {
         made.keep(windows).await?;
     }

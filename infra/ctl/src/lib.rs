@@ -2,7 +2,6 @@
 //! SDK: the program connects it to a stack. What the console does as well is in
 //! [`rendezvous_operations`].
 
-pub mod baseline;
 pub mod compact;
 pub mod erase;
 mod files;
@@ -12,6 +11,6 @@ pub mod replay;
 pub mod verify;
 
 pub use rendezvous_operations::{
-    change, compare, difference, endpoints, failure, gaps, models, output, past, progress, status,
-    up, whatif,
+    baseline, change, compare, difference, endpoints, failure, gaps, models, output, past,
+    progress, status, up, whatif,
 };

@@ -1,6 +1,7 @@
 //! The command `replay`: a model scores archived requests.
 
 pub mod card;
+mod claim;
 pub mod local;
 mod position;
 
@@ -12,7 +13,7 @@ use rendezvous_core::{
     EndpointName, Envelope, ModelId, RequestId,
     limits::MAX_ASYNC_DEADLINE,
     now,
-    ports::{ArchiveFiles, EndpointTable},
+    ports::{Archive, ArchiveFiles, EndpointTable, Erase},
 };
 use serde::Serialize;
 use tokio::time::{Duration, Instant, sleep_until};
@@ -21,7 +22,10 @@ use crate::{
     failure::Failure,
     output::Output,
     past::{self, Range},
-    replay::position::{Of, PositionFile},
+    replay::{
+        claim::Claim,
+        position::{Of, PositionFile},
+    },
 };
 
 #[derive(Args, Clone, Debug)]
@@ -42,7 +46,7 @@ pub struct ReplayOptions {
     /// current folder.
     #[arg(long, value_name = "FILE")]
     pub position: Option<PathBuf>,
-    /// Begin again, although an earlier run has come further.
+    /// Begin again, although an earlier run has come further, here or on another machine.
     #[arg(long)]
     pub restart: bool,
 }
@@ -122,9 +126,10 @@ struct Replayed {
     failed: Option<u64>,
 }
 
-/// Replays the requests in the range that no earlier run has replayed, by its position in `file`.
+/// Replays the requests in the range that no earlier run has replayed, by its position in `file`. Fails when another
+/// replay of the endpoint through the model is not complete.
 pub async fn replay(
-    files: &impl ArchiveFiles,
+    files: &(impl Archive + ArchiveFiles + Erase),
     endpoints: &impl EndpointTable,
     options: &ReplayOptions,
     file: &Path,
@@ -135,7 +140,8 @@ pub async fn replay(
     past::configurations(endpoints, &endpoint).await?;
     let wanted = range.wanted()?;
     let of = Of { endpoint: endpoint.clone(), model: model.clone(), from, to };
-    let mut position = PositionFile::open(file, of, *restart)?;
+    let mut position = PositionFile::open(file, of.clone(), *restart)?;
+    let claim = Claim::take(files, &of, position.id(), *restart).await?;
     if let Some(pending) = position.pending() {
         let is_stored = is_stored(files, pending).await?;
         position.resolve(is_stored)?;
@@ -152,6 +158,7 @@ pub async fn replay(
     .await?;
     run.send().await?;
     run.commit().await?;
+    claim.release(files).await?;
     let replayed = Replayed {
         requests: sent_before + run.sent,
         sent: run.sent,

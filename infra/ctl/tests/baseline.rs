@@ -40,7 +40,7 @@ async fn of(world: &World, from: &str, to: &str, name: Option<&str>) -> Result<M
     let name = name.map(str::to_owned);
     let options = BaselineOptions { endpoint: endpoint(), from: day(from), to: day(to), name };
     let system = &world.system;
-    make(&*system.archive, &*system.windows, &*system.endpoints, &options).await
+    make(&*system.archive, &*system.windows, &*system.endpoints, &options, |_| ()).await
 }
 
 async fn current(world: &World) -> Endpoint {

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
+    fs,
     ops::Range,
     path::Path,
     sync::{Arc, Mutex},
@@ -15,15 +16,17 @@ use rendezvous_archive::{ReplayRow, RequestRow, ScoreRow};
 use rendezvous_core::{
     Failure, Json, RequestId, Unavailable,
     memory::MemoryArchive,
-    ports::{Archive, ArchiveFiles, Stored, StoredFile},
+    ports::{Archive, ArchiveFiles, Erase, Stored, StoredFile},
 };
 use rendezvous_evidence::Confidence;
+use rendezvous_folder::{DataFolder, FolderArchive};
 use rendezvous_model::{Model, Profile};
 use rendezvous_tests::{Does, World, endpoint, model, rows};
 use rendezvousctl::{
     compare::{CompareOptions, Figures, compare},
     past,
     replay::{ReplayOptions, local::Local, replay},
+    whatif::{WhatIfOptions, whatif},
 };
 use tokio::time::Instant;
 
@@ -31,6 +34,9 @@ const REQUESTS: usize = 30;
 
 /// A model whose score is the payload.
 struct Echo(Profile);
+
+/// How long it takes for a call of two requests.
+const CALL: Duration = Duration::from_millis(140);
 
 impl Model for Echo {
     fn profile(&self) -> &Profile {
@@ -42,6 +48,7 @@ impl Model for Echo {
     }
 
     async fn score(&self, payloads: &[Json]) -> Vec<Result<Json, Failure>> {
+        tokio::time::sleep(CALL).await;
         payloads.iter().map(|payload| Ok(payload.clone())).collect()
     }
 }
@@ -118,6 +125,17 @@ async fn run(
     position: &Path,
     faults: &[Fault],
 ) -> Result<String, String> {
+    run_on(&*world.system.archive, world, options, position, faults).await
+}
+
+/// A run that reads and claims there, and stores in the archive of the world.
+async fn run_on(
+    from: &(impl Archive + ArchiveFiles + Erase),
+    world: &World,
+    options: &ReplayOptions,
+    position: &Path,
+    faults: &[Fault],
+) -> Result<String, String> {
     let profile = Profile {
         id: model("new@1"),
         endpoints: HashSet::from([endpoint()]),
@@ -126,9 +144,9 @@ async fn run(
     };
     let (files, table) = (world.system.archive.clone(), world.system.endpoints.clone());
     let faults = Mutex::new(faults.iter().copied().collect());
-    let archive = Arc::new(Faulty { files: files.clone(), faults });
+    let archive = Arc::new(Faulty { files, faults });
     let mut sink = Local::new(Echo(profile), Vec::new(), archive, table.clone(), 7);
-    let output = replay(&*files, &*table, options, position, &mut sink).await;
+    let output = replay(from, &*table, options, position, &mut sink).await;
     output.map(|output| output.text).map_err(|failure| failure.to_string())
 }
 
@@ -168,6 +186,8 @@ async fn an_interrupted_replay_repeats_no_request_and_leaves_none_out() {
     assert!(run(&world, &options, &position, &[]).await.unwrap().contains(" 0 requests"));
     let again = ReplayOptions { restart: true, ..options.clone() };
     assert!(run(&world, &again, &position, &[]).await.unwrap().contains(" 30 requests"));
+    let left = world.system.archive.files().into_iter().map(|(name, _)| name);
+    assert_eq!(left.filter(|name| name.starts_with("replaying/")).count(), 0);
     let other = past::Range { to: Some(rendezvous_core::now()), ..options.range.clone() };
     let other = ReplayOptions { range: other, ..options };
     let refused = run(&world, &other, &position, &[]).await.unwrap_err();
@@ -199,4 +219,70 @@ async fn a_replayed_model_is_compared_as_if_it_had_been_live() {
     let compared = compare(&*system.archive, &*system.endpoints, &options_of()).await.unwrap();
     assert!(compared.text.contains("30 with a value of both models"), "{}", compared.text);
     assert!(compared.text.contains("Agreement: 100.0 %"), "{}", compared.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_keeps_others_of_its_model_away_until_it_is_complete() {
+    let (world, folder) = (system().await, tempfile::tempdir().unwrap());
+    let (mine, other) = (folder.path().join("mine.json"), folder.path().join("other.json"));
+    let options = options(None);
+    let refused = async |position: &Path| {
+        let refused = run(&world, &options, position, &[]).await.unwrap_err();
+        assert!(replays(&world).len() <= 14, "it has sent something");
+        refused
+    };
+    // At the same time, from the same position and from another one.
+    let (ran, (same, another)) =
+        tokio::join!(run(&world, &options, &mine, &[Fault::None, Fault::Refused]), async {
+            (refused(&mine).await, refused(&other).await)
+        });
+    assert!(ran.is_err(), "{ran:?}");
+    assert!(same.contains("this replay is running"), "{same}");
+    assert!(another.contains("is not complete"), "{another}");
+    // Interrupted, it still keeps others away, and goes on.
+    assert!(refused(&other).await.contains("is not complete"));
+    assert!(run(&world, &options, &mine, &[]).await.unwrap().ends_with("; 30 in all"));
+    assert_eq!(replays(&world).len(), REQUESTS);
+    // A replay whose position is lost is begun again elsewhere.
+    run(&world, &options, &mine, &[Fault::Refused]).await.unwrap();
+    let again = ReplayOptions { restart: true, ..options.clone() };
+    run(&world, &again, &mine, &[Fault::Refused]).await.unwrap_err();
+    assert!(run(&world, &again, &other, &[]).await.unwrap().ends_with("; 30 in all"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_data_folder_keeps_others_away_as_well() {
+    let (world, folder) = (system().await, tempfile::tempdir().unwrap());
+    let data = DataFolder::open(&folder.path().join("data")).unwrap();
+    let archive = FolderArchive::new(&data);
+    for (name, body) in world.system.archive.files() {
+        archive.put(&name, body).await.unwrap();
+    }
+    let (mine, other) = (folder.path().join("mine.json"), folder.path().join("other.json"));
+    let run = async |position: &Path, faults: &[Fault]| {
+        run_on(&archive, &world, &options(None), position, faults).await
+    };
+    run(&mine, &[Fault::None, Fault::Refused]).await.unwrap_err();
+    let refused = run(&other, &[]).await.unwrap_err();
+    assert!(refused.contains("is not complete"), "{refused}");
+    // What was stored by the first run is in another archive, so that it is not known to be there.
+    assert!(run(&mine, &[]).await.unwrap().contains("30 in all"));
+    assert!(run(&other, &[]).await.unwrap().contains("30 in all"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replayed_score_has_its_share_of_the_time_of_its_call() {
+    let (world, folder) = (system().await, tempfile::tempdir().unwrap());
+    run(&world, &options(None), &folder.path().join("position.json"), &[]).await.unwrap();
+    for row in replays(&world) {
+        assert_eq!(row.finished_us.since(row.started_us), CALL / 2);
+    }
+    // In 100 ms a call is not over.
+    let schedule = folder.path().join("schedule.json");
+    fs::write(&schedule, r#"{"choices":[{"model":"new@1"}],"deadline_ms":100}"#).unwrap();
+    let range = past::Range { endpoint: endpoint(), from: None, to: None };
+    let options = WhatIfOptions { range, schedule, sweep: None, margin_ms: Some(0) };
+    let (files, table) = (&*world.system.archive, &*world.system.endpoints);
+    let report = whatif(files, table, &options, Duration::ZERO).await.unwrap();
+    assert_eq!(report.json["whatif"]["kinds"]["champion"], REQUESTS, "{}", report.json);
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing here needs an AWS SDK: everything is generic over the ports.
 
+pub mod baseline;
 pub mod change;
 pub mod compare;
 pub mod difference;

@@ -20,6 +20,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, names, remove};
 /// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `replays/replay-{endpoint}-{model}.json` | how far a replay has come | a tool | replaced atomically |
+/// | `replays/replay-{endpoint}-{model}.lock` | empty; locked by a replay that runs | a tool | never |
 /// | `models.json` | the models that the server has up | the server | replaced atomically; deleted when the server ends |
 /// | `lock` | empty; locked by the server | the server | never |
 /// | `.unfinished-*`, in the folder, `endpoints/` and `archive/` | a file that is being written, or that a crash has left behind; no reader looks at it | the writer | renamed when it is finished |

@@ -1,7 +1,7 @@
 // The models of an endpoint.
 
 import { api } from "../api.js";
-import { retire } from "../change.js";
+import { baseline, retire } from "../change.js";
 import { figure, legend, lines, widthOf } from "../charts.js";
 import { button, h, replace, table } from "../dom.js";
 import { both, count, fixed, minute, ms, percent, zoneName } from "../format.js";
@@ -55,7 +55,9 @@ export function models(root, name) {
         agreement.clear();
         void agree(champion, rows.map((/** @type {any} */ row) => row.model).filter((/** @type {string} */ model) => model !== champion));
       }
-      replace(top, h("h1", {}, `Models of ${name}`), h("p", { class: "quiet small" }, `${both(listing.from_us)} to ${both(listing.to_us)}`));
+      replace(top, h("h1", {}, `Models of ${name}`), h("p", { class: "quiet small" }, `${both(listing.from_us)} to ${both(listing.to_us)}`),
+        h("p", { class: "row" }, h("span", { class: "quiet small" }, `Drift is measured against ${shown.configuration.baseline ?? "the first seven days"}`),
+          button("Set baseline…", () => baseline(name, shown), { id: "do-baseline" })));
       drawn = () => replace(list, warnings(listing), tableOf(name, rows, champion, agreement, shown, found.alarms),
         h("p", { class: "quiet small" }, "Scored and failed: the archive, a row that it has twice counts twice. Times and median: windows of the monitor, times up to 1 % too long. Agreement: requests of the range on whose side of 0.5 both models are, from the archive."));
       drawn();

@@ -1,13 +1,13 @@
 //! How far a replay has come, in a file.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 use rendezvous_archive::walk::Place;
-use rendezvous_core::{EndpointName, ModelId, Timestamp};
+use rendezvous_core::{EndpointName, ModelId, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -26,12 +26,19 @@ pub(super) struct Of {
 struct Position {
     #[serde(flatten)]
     of: Of,
+    /// Distinguishes the replay from others of the same endpoint and model.
+    #[serde(default = "random")]
+    id: String,
     /// How many requests are replayed.
     requests: u64,
     /// The row of the last of them.
     after: Option<Place>,
     /// A commit that may have been done.
     pending: Option<Pending>,
+}
+
+fn random() -> String {
+    RequestId::random().to_string()
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,17 +49,20 @@ struct Pending {
     requests: u64,
 }
 
-/// The position of a replay. A change is on the disk before the method returns.
+/// The position of a replay. A change is on the disk before the method returns. Until it is dropped, or the process
+/// ends, no other process can open it.
 pub(super) struct PositionFile {
     path: PathBuf,
     position: Position,
+    _lock: File,
 }
 
 impl PositionFile {
     /// Reads the position of this replay; its beginning where there is no file, or to `restart`.
     pub(super) fn open(path: &Path, of: Of, restart: bool) -> Result<Self, Failure> {
         let failed = |what: String| Failure::Failed(format!("{}: {what}", path.display()));
-        let beginning = Position { of, requests: 0, after: None, pending: None };
+        let lock = lock(path)?;
+        let beginning = Position { of, id: random(), requests: 0, after: None, pending: None };
         let position = match fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => beginning,
             Err(error) => return Err(failed(error.to_string())),
@@ -70,7 +80,13 @@ impl PositionFile {
                 position
             }
         };
-        Ok(Self { path: path.to_owned(), position })
+        let opened = Self { path: path.to_owned(), position, _lock: lock };
+        opened.write()?;
+        Ok(opened)
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.position.id
     }
 
     pub(super) fn requests(&self) -> u64 {
@@ -110,9 +126,6 @@ impl PositionFile {
 
     fn write(&self) -> Result<(), Failure> {
         let write = || {
-            if let Some(folder) = self.path.parent() {
-                fs::create_dir_all(folder)?;
-            }
             let new = self.path.with_extension("new");
             let mut file = File::create(&new)?;
             file.write_all(&serde_json::to_vec(&self.position)?)?;
@@ -120,5 +133,26 @@ impl PositionFile {
             fs::rename(new, &self.path)
         };
         write().map_err(|error| Failure::Failed(format!("{}: {error}", self.path.display())))
+    }
+}
+
+/// The file beside the position that is locked while a process has it. It stays: a lock on a deleted file does not
+/// exclude one on its successor.
+fn lock(position: &Path) -> Result<File, Failure> {
+    let path = position.with_extension("lock");
+    let failed = |error: std::io::Error| Failure::Failed(format!("{}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let path = position.display();
+            Err(Failure::Refused(format!(
+                "another process has the position {path}: this replay is running"
+            )))
+        }
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

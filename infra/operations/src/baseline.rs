@@ -1,9 +1,10 @@
-//! The commands `baseline set` and `baseline show`: what drift is measured against.
+//! What drift is measured against: the commands `baseline set` and `baseline show`.
 
 use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::Args;
+use rendezvous_archive::scan::Progress;
 use rendezvous_core::{
     EndpointName, Timestamp, now,
     ports::{ArchiveFiles, EndpointTable, WindowTable},
@@ -20,7 +21,6 @@ use crate::{
     failure::Failure,
     output::{Output, instant, table as aligned},
     past,
-    progress::Bar,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -120,6 +120,7 @@ pub async fn make(
     windows: &impl WindowTable,
     endpoints: &impl EndpointTable,
     options: &BaselineOptions,
+    progress: impl FnMut(Progress),
 ) -> Result<Made, Failure> {
     let (endpoint, name, period) = (&options.endpoint, options.name(), options.period()?);
     if name == FIRST_DAYS {
@@ -138,7 +139,6 @@ pub async fn make(
             )));
         }
         None => {
-            let progress = Bar::shows();
             freeze::of_archive(files, &name, endpoint, &configurations, period, progress).await?
         }
     };

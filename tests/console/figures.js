@@ -1,0 +1,92 @@
+// What an open console costs, and how soon it shows something: the figures of infra/console/README.md. Needs a quiet machine for a minute.
+//
+//     cargo build --release && cd tests/console && npm ci && node figures.js [../../target/release/rendezvous-local]
+
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { drawn, launch, open, sleep, start } from "./browser.js";
+
+const PROGRAM = resolve(process.argv[2] ?? "../../target/release/rendezvous-local");
+const ONLY = process.argv[3];
+/** How long the system does as much as it can. */
+const SECONDS = 20;
+/** How often the status is asked for. */
+const POLLS = 200;
+/** How often a visible page reads the status, in milliseconds. */
+const EVERY = 5_000;
+const RATE = 1_000;
+
+const data = mkdtempSync(join(tmpdir(), "figures-"));
+const server = await start(PROGRAM, ["serve", "--port", "0", "--data", data], /^(http:\/\/\S+)[\s\S]*console (http:\/\/\S+#token=\w+)/m, { cwd: "../.." });
+const [, url, home] = server.found;
+const load = ["bench", "--address", new URL(url).host, "--pid", String(server.child.pid)];
+const run = async (/** @type {string[]} */ args) => JSON.parse((await promisify(execFile)(PROGRAM, args, { cwd: "../.." })).stdout);
+const median = (/** @type {number[]} */ values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const browser = await launch();
+try {
+  // Windows and decisions of the last minute are there.
+  await run([...load, "--rate", String(RATE), "--seconds", "5"]);
+  if (!ONLY || ONLY === "picture") await picture();
+  if (!ONLY || ONLY === "cost") await cost();
+} finally {
+  await browser.close();
+  await server.stop();
+}
+
+/** From the navigation to the first picture, and to all of it, in contexts that have cached nothing. */
+async function picture() {
+  const times = [];
+  for (let i = 0; i < 7; i++) {
+    const { page, context } = await open(browser);
+    const begun = Date.now();
+    await page.goto(home, { waitUntil: "commit" });
+    await drawn(page);
+    const complete = Date.now() - begun;
+    const first = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null);
+    times.push([first, complete]);
+    await context.close();
+  }
+  console.log(`first picture after ${median(times.map(([first]) => first)).toFixed(0)} ms, overview with its figures after ${median(times.map(([, all]) => all))} ms (medians of ${times.length})`);
+}
+
+/**
+ * The processor time that the system takes for what an open page asks for, as a share of what it takes for as many requests as it can. Throughputs with
+ * and without a page differ by less than two runs of the same kind. It is asked from here: a browser would take the processor from the system.
+ */
+async function cost() {
+  const { page, context } = await open(browser);
+  const status = page.waitForRequest((request) => request.url().includes("/api/status?"));
+  await page.goto(home);
+  const asked = (await status).url();
+  await context.close();
+  const loaded = await run([...load, "--seconds", String(SECONDS)]);
+  const cores = loaded.processor_seconds / loaded.seconds;
+  await sleep(5_000);
+  const idle = await processor(async () => { await sleep(10_000); }) / 10;
+  const end = new AbortController();
+  const { body } = await fetch(`${url}/console/api/events`, { signal: end.signal });
+  const events = await processor(async () => { await sleep(10_000); }) / 10 - idle;
+  end.abort();
+  await body?.cancel().catch(() => {});
+  const begun = Date.now();
+  const polls = await processor(async () => { for (let i = 0; i < POLLS; i++) await (await fetch(asked)).json(); });
+  const poll = (polls - idle * (Date.now() - begun) / 1_000) / POLLS;
+  const second = Math.max(events, 0) + poll / (EVERY / 1_000);
+  console.log(`an answer to an open page takes ${(1_000 * poll).toFixed(1)} ms of processor time, what is live ${(1_000 * events).toFixed(1)} ms a second: ` +
+    `${(100 * second / cores).toFixed(2)} % of the ${cores.toFixed(2)} processors of ${loaded.requests_per_second.toFixed(0)} requests a second`);
+}
+
+/** How much processor time the system takes while something is done, in seconds. @param {() => Promise<void>} does */
+async function processor(does) {
+  const taken = () => {
+    // `1 (name) S …`: user and system time are the 12th and the 13th field after the name, in hundredths of a second.
+    const fields = readFileSync(`/proc/${server.child.pid}/stat`, "utf8").split(") ")[1].split(" ").map(Number);
+    return (fields[11] + fields[12]) / 100;
+  };
+  const before = taken();
+  await does();
+  return taken() - before;
+}
