@@ -2,8 +2,10 @@
 //! invariants.
 
 use std::{
+    fs,
     io::{self, BufWriter, ErrorKind, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -11,7 +13,11 @@ use mimalloc::MiMalloc;
 use rendezvous_sim::{
     campaign::{Broken, Campaign},
     fault::{Fault, Shares},
-    run::{Plan, run},
+    run::{
+        Plan,
+        long::{self, Long, Progress},
+        run,
+    },
     show::Names,
 };
 use tokio::time::Instant;
@@ -41,6 +47,17 @@ struct Options {
     /// Show how often each fault met each step of the protocol
     #[arg(long)]
     table: bool,
+    /// Instead of many runs one long one, with so many requests a second
+    #[arg(long, value_name = "RATE", value_parser = rate, conflicts_with_all = ["seeds", "requests", "trace", "table"])]
+    rate: Option<f64>,
+    /// How long it is, in hours of virtual time
+    #[arg(long, requires = "rate", default_value_t = 24.0, value_parser = rate)]
+    hours: f64,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.parse().map_err(|error| format!("{error}"))?;
+    if number > 0.0 && number <= 1e6 { Ok(number) } else { Err("it must be above 0".to_owned()) }
 }
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
@@ -94,6 +111,10 @@ fn main() -> ExitCode {
 fn perform(options: Options, out: &mut impl Write) -> io::Result<bool> {
     let shares = options.faults.unwrap_or_else(Shares::usual);
     let seeds = options.seed.map_or(options.seeds, |seed| seed..seed.saturating_add(1));
+    if let Some(rate) = options.rate {
+        let time = Duration::from_secs_f64(options.hours * 3600.0);
+        return run_long(Long { seed: options.seed.unwrap_or_default(), rate, time, shares }, out);
+    }
     if options.trace {
         let plan = Plan { seed: seeds.start, requests: options.requests, shares, traced: true };
         return trace(plan, out);
@@ -113,6 +134,40 @@ fn perform(options: Options, out: &mut impl Write) -> io::Result<bool> {
     let rate = sums.requests as f64 / seconds;
     writeln!(out, "{sums}, {seconds:.1} s, {rate:.0} requests a second")?;
     Ok(true)
+}
+
+/// One long run, with a line for each hour; returns whether clients and archive say the same.
+fn run_long(plan: Long, out: &mut impl Write) -> io::Result<bool> {
+    let start = Instant::now();
+    let mut written = Ok(());
+    let progress = long::run(plan, |progress| {
+        let Progress { virtual_time, requests, answers, unsettled, .. } = progress;
+        let Progress { accepted, errors, compared, open, .. } = progress;
+        let line = writeln!(
+            out,
+            "{:.1} hours: {answers} answers ({unsettled} unsettled), {accepted} accepted, {errors} errors; \
+             {requests} requests archived, {compared} compared, {open} open; {} MB, {:.0} s",
+            virtual_time.as_secs_f64() / 3600.0,
+            resident_mb(),
+            start.elapsed().as_secs_f64(),
+        );
+        if written.is_ok() {
+            written = line.and_then(|()| out.flush());
+        }
+    })?;
+    written?;
+    for what in &progress.wrong {
+        writeln!(out, "{what}")?;
+    }
+    Ok(progress.wrong.is_empty())
+}
+
+/// The memory of this process, as Linux tells it; elsewhere 0.
+fn resident_mb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    resident.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 /// Replays one run, readably; returns whether every invariant holds.

@@ -3,11 +3,12 @@
 mod archive;
 mod clients;
 mod end;
+pub mod long;
 mod models;
 mod operator;
 mod ramps;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use rendezvous_core::{
     RequestMessage, Timestamp, clock,
@@ -80,17 +81,7 @@ struct World {
 
 /// Runs a plan on a thread of its own clock.
 pub fn run(plan: Plan) -> Report {
-    let runtime = match Builder::new_current_thread().enable_time().start_paused(true).build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let what = format!("there is no runtime: {error}");
-            let violation = Violation { invariant: Invariant::Readable, request: None, what };
-            return Report { violations: vec![violation], ..Report::default() };
-        }
-    };
-    let _seed = random::seed(plan.seed);
-    runtime.block_on(async {
-        clock::simulate(START);
+    let report = in_virtual_time(plan.seed, async {
         let start = Instant::now();
         let trace = plan.traced.then(Arc::<Trace>::default);
         let world = World::new(plan, trace.as_ref());
@@ -109,7 +100,51 @@ pub fn run(plan: Plan) -> Report {
         };
         report.tally.add(weather.tally());
         report
+    });
+    report.unwrap_or_else(|error| {
+        let what = format!("there is no runtime: {error}");
+        let violation = Violation { invariant: Invariant::Readable, request: None, what };
+        Report { violations: vec![violation], ..Report::default() }
     })
+}
+
+/// Does what a seed determines, on a clock of its own.
+fn in_virtual_time<T>(seed: u64, work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let _seed = random::seed(seed);
+    Ok(runtime.block_on(async {
+        clock::simulate(START);
+        work.await
+    }))
+}
+
+/// The size of a system under these conditions.
+fn size(conditions: Conditions) -> Size {
+    Size {
+        shards: 2,
+        mailboxes: 1_000_000,
+        settings: Settings {
+            margin: MARGIN,
+            max_payload_bytes: 64 * 1024,
+            // Some payloads of the clients are larger.
+            inline_payload_bytes: 64,
+            ledger_retention: RETENTION,
+            in_flight: 2_000,
+        },
+        decoy: Mapping {
+            maximum_batching_window: Duration::from_mins(5),
+            function_timeout: Duration::from_mins(1),
+            starting_position: Position::TrimHorizon,
+            ..Size::default().decoy
+        },
+        monitor: Size::default().monitor.map(|mapping| Mapping {
+            maximum_batching_window: Duration::from_mins(1),
+            function_timeout: Duration::from_mins(1),
+            ..mapping
+        }),
+        conditions,
+        ..Size::default()
+    }
 }
 
 impl World {
@@ -121,31 +156,7 @@ impl World {
             weather: Some(weather.clone()),
             witness: Some(witness.clone()),
         };
-        let size = Size {
-            shards: 2,
-            mailboxes: 1_000_000,
-            settings: Settings {
-                margin: MARGIN,
-                max_payload_bytes: 64 * 1024,
-                // Some payloads of the clients are larger.
-                inline_payload_bytes: 64,
-                ledger_retention: RETENTION,
-                in_flight: 2_000,
-            },
-            decoy: Mapping {
-                maximum_batching_window: Duration::from_mins(5),
-                function_timeout: Duration::from_mins(1),
-                starting_position: Position::TrimHorizon,
-                ..Size::default().decoy
-            },
-            monitor: Size::default().monitor.map(|mapping| Mapping {
-                maximum_batching_window: Duration::from_mins(1),
-                function_timeout: Duration::from_mins(1),
-                ..mapping
-            }),
-            conditions,
-            ..Size::default()
-        };
+        let size = size(conditions);
         let (endpoints, secrets) = (Arc::<MemoryEndpoints>::default(), MemorySecrets::random());
         let (archive, windows, payloads) = (Arc::default(), Arc::default(), Arc::default());
         let secrets = Arc::new(secrets);
@@ -155,9 +166,9 @@ impl World {
 
     /// Clients ask while things go wrong; in the end everything is handled and checked.
     async fn live(&self) {
-        operator::retain(self, usize::MAX);
+        operator::retain(&self.system, usize::MAX);
         operator::publish(self, 0).await;
-        models::start(self);
+        models::start(&self.system, &self.weather);
         let (asked, ..) = tokio::join!(
             clients::all(self, 0),
             operator::outages(self),
@@ -172,7 +183,7 @@ impl World {
         }
         ramps::judged(self).await;
         self.weather.calm_down();
-        operator::retain(self, 0);
+        operator::retain(&self.system, 0);
         for model in IDS {
             models::kill(self, model, false);
         }

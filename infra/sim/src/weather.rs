@@ -30,8 +30,16 @@ pub struct Weather {
     /// The current version of the configuration.
     version: AtomicU64,
     /// Looked up at every step.
-    taken: Mutex<HashMap<(Step, u64), u32, FixedState>>,
+    taken: Mutex<Taken>,
     tally: Tally,
+}
+
+/// How often each step was taken about each subject, and what of this was counted before the last
+/// [`Weather::forget`].
+#[derive(Debug, Default)]
+struct Taken {
+    counts: HashMap<(Step, u64), u32, FixedState>,
+    before: HashMap<(Step, u64), u32, FixedState>,
 }
 
 impl Weather {
@@ -95,12 +103,19 @@ impl Weather {
     /// A step that is taken about `subject`.
     pub(crate) fn occasion(&self, step: Step, subject: u64) -> Occasion<'_> {
         let taken = {
-            let mut taken = lock(&self.taken);
-            let count = taken.entry((step, subject)).or_default();
+            let Taken { counts, before } = &mut *lock(&self.taken);
+            let known = |key: &_| before.get(key).copied().unwrap_or_default();
+            let count = counts.entry((step, subject)).or_insert_with_key(known);
             *count += 1;
             *count
         };
         Occasion { weather: self, step, taken, bits: self.bits(&(step, subject, taken)) }
+    }
+
+    /// Forgets of every subject about which no step was taken since the last time.
+    pub(crate) fn forget(&self) {
+        let taken = &mut *lock(&self.taken);
+        taken.before = std::mem::take(&mut taken.counts);
     }
 
     /// A draw about something that is no step, in [0, 1).

@@ -11,6 +11,8 @@
 //! others, [`tombstones`] says of which requests no row may be written any more.
 
 pub mod activity;
+mod claims;
+mod deltas;
 pub mod files;
 mod group;
 pub mod join;
@@ -27,6 +29,7 @@ pub mod rewrite;
 mod row_group;
 pub mod scan;
 mod sort;
+mod sparse;
 pub mod tables;
 pub mod tombstones;
 mod value;

@@ -1,25 +1,23 @@
 //! Part of a Parquet file: the bytes that were read of it.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
-use bytes::{Buf, Bytes, buf::Reader};
+use bytes::Bytes;
 use parquet::{
-    errors::{ParquetError, Result},
+    errors::ParquetError,
     file::{
-        metadata::{
-            ColumnChunkMetaData, ParquetMetaDataReader, RowGroupMetaData,
-            page_index::RowGroupPageIndex,
-        },
-        properties::{ReaderProperties, ReaderPropertiesPtr},
-        reader::{ChunkReader, Length},
-        serialized_reader::SerializedRowGroupReader,
+        metadata::{ColumnChunkMetaData, ParquetMetaDataReader, RowGroupMetaData},
         statistics::Statistics,
     },
 };
 
 use rendezvous_core::{EndpointName, Timestamp};
 
-use crate::row_group::Unreadable;
+use crate::{
+    claims::check_rows,
+    row_group::{RowGroup, Unreadable, range},
+    sparse::Sparse,
+};
 
 /// Which row groups are read. Rows of other endpoints and times can be among theirs.
 #[derive(Clone, Debug)]
@@ -42,7 +40,6 @@ pub(crate) struct Part {
     /// How much of the end is wanted.
     tail: u64,
     groups: Vec<RowGroupMetaData>,
-    properties: ReaderPropertiesPtr,
     columns: &'static [&'static str],
     has_footer: bool,
 }
@@ -51,13 +48,12 @@ impl Part {
     /// Nothing yet of a file of that many bytes.
     pub(crate) fn new(length: u64) -> Self {
         let bytes = Arc::new(Sparse { length, parts: Vec::new() });
-        let properties = Arc::new(ReaderProperties::builder().build());
         let (groups, columns) = (Vec::new(), &[] as &[_]);
-        Self { bytes, tail: TAIL, groups, properties, columns, has_footer: false }
+        Self { bytes, tail: TAIL, groups, columns, has_footer: false }
     }
 
     /// The range to read for the footer; `None` once it is read.
-    pub(crate) fn footer(&mut self) -> std::result::Result<Option<Range<u64>>, Unreadable> {
+    pub(crate) fn footer(&mut self) -> Result<Option<Range<u64>>, Unreadable> {
         let length = self.bytes.length;
         if self.has_footer {
             return Ok(None);
@@ -67,6 +63,7 @@ impl Part {
             match reader.try_parse_sized(tail, length) {
                 Ok(()) => {
                     self.groups = reader.finish()?.row_groups().to_vec();
+                    check_rows(&self.groups, length)?;
                     self.has_footer = true;
                     return Ok(None);
                 }
@@ -86,10 +83,9 @@ impl Part {
     }
 
     /// The ranges that the chosen columns need and that are not read yet.
-    pub(crate) fn missing(&self) -> std::result::Result<Vec<Range<u64>>, Unreadable> {
+    pub(crate) fn missing(&self) -> Result<Vec<Range<u64>>, Unreadable> {
         let mut ranges = Vec::new();
         for group in &self.groups {
-            // A reader of a row group panics where the metadata of any column is impossible.
             for column in group.columns() {
                 let range = range(column, self.bytes.length)?;
                 let is_chosen = name(column).is_some_and(|name| self.columns.contains(&name));
@@ -124,39 +120,14 @@ impl Part {
     }
 
     /// The chosen row groups. Columns that were not chosen cannot be read.
-    pub(crate) fn groups(
-        &self,
-    ) -> impl Iterator<Item = Result<SerializedRowGroupReader<'_, Sparse>>> {
-        self.groups.iter().enumerate().map(|(index, group)| {
-            let (bytes, properties) = (self.bytes.clone(), self.properties.clone());
-            SerializedRowGroupReader::new(
-                bytes,
-                group,
-                RowGroupPageIndex::new(index, None),
-                properties,
-            )
-        })
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Result<RowGroup<'_>, Unreadable>> {
+        self.groups.iter().map(|group| RowGroup::new(self.bytes.clone(), group))
     }
 }
 
 /// The name of a column, also of a list.
 fn name(column: &ColumnChunkMetaData) -> Option<&str> {
     column.column_path().parts().first().map(String::as_str)
-}
-
-/// Where a column is in the file.
-pub(crate) fn range(
-    column: &ColumnChunkMetaData,
-    length: u64,
-) -> std::result::Result<Range<u64>, Unreadable> {
-    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-    let start = u64::try_from(start).ok();
-    let bytes = u64::try_from(column.compressed_size()).ok();
-    let end = start.zip(bytes).and_then(|(start, bytes)| start.checked_add(bytes));
-    match (start, end) {
-        (Some(start), Some(end)) if end <= length => Ok(start..end),
-        _ => Err(ParquetError::General("a column lies outside the file".to_owned()).into()),
-    }
 }
 
 /// Whether the statistics of a row group do not exclude that it holds rows of the extent. Without
@@ -186,50 +157,4 @@ fn may_hold(group: &RowGroupMetaData, extent: &Extent<'_>) -> bool {
     is_of_endpoint
         && is_within("received_us", &extent.received)
         && is_within("arrived_us", &extent.arrived)
-}
-
-/// A file of which some parts are in memory.
-pub(crate) struct Sparse {
-    length: u64,
-    /// Where each part begins, and its bytes.
-    parts: Vec<(u64, Bytes)>,
-}
-
-impl Sparse {
-    /// The bytes from `start` up to `end`, if they are in one part.
-    fn part(&self, start: u64, end: u64) -> Option<Bytes> {
-        self.parts.iter().find_map(|(begins, bytes)| {
-            let from = usize::try_from(start.checked_sub(*begins)?).ok()?;
-            let to = usize::try_from(end.checked_sub(*begins)?).ok()?;
-            (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
-        })
-    }
-}
-
-impl Length for Sparse {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for Sparse {
-    type T = Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T> {
-        let rest = self.parts.iter().find_map(|(begins, bytes)| {
-            let from = usize::try_from(start.checked_sub(*begins)?).ok()?;
-            (from < bytes.len()).then(|| bytes.slice(from..))
-        });
-        rest.map(Buf::reader).ok_or_else(|| not_read(start))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let end = start.saturating_add(length as u64);
-        self.part(start, end).ok_or_else(|| not_read(start))
-    }
-}
-
-fn not_read(at: u64) -> ParquetError {
-    let kind = io::ErrorKind::UnexpectedEof;
-    ParquetError::External(io::Error::new(kind, format!("byte {at} was not read")).into())
 }

@@ -1,12 +1,8 @@
 //! Reading a file.
 
-use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
+use parquet::file::reader::ChunkReader;
 
-use crate::{
-    layout::Select,
-    part::range,
-    row_group::{RowGroup, Unreadable},
-};
+use crate::{layout::Select, part::Part, row_group::Unreadable};
 
 /// All rows of a file of a table, in the order of the file; `from` is its bytes, or the open file.
 ///
@@ -14,14 +10,13 @@ use crate::{
 /// not have, because it was written before they were added, are null or empty in every row.
 pub fn read<R: Select>(from: impl ChunkReader + 'static) -> Result<Vec<R>, Unreadable> {
     let length = from.len();
-    let file = SerializedFileReader::new(from)?;
+    let mut part = Part::new(length);
+    part.add(0, from.get_bytes(0, usize::try_from(length).unwrap_or(usize::MAX))?);
     let mut rows = Vec::new();
-    for group in 0..file.num_row_groups() {
-        // A reader of a row group panics where the metadata of any column is impossible.
-        for column in file.metadata().row_group(group).columns() {
-            range(column, length)?;
+    if part.footer()?.is_none() {
+        for group in part.groups() {
+            rows.extend(R::read(&group?)?);
         }
-        rows.extend(R::read(&RowGroup(&*file.get_row_group(group)?))?);
     }
     Ok(rows)
 }

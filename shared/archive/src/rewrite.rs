@@ -13,7 +13,7 @@ use crate::{
     layout::{Row, Select, columns},
     part::Extent,
     read::read,
-    row_group::{RowGroup, Unreadable},
+    row_group::Unreadable,
     scan::{ScanError, fetch},
     tables::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, ScoreRow},
     write::{Unwritable, write},
@@ -48,8 +48,7 @@ pub async fn subjects(
     let failed = |cause| ScanError::File { name: name.clone(), cause };
     let mut subjects = Vec::new();
     for group in part.groups() {
-        let group = group.map_err(|error| failed(error.into()))?;
-        let rows = Subject::read(&RowGroup(&group)).map_err(failed)?;
+        let rows = group.and_then(|group| Subject::read(&group)).map_err(failed)?;
         subjects.extend(rows.into_iter().filter(|row| row.endpoint == *endpoint));
     }
     Ok(subjects)

@@ -1,17 +1,25 @@
 //! A row group of a file, column by column.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use parquet::{
     basic::Type as Physical,
-    column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader},
+    column::reader::ColumnReaderImpl,
     data_type::{ByteArrayType, DataType, DoubleType, Int64Type},
     errors::ParquetError,
-    file::reader::RowGroupReader,
+    file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
 };
 use rendezvous_core::Invalid;
 
-use crate::value::{Cell, Value};
+use crate::{
+    claims::pages,
+    sparse::Sparse,
+    value::{Cell, Value},
+};
 
 /// A file that cannot be read as one of a table.
 #[derive(Debug, thiserror::Error)]
@@ -23,18 +31,31 @@ pub enum Unreadable {
 }
 
 /// A row group of a file: rows that are stored together, column by column.
-pub struct RowGroup<'f>(pub(crate) &'f dyn RowGroupReader);
+pub struct RowGroup<'f> {
+    bytes: Arc<Sparse>,
+    metadata: &'f RowGroupMetaData,
+}
 
-impl RowGroup<'_> {
+impl<'f> RowGroup<'f> {
+    pub(crate) fn new(
+        bytes: Arc<Sparse>,
+        metadata: &'f RowGroupMetaData,
+    ) -> Result<Self, Unreadable> {
+        for column in metadata.columns() {
+            range(column, bytes.length)?;
+        }
+        Ok(Self { bytes, metadata })
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        usize::try_from(self.0.metadata().num_rows()).unwrap_or(0)
+        usize::try_from(self.metadata.num_rows()).unwrap_or(0)
     }
 
     /// All values of a column, one for each row.
     pub fn column<V: Value>(&self, name: &'static str) -> Result<Vec<V>, Unreadable> {
         let invalid = |reason| Unreadable::Column { column: name, reason };
-        let columns = self.0.metadata().columns();
+        let columns = self.metadata.columns();
         let at = columns
             .iter()
             .position(|column| column.column_path().parts().first().is_some_and(|n| n == name));
@@ -42,22 +63,21 @@ impl RowGroup<'_> {
             let absent = || V::absent().ok_or_else(|| invalid(Invalid::new("missing")));
             return (0..self.rows()).map(|_| absent()).collect();
         };
-        let reader = self.0.get_column_reader(at)?;
-        let defined = columns[at].column_descr().max_def_level();
-        let values = match columns[at].column_type() {
+        let column = &columns[at];
+        let values = match column.column_type() {
             Physical::BYTE_ARRAY => {
-                let cells = Cells::<ByteArrayType>::read(reader, self.rows(), defined)?;
+                let cells = Cells::<ByteArrayType>::read(self, column)?;
                 if cells.values.iter().any(|text| text.as_utf8().is_err()) {
                     return Err(invalid(Invalid::new("not UTF-8")));
                 }
                 V::collect(cells.iter(|text| Cell::Text(text.as_utf8().unwrap_or_default())))
             }
             Physical::INT64 => {
-                let cells = Cells::<Int64Type>::read(reader, self.rows(), defined)?;
+                let cells = Cells::<Int64Type>::read(self, column)?;
                 V::collect(cells.iter(|number| Cell::Integer(*number)))
             }
             Physical::DOUBLE => {
-                let cells = Cells::<DoubleType>::read(reader, self.rows(), defined)?;
+                let cells = Cells::<DoubleType>::read(self, column)?;
                 V::collect(cells.iter(|number| Cell::Double(*number)))
             }
             other => Err(Invalid::new(format!("physical type {other} is not supported"))),
@@ -82,14 +102,17 @@ struct Cells<T: DataType> {
 
 impl<T: DataType> Cells<T> {
     /// The decoders of `parquet` panic on some pages that are damaged; that is an error here.
-    fn read(reader: ColumnReader, rows: usize, defined: i16) -> Result<Self, ParquetError> {
-        let read = || Self::decode(reader, rows, defined);
+    fn read(group: &RowGroup<'_>, column: &ColumnChunkMetaData) -> Result<Self, ParquetError> {
+        let read = || Self::decode(group, column);
         let damaged = |_| Err(ParquetError::General("a page is damaged".to_owned()));
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(damaged)
     }
 
-    fn decode(reader: ColumnReader, rows: usize, defined: i16) -> Result<Self, ParquetError> {
-        let mut reader: ColumnReaderImpl<T> = get_typed_column_reader(reader);
+    fn decode(group: &RowGroup<'_>, column: &ColumnChunkMetaData) -> Result<Self, ParquetError> {
+        let (rows, descriptor) = (group.rows(), column.column_descr_ptr());
+        let defined = descriptor.max_def_level();
+        let pages = pages(group.bytes.clone(), column, rows)?;
+        let mut reader = ColumnReaderImpl::<T>::new(descriptor, pages);
         let mut cells =
             Self { values: Vec::new(), definition: Vec::new(), repetition: Vec::new(), defined };
         let mut left = rows;
@@ -117,5 +140,17 @@ impl<T: DataType> Cells<T> {
             let present = self.definition.get(i).is_none_or(|level| *level == self.defined);
             (begins, if present { values.next().map(&cell) } else { None })
         })
+    }
+}
+
+/// Where a column is in the file. A reader of a column panics where its metadata is impossible.
+pub(crate) fn range(column: &ColumnChunkMetaData, length: u64) -> Result<Range<u64>, Unreadable> {
+    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+    let start = u64::try_from(start).ok();
+    let bytes = u64::try_from(column.compressed_size()).ok();
+    let end = start.zip(bytes).and_then(|(start, bytes)| start.checked_add(bytes));
+    match (start, end) {
+        (Some(start), Some(end)) if end <= length => Ok(start..end),
+        _ => Err(ParquetError::General("a column lies outside the file".to_owned()).into()),
     }
 }

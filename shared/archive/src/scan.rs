@@ -13,7 +13,7 @@ use crate::{
     files::Hour,
     layout::Select,
     part::{Extent, Part},
-    row_group::{RowGroup, Unreadable},
+    row_group::Unreadable,
 };
 
 /// Why a table could not be read. What was read before stays valid; the same call may succeed later.
@@ -82,10 +82,7 @@ pub(crate) fn rows<'p, S: Select>(
     part: &'p Part,
 ) -> impl Iterator<Item = Result<Vec<S>, ScanError>> + 'p {
     let failed = move |cause| ScanError::File { name: name.to_owned(), cause };
-    part.groups().map(move |group| {
-        let group = group.map_err(|error| failed(error.into()))?;
-        S::read(&RowGroup(&group)).map_err(failed)
-    })
+    part.groups().map(move |group| group.and_then(|group| S::read(&group)).map_err(failed))
 }
 
 /// The hours of arrival that are read.

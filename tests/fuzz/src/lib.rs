@@ -24,6 +24,7 @@ mod ledger;
 mod log;
 mod messages;
 mod onnx;
+mod processes;
 mod remote;
 mod settings;
 mod system;
@@ -57,6 +58,8 @@ pub const TARGETS: &[Target] = &[
     target("kinesis", batches::kinesis, 1_536),
     target("dynamodb", batches::dynamodb, 2_048),
     target("functions", functions::functions, 2_048),
+    target("runtime-api", processes::runtime_api, 512),
+    target("put-records", processes::put_records, 1_024),
     target("response", batches::response, 256),
     target("remote", remote::answer, 512),
     target("windows", windows::windows, 1_024),

@@ -1,12 +1,11 @@
 //! As much of the API of Kinesis as a model needs: `PutRecords` and `PutRecord` on the stream of scores.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming};
 use rendezvous_core::{
     ScoreMessage,
     memory::MemoryStream,
@@ -15,7 +14,14 @@ use rendezvous_core::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::mpsc,
+    task::AbortHandle,
+};
+
+use super::server::{connection, serve};
 
 /// The limits of `PutRecords`: records, bytes of all, bytes of one.
 const MAX_RECORDS: usize = 500;
@@ -27,10 +33,10 @@ const PUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A message that was put, and the function that has put it, by the access key that it was given.
 #[derive(Debug)]
-pub(crate) struct Put {
-    pub(crate) function: String,
+pub struct Put {
+    pub function: String,
     /// None if the record is no score: nobody can read it.
-    pub(crate) message: Option<ScoreMessage>,
+    pub message: Option<ScoreMessage>,
 }
 
 /// A server on a free port of the loopback interface, until it is dropped.
@@ -53,37 +59,15 @@ impl KinesisApi {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let calls = Arc::new(Calls { stream, tells });
-        let server = tokio::spawn(serve(listener, calls)).abort_handle();
+        let calls = Calls::new(stream, tells);
+        let answer = move |request| calls.clone().answer(request);
+        let server = tokio::spawn(serve(listener, answer)).abort_handle();
         Ok(Self { address, server })
     }
 }
 
-async fn serve(listener: TcpListener, calls: Arc<Calls>) {
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // For instance too many open files: it passes when connections are closed.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let calls = calls.clone();
-        let answer = service_fn(move |request| {
-            let calls = calls.clone();
-            async move {
-                let answered = calls.answer(request).await;
-                Ok::<_, Infallible>(answered.unwrap_or_else(Refused::response))
-            }
-        });
-        let mut server = hyper::server::conn::http1::Builder::new();
-        server.timer(TokioTimer::new());
-        let connection = server.serve_connection(TokioIo::new(stream), answer);
-        connections.spawn(async move { drop(connection.await) });
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-struct Calls {
+/// The calls of functions.
+pub struct Calls {
     stream: Arc<MemoryStream>,
     tells: mpsc::UnboundedSender<Put>,
 }
@@ -139,7 +123,21 @@ struct Entry {
 }
 
 impl Calls {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refused> {
+    /// Calls that put on `stream`, and tell of every record that was put.
+    pub fn new(stream: Arc<MemoryStream>, tells: mpsc::UnboundedSender<Put>) -> Arc<Self> {
+        Arc::new(Self { stream, tells })
+    }
+
+    /// Answers the calls on one connection until it is closed.
+    pub async fn connection(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        connection(stream, |request| self.clone().answer(request)).await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.perform(request).await.unwrap_or_else(Refused::response)
+    }
+
+    async fn perform(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refused> {
         let (head, body) = request.into_parts();
         let body = Limited::new(body, MAX_CALL * 4 / 3).collect().await;
         let body = body

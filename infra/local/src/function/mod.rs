@@ -3,11 +3,12 @@
 //! [API of Kinesis](kinesis).
 
 mod card;
-mod kinesis;
+pub mod kinesis;
 mod logs;
 mod pool;
 mod process;
-mod runtime_api;
+pub mod runtime_api;
+mod server;
 
 use std::{
     collections::HashSet,

@@ -1,33 +1,35 @@
 //! The Runtime API of Lambda for one process: hands invocations out and takes what the process answers.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::{Mutex, mpsc},
     task::AbortHandle,
 };
+
+use super::server::{connection, serve};
 
 /// The most bytes of a response: as on Lambda.
 const MAX_RESPONSE: usize = 6 * 1024 * 1024;
 
 /// An event for the process.
 #[derive(Debug)]
-pub(super) struct Invocation {
-    pub(super) id: String,
-    pub(super) event: Bytes,
+pub struct Invocation {
+    pub id: String,
+    pub event: Bytes,
     /// When the function times out, in milliseconds since the epoch.
-    pub(super) deadline_ms: i64,
-    pub(super) function: String,
+    pub deadline_ms: i64,
+    pub function: String,
 }
 
 /// What the process says.
 #[derive(Debug)]
-pub(super) enum Said {
+pub enum Said {
     /// It asks for an event: it has started, or has finished with the one before.
     Ready,
     /// Its response to an invocation.
@@ -56,38 +58,33 @@ impl RuntimeApi {
     pub(super) async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (invocations, next) = mpsc::channel(1);
-        let (says, said) = mpsc::channel(8);
-        let calls = Arc::new(Calls { next: Mutex::new(next), says });
-        let server = tokio::spawn(serve(listener, calls)).abort_handle();
+        let (calls, invocations, said) = Calls::new();
+        let answer = move |request| calls.clone().answer(request);
+        let server = tokio::spawn(serve(listener, answer)).abort_handle();
         Ok(Self { address, invocations, said, server })
     }
 }
 
-struct Calls {
+/// The calls of a process.
+pub struct Calls {
     next: Mutex<mpsc::Receiver<Invocation>>,
     says: mpsc::Sender<Said>,
 }
 
-async fn serve(listener: TcpListener, calls: Arc<Calls>) {
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let calls = calls.clone();
-        let answer = service_fn(move |request| {
-            let calls = calls.clone();
-            async move { Ok::<_, Infallible>(calls.answer(request).await) }
-        });
-        let mut server = hyper::server::conn::http1::Builder::new();
-        server.timer(TokioTimer::new());
-        let connection = server.serve_connection(TokioIo::new(stream), answer);
-        // They end with this task.
-        connections.spawn(async move { drop(connection.await) });
-        while connections.try_join_next().is_some() {}
-    }
-}
-
 impl Calls {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// With how an invocation is given to the process, and how what it says is heard.
+    pub fn new() -> (Arc<Self>, mpsc::Sender<Invocation>, mpsc::Receiver<Said>) {
+        let (invocations, next) = mpsc::channel(1);
+        let (says, said) = mpsc::channel(8);
+        (Arc::new(Self { next: Mutex::new(next), says }), invocations, said)
+    }
+
+    /// Answers the calls on one connection until it is closed.
+    pub async fn connection(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        connection(stream, |request| self.clone().answer(request)).await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
         if (&head.method, &path[..])

@@ -11,12 +11,15 @@ use aws_lambda_events::{
 };
 use futures_util::{StreamExt, future::join, stream::FuturesUnordered};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use rendezvous_core::{RequestId, now};
+use rendezvous_core::{
+    RequestId, now,
+    ports::{Archive, ArchiveFiles},
+};
 use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{World, operator::PINNED, part};
-use crate::{fault::Fault, step::Step};
+use crate::{System, fault::Fault, step::Step};
 
 /// How many clients ask at a time.
 const CLIENTS: usize = 32;
@@ -31,7 +34,7 @@ const SECOND_AFTER: Duration = Duration::from_millis(12);
 const IMPATIENCE: Duration = Duration::from_millis(400);
 const READ_AFTER: Duration = Duration::from_millis(1_500);
 
-const REQUESTS: &str = "/v1/endpoints/e/requests";
+pub(super) const REQUESTS: &str = "/v1/endpoints/e/requests";
 
 /// One client in one phase of a run; idempotency keys of later phases are those of the first.
 #[derive(Clone, Copy)]
@@ -95,27 +98,47 @@ impl Client<'_> {
         about: &str,
     ) -> (i64, Option<RequestId>) {
         let Self { world, phase, number } = self;
-        let mut event = ApiGatewayV2httpRequest::default();
-        let context = &mut event.request_context;
-        context.http.method = method.clone();
-        context.http.path = Some(path.to_owned());
-        context.stage = Some("$default".to_owned());
-        context.request_id = Some(format!("{phase} {number} {about}"));
-        context.time_epoch = now().as_micros() / 1_000;
-        let mut iam = ApiGatewayRequestAuthorizerIamDescription::default();
-        iam.user_arn = Some(format!("arn:aws:iam::123456789012:user/{}", number % 4));
-        let mut authorizer = ApiGatewayRequestAuthorizer::default();
-        authorizer.iam = Some(iam);
-        context.authorizer = Some(authorizer);
-        event.headers = header_map(headers);
-        event.body = Some(body.to_owned());
-        let ApiGatewayV2httpResponse { status_code, body, .. } = world.system.call(event).await;
-        let text = match &body {
-            Some(Body::Text(text)) => text.as_str(),
-            _ => "",
-        };
-        let named = serde_json::from_str::<Named>(text).ok();
-        (status_code, named.and_then(|named| named.request))
+        let about = format!("{phase} {number} {about}");
+        let message = Message { method, path, headers, body };
+        let (status, text) = call(&world.system, number % 4, about, message).await;
+        let named = serde_json::from_str::<Named>(&text).ok();
+        (status, named.and_then(|named| named.request))
+    }
+}
+
+/// An HTTP request.
+pub(super) struct Message<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) headers: &'a [(&'static str, &'a str)],
+    pub(super) body: &'a str,
+}
+
+/// Sends an HTTP request of one of the users; returns the status and the body.
+pub(super) async fn call<A: Archive + ArchiveFiles>(
+    system: &System<A>,
+    user: usize,
+    about: String,
+    Message { method, path, headers, body }: Message<'_>,
+) -> (i64, String) {
+    let mut event = ApiGatewayV2httpRequest::default();
+    let context = &mut event.request_context;
+    context.http.method = method.clone();
+    context.http.path = Some(path.to_owned());
+    context.stage = Some("$default".to_owned());
+    context.request_id = Some(about);
+    context.time_epoch = now().as_micros() / 1_000;
+    let mut iam = ApiGatewayRequestAuthorizerIamDescription::default();
+    iam.user_arn = Some(format!("arn:aws:iam::123456789012:user/{user}"));
+    let mut authorizer = ApiGatewayRequestAuthorizer::default();
+    authorizer.iam = Some(iam);
+    context.authorizer = Some(authorizer);
+    event.headers = header_map(headers);
+    event.body = Some(body.to_owned());
+    let ApiGatewayV2httpResponse { status_code, body, .. } = system.call(event).await;
+    match body {
+        Some(Body::Text(text)) => (status_code, text),
+        _ => (status_code, String::new()),
     }
 }
 

@@ -7,12 +7,16 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_core::{EndpointName, Failure, FailureKind, Json};
+use rendezvous_core::{
+    EndpointName, Failure, FailureKind, Json,
+    ports::{Archive, ArchiveFiles},
+};
 use rendezvous_model::{Model, Profile};
 use tokio::time::sleep;
 
 use super::{IDS, World, operator::endpoint, part};
 use crate::{
+    System,
     fault::Fault,
     step::Step,
     weather::{Weather, pick},
@@ -35,7 +39,7 @@ struct Moody {
 }
 
 /// Brings the models up.
-pub(super) fn start(world: &World) {
+pub(super) fn start<A: Archive + ArchiveFiles>(system: &System<A>, weather: &Arc<Weather>) {
     let endpoints: HashSet<EndpointName> = endpoint().into_iter().collect();
     for (number, id) in IDS.iter().enumerate() {
         let Ok(id) = id.parse() else { continue };
@@ -47,8 +51,8 @@ pub(super) fn start(world: &World) {
             scores_expired: number == 3,
         };
         let largest_batch = [1, 8][number % 2];
-        let weather = world.weather.clone();
-        world.system.add_model(Moody { profile, weather, largest_batch });
+        let weather = weather.clone();
+        system.add_model(Moody { profile, weather, largest_batch });
     }
 }
 

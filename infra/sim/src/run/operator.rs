@@ -3,14 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{
-    Configuration, EndpointName, Provenance,
-    memory::{MemoryStream, Trouble},
-    ports::EndpointTable,
+    Configuration, Endpoint, EndpointName, Provenance,
+    memory::{MemoryEndpoints, MemoryStream, Trouble},
+    ports::{Archive, ArchiveFiles, EndpointTable},
 };
 use tokio::time::sleep;
 
 use super::{IDS, World, part};
-use crate::{System, fault::Fault, step::Dependency, weather::pick};
+use crate::{
+    System,
+    fault::Fault,
+    step::Dependency,
+    weather::{Weather, pick},
+};
 
 /// The one endpoint of a run.
 const ENDPOINT: &str = "e";
@@ -29,7 +34,7 @@ pub(super) fn endpoint() -> Option<EndpointName> {
     ENDPOINT.parse().ok()
 }
 
-impl World {
+impl Weather {
     /// The n-th configuration: other schedules, now and then with an arm and with an observer of a
     /// part of the requests.
     fn configuration(&self, number: u32) -> String {
@@ -83,19 +88,24 @@ impl World {
 
 /// Publishes the n-th configuration.
 pub(super) async fn publish(world: &World, number: u32) {
-    let table = &world.system.endpoints;
-    let Some(name) = endpoint() else { return };
-    let (configuration, provenance) =
-        (Configuration::parse(&world.configuration(number)), Provenance::new("operator", ""));
-    let (Ok(configuration), Ok(provenance)) = (configuration, provenance) else { return };
-    let Ok(current) = table.current(&name).await else { return };
-    let Ok(version) = table.publish(&name, configuration, provenance, current).await else {
-        return;
-    };
-    if let Ok(Some(endpoint)) = table.version(&name, version).await {
-        world.witness.published(&Arc::clone(&endpoint));
-        world.weather.published(version);
+    if let Some(endpoint) = publish_in(&world.system.endpoints, &world.weather, number).await {
+        world.witness.published(&endpoint);
     }
+}
+
+/// Publishes the n-th configuration in a table.
+pub(super) async fn publish_in(
+    table: &MemoryEndpoints,
+    weather: &Weather,
+    number: u32,
+) -> Option<Arc<Endpoint>> {
+    let name = endpoint()?;
+    let configuration = Configuration::parse(&weather.configuration(number)).ok()?;
+    let provenance = Provenance::new("operator", "").ok()?;
+    let current = table.current(&name).await.ok()?;
+    let version = table.publish(&name, configuration, provenance, current).await.ok()?;
+    weather.published(version);
+    table.version(&name, version).await.ok()?
 }
 
 /// New configurations are published while requests are on their way.
@@ -132,8 +142,8 @@ pub(super) async fn outages(world: &World) {
 }
 
 /// The streams retain so many records of each shard.
-pub(super) fn retain(world: &World, records: usize) {
-    let System { input, scores, ledger, outcomes, .. } = &world.system;
+pub(super) fn retain<A: Archive + ArchiveFiles>(system: &System<A>, records: usize) {
+    let System { input, scores, ledger, outcomes, .. } = system;
     input.retain(records);
     scores.retain(records);
     ledger.changes.retain(records);
