@@ -154,6 +154,15 @@ pub(crate) fn delete_folder(folder: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Deletes a folder that is empty, if there is one.
+pub(crate) fn remove_empty(folder: &Path) -> Result<(), FileError> {
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => at(folder, removed),
+    }
+}
+
 /// The content of a file, if there is one.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match fs::read(path) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs::File,
+    fs::{self, File},
     io::Write,
     ops::Range,
     path::{Path, PathBuf},
@@ -28,14 +28,28 @@ const WINDOWS: &str = "windows table";
 /// each write is appended: a line of JSON and the body. Of the writes of one key the last one counts.
 ///
 /// The server writes, any process reads. Nothing is synced: a power failure loses the latest writes,
-/// and a write that was cut off ends the file. The oldest files of a series, as far as all their entries have
-/// expired, are deleted when its next hour begins.
+/// and a write that was cut off ends the file. Every hour each series is tidied, also one that nobody writes to any
+/// more: files whose entries have all expired are deleted, and what was replaced is removed.
 #[derive(Clone, Debug)]
 pub struct FolderWindows {
     folder: DataFolder,
-    /// The files to which this process has appended. Also excludes writers of this process.
-    appended: Arc<Mutex<HashSet<PathBuf>>>,
+    /// Its lock excludes writers of this process.
+    hour: Arc<Mutex<Hour>>,
 }
+
+/// What this process has done in the current hour.
+#[derive(Debug, Default)]
+struct Hour {
+    name: String,
+    /// The files to which it has appended.
+    appended: HashSet<PathBuf>,
+    /// The folders of series that are not tidied yet.
+    untidied: Vec<String>,
+}
+
+/// How many series are tidied for each one that is written to, so that a write does not wait for all of them. There are
+/// as many series as requests of the last days while the monitor keeps the values of each.
+const TIDIED: usize = 4;
 
 /// The line before a body.
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,7 +73,7 @@ type Appended = (EntryKey, Written);
 impl FolderWindows {
     /// The windows of `folder`.
     pub fn new(folder: &DataFolder) -> Self {
-        Self { folder: folder.clone(), appended: Arc::default() }
+        Self { folder: folder.clone(), hour: Arc::default() }
     }
 
     fn series(&self, series: &str) -> PathBuf {
@@ -71,16 +85,16 @@ impl FolderWindows {
     fn append(&self, writes: &[Appended]) -> Result<(), FileError> {
         let mut by_file: BTreeMap<(PathBuf, String), Vec<u8>> = BTreeMap::new();
         for (key, write) in writes {
-            let file = (self.series(&key.series), hour(key.minute));
+            let file = (self.series(&key.series), hour_of(key.minute));
             encode(key, write.as_ref(), by_file.entry(file).or_default());
         }
-        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((folder, hour), bytes) in by_file {
+        let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tidy(&mut hour, TIDIED * by_file.len())?;
+        for ((folder, name), bytes) in by_file {
             files::create_folder(&folder)?;
-            let path = folder.join(hour);
-            if appended.insert(path.clone()) {
+            let path = folder.join(name);
+            if hour.appended.insert(path.clone()) {
                 cut(&path)?;
-                delete_expired(&folder)?;
             }
             let file = File::options().create(true).append(true).open(&path);
             let mut file = at(&path, file)?;
@@ -94,6 +108,22 @@ impl FolderWindows {
         Ok(())
     }
 
+    /// Tidies some of the series that were not tidied in this hour.
+    fn tidy(&self, hour: &mut Hour, some: usize) -> Result<(), FileError> {
+        let name = hour_of(Minute::of(now()));
+        if hour.name != name {
+            (hour.name, hour.appended) = (name, HashSet::new());
+            if hour.untidied.is_empty() {
+                hour.untidied = files::names(&self.folder.windows())?;
+            }
+        }
+        for _ in 0..some {
+            let Some(series) = hour.untidied.pop() else { break };
+            tidy(self.folder.root(), &self.folder.windows().join(series))?;
+        }
+        Ok(())
+    }
+
     fn find(
         &self,
         series: &str,
@@ -101,7 +131,7 @@ impl FolderWindows {
         limit: usize,
     ) -> Result<Vec<Entry>, FileError> {
         let folder = self.series(series);
-        let (from, to) = (hour(minutes.start), hour(minutes.end));
+        let (from, to) = (hour_of(minutes.start), hour_of(minutes.end));
         let mut hours = files::names(&folder)?;
         hours.retain(|hour| (&from..=&to).contains(&hour));
         hours.sort_unstable();
@@ -124,7 +154,7 @@ impl FolderWindows {
 }
 
 /// The name of the file of a minute: the number of its hour, in as many digits as a minute has.
-fn hour(minute: Minute) -> String {
+fn hour_of(minute: Minute) -> String {
     const HOUR: i64 = 3_600_000_000;
     format!("{:010}", minute.start().as_micros() / HOUR)
 }
@@ -181,23 +211,32 @@ fn cut(path: &Path) -> Result<(), FileError> {
 }
 
 /// Deletes the files of a series whose entries have all expired, from the oldest one on, up to the first that
-/// has another: those after it are younger, and reading all of them every hour would take long.
-fn delete_expired(folder: &Path) -> Result<(), FileError> {
-    let now = now();
-    let is_over = |write: &Written| match write {
-        Some((_, expires)) => expires.is_some_and(|at| at <= now),
-        None => true,
+/// has another: those after it are younger, and reading all of them every hour would take long. The file of the first
+/// minute holds what belongs to no minute. It is not older than the others, and what was replaced in it is removed.
+fn tidy(root: &Path, folder: &Path) -> Result<(), FileError> {
+    let (now, timeless) = (now(), hour_of(Minute::FIRST));
+    let is_alive = |write: &Written| {
+        write.as_ref().is_some_and(|(_, expires)| expires.is_none_or(|at| at > now))
     };
     let mut names = files::names(folder)?;
     names.sort_unstable();
     for name in names {
-        let path = folder.join(name);
-        if !read(&path)?.values().all(is_over) {
+        let path = folder.join(&name);
+        let mut last = read(&path)?;
+        last.retain(|_, write| is_alive(write));
+        if last.is_empty() {
+            files::remove(&path)?;
+        } else if name == timeless {
+            let mut alive = Vec::new();
+            last.iter().for_each(|(key, write)| encode(key, write.as_ref(), &mut alive));
+            if at(&path, fs::metadata(&path))?.len() > alive.len() as u64 {
+                files::replace(root, &path, &alive)?;
+            }
+        } else {
             break;
         }
-        files::remove(&path)?;
     }
-    Ok(())
+    files::remove_empty(folder)
 }
 
 impl WindowTable for FolderWindows {
@@ -232,9 +271,10 @@ impl WindowTable for FolderWindows {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::time::Duration;
 
-    use rendezvous_core::conformance;
+    use rendezvous_core::{clock::simulate, conformance};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -262,7 +302,7 @@ mod tests {
         let folder = DataFolder::open(directory.path()).unwrap();
         let (table, minute) = (FolderWindows::new(&folder), Minute::of(now()));
         table.put(vec![entry(minute, "one", None)]).await.unwrap();
-        let path = table.series("e/a@1").join(hour(minute));
+        let path = table.series("e/a@1").join(hour_of(minute));
         let mut file = fs::read(&path).unwrap();
         let whole = file.len();
         file.extend_from_within(..whole - 1);
@@ -273,16 +313,61 @@ mod tests {
         assert_eq!(bodies(&again).await, ["two"]);
     }
 
-    #[tokio::test]
-    async fn the_files_of_entries_that_have_expired_are_deleted_with_the_next_hour() {
+    /// Time is simulated on the test's own thread.
+    fn put(table: &FolderWindows, entries: Vec<Entry>) {
+        let write = |Entry { key, body, expires }| (key, Some((body, expires)));
+        table.append(&entries.into_iter().map(write).collect::<Vec<_>>()).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_files_of_entries_that_have_expired_are_deleted_in_the_next_hour() {
+        const HOUR: Duration = Duration::from_hours(1);
+        simulate(now());
         let directory = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(directory.path()).unwrap();
         let (table, minute) = (FolderWindows::new(&folder), Minute::of(now()));
-        let expired = Some(now() - Duration::from_hours(1));
-        table.put(vec![entry(minute.minus(180), "old", expired)]).await.unwrap();
-        table.put(vec![entry(minute.minus(120), "kept", None)]).await.unwrap();
-        table.put(vec![entry(minute, "new", None)]).await.unwrap();
-        assert_eq!(files::names(&table.series("e/a@1")).unwrap().len(), 2);
-        assert_eq!(bodies(&table).await, ["kept", "new"]);
+        let soon = Some(now() + HOUR);
+        put(&table, vec![entry(Minute::FIRST, "of no minute", None)]);
+        put(&table, vec![entry(minute.minus(180), "old", soon)]);
+        put(&table, vec![entry(minute.minus(120), "kept", None)]);
+        put(&table, vec![entry(minute.minus(60), "not the oldest", soon)]);
+        // Nobody writes to the series of a request again.
+        let of_request = |series: &str, expires| {
+            let mut entry = entry(Minute::FIRST, "value", expires);
+            entry.key.series = format!("e/values/{series}");
+            entry
+        };
+        put(&table, (0..9).map(|n| of_request(&n.to_string(), soon)).collect());
+        put(&table, vec![of_request("kept", Some(now() + HOUR * 9))]);
+        let series = || files::names(&folder.windows()).unwrap().len();
+        assert_eq!(series(), 11);
+        advance(HOUR * 2).await;
+        for _ in 0..3 {
+            put(&table, vec![entry(Minute::of(now()), "new", None)]);
+        }
+        assert_eq!(series(), 2, "some with each write");
+        let left = files::names(&table.series("e/a@1")).unwrap();
+        assert_eq!(left.len(), 4, "all but the oldest: {left:?}");
+        assert!(left.contains(&hour_of(Minute::FIRST)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_replaced_in_the_first_minute_is_removed_in_the_next_hour() {
+        simulate(now());
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(directory.path()).unwrap();
+        let table = FolderWindows::new(&folder);
+        let last = || entry(Minute::FIRST, "last", None);
+        put(&table, vec![last()]);
+        let size =
+            || fs::metadata(table.series("e/a@1").join(hour_of(Minute::FIRST))).unwrap().len();
+        let of_one = size();
+        (0..9).for_each(|_| put(&table, vec![last()]));
+        assert_eq!(size(), 10 * of_one);
+        advance(Duration::from_hours(1)).await;
+        put(&table, vec![last()]);
+        assert_eq!(size(), 2 * of_one);
+        let found = table.find("e/a@1", &(Minute::FIRST..Minute::of(now())), 10).unwrap();
+        assert_eq!(found, [last()]);
     }
 }
