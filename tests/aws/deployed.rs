@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::large_futures, reason = "this is test code")]
 
+mod again;
 mod archive;
+mod console;
 mod interface;
 mod maintenance;
 mod ports;
@@ -55,9 +57,10 @@ async fn the_deployed_system_keeps_its_promises() {
     promotion::every_answer_around_a_promotion_is_right_under_one_version_and_arm(&system, &aws)
         .await;
     promotion::the_archive_of_the_stack_is_evidence(&system).await;
+    console::every_view_of_the_console_is_answered(&system, &asked).await;
     logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
-    maintenance::small_files_are_merged(&system, &aws).await;
-    maintenance::a_request_is_erased_from_everywhere(&system, &aws, &asked).await;
+    again::requests_are_replayed_and_a_batch_is_redriven(&system, &aws, asked.len()).await;
+    maintenance::files_are_merged_and_a_request_is_erased(&system, &aws, &asked).await;
 }
 
 struct System {

@@ -3,22 +3,31 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rendezvous_archive::{RequestRow, read};
+use rendezvous_archive::{ReplayRow, RequestRow, read};
 use rendezvous_aws::Aws;
 use rendezvous_core::{
     RequestId,
     ports::{Archive, ArchiveFiles, Consistency, Ledger},
 };
 
-use crate::{Asked, System};
+use crate::{Asked, System, again};
 
 /// An hour that is over.
 const HOUR: &str = "requests/date=2025-01-01/hour=00/";
 
 const COPIED: usize = 5;
 
+pub(crate) async fn files_are_merged_and_a_request_is_erased(
+    system: &System,
+    aws: &Aws,
+    asked: &[Asked],
+) {
+    small_files_are_merged(system, aws).await;
+    a_request_is_erased_from_everywhere(system, aws, asked).await;
+}
+
 /// Some files that the decoy has written, as if they were of that hour.
-pub(crate) async fn small_files_are_merged(system: &System, aws: &Aws) {
+async fn small_files_are_merged(system: &System, aws: &Aws) {
     println!("rendezvousctl compact");
     let archive = aws.archive().unwrap();
     let mut expected = BTreeSet::new();
@@ -35,11 +44,7 @@ pub(crate) async fn small_files_are_merged(system: &System, aws: &Aws) {
     assert_eq!(ids(archive.get(&merged.name).await.unwrap().unwrap()), expected);
 }
 
-pub(crate) async fn a_request_is_erased_from_everywhere(
-    system: &System,
-    aws: &Aws,
-    asked: &[Asked],
-) {
+async fn a_request_is_erased_from_everywhere(system: &System, aws: &Aws, asked: &[Asked]) {
     println!("rendezvousctl erase");
     let id = asked[0].reply.text("request").to_owned();
     let archive = aws.archive().unwrap();
@@ -53,6 +58,8 @@ pub(crate) async fn a_request_is_erased_from_everywhere(
     let id: RequestId = id.parse().unwrap();
     expected.remove(&id);
     assert_eq!(all(&archive).await, expected);
+    let replays = again::rows::<ReplayRow<'_>>(&archive).await;
+    assert!(!replays.is_empty() && replays.iter().all(|row| row.request_id != id));
     assert_eq!(system.ledger.read(id, Consistency::Strong).await.unwrap(), None);
     let printed = system.stack.ctl(&["erase", "--continue"]).await;
     assert!(printed.contains("can be completed from"), "{printed}");

@@ -1,8 +1,10 @@
-// What an open console costs, and how soon it shows something: the figures of infra/console/README.md. Needs a quiet machine for a minute.
+// What an open console costs, how soon it shows something, and what an hour does to its memory: the figures of infra/console/README.md.
+// Needs a quiet machine for two minutes or three.
 //
 //     cargo build --release && cd tests/console && npm ci && node figures.js [../../target/release/rendezvous-local]
 
 import { execFile } from "node:child_process";
+import { createServer, request as forward } from "node:http";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -18,6 +20,8 @@ const POLLS = 200;
 /** How often a visible page reads the status, in milliseconds. */
 const EVERY = 5_000;
 const RATE = 1_000;
+/** How many times as fast as the clock an hour passes. */
+const FASTER = 60;
 
 const data = mkdtempSync(join(tmpdir(), "figures-"));
 const server = await start(PROGRAM, ["serve", "--port", "0", "--data", data], /^(http:\/\/\S+)[\s\S]*console (http:\/\/\S+#token=\w+)/m, { cwd: "../.." });
@@ -31,6 +35,7 @@ try {
   await run([...load, "--rate", String(RATE), "--seconds", "5"]);
   if (!ONLY || ONLY === "picture") await picture();
   if (!ONLY || ONLY === "cost") await cost();
+  if (!ONLY || ONLY === "hour") for (const view of ["", "/endpoints/flight-delay/decisions"]) await hour(view);
 } finally {
   await browser.close();
   await server.stop();
@@ -89,4 +94,76 @@ async function processor(does) {
   const before = taken();
   await does();
   return taken() - before;
+}
+
+/** A page whose hour takes a minute: its timers run so much faster, and what is live comes so much faster. */
+async function hour(/** @type {string} */ view) {
+  const proxy = await faster();
+  const loading = execFile(PROGRAM, [...load, "--rate", String(RATE), "--seconds", String(3_600 / FASTER + 20)], { cwd: "../.." });
+  const { page, context } = await open(browser);
+  await page.addInitScript((times) => {
+    const real = globalThis.setInterval;
+    globalThis.setInterval = /** @type {any} */ ((/** @type {any} */ does, /** @type {number} */ every) => real(does, every / times));
+  }, FASTER);
+  await page.goto(`${proxy.url}/console${view}`);
+  await drawn(page);
+  const session = await context.newCDPSession(page);
+  await session.send("Performance.enable");
+  const memory = async () => {
+    await session.send("HeapProfiler.collectGarbage");
+    const { metrics } = await session.send("Performance.getMetrics");
+    const of = (/** @type {string} */ name) => metrics.find((each) => each.name === name)?.value ?? 0;
+    return { heap: of("JSHeapUsedSize") / 1e6, nodes: of("Nodes"), listeners: of("JSEventListeners") };
+  };
+  const text = ({ heap, nodes, listeners }) => `${heap.toFixed(2)} MB of heap, ${nodes} nodes, ${listeners} listeners`;
+  // What is kept, two minutes of counters and 200 decisions, is full.
+  for (const minutes of [1, 5, 30, 60]) {
+    while (proxy.passed() < minutes * 60) await sleep(100);
+    console.log(`${view || "overview"}, after ${minutes} min: ${text(await memory())}`);
+  }
+  await context.close();
+  proxy.close();
+  loading.kill();
+}
+
+/** A server before the console, which makes what is live: RATE decisions each second, FASTER seconds each second. */
+async function faster() {
+  let second = 0;
+  const about = await fetch(`${url}/console/api/events`).then(async ({ body }) => {
+    let text = "";
+    for await (const part of body ?? []) {
+      text += Buffer.from(part).toString();
+      const found = text.match(/event: counters\ndata: (.*)\n\n/);
+      if (found) return JSON.parse(found[1]);
+    }
+  });
+  const [sample] = (await (await fetch(`${url}/console/api/endpoints/flight-delay/decisions?limit=1`)).json()).decisions;
+  const proxy = createServer((request, response) => {
+    if (!request.url?.startsWith("/console/api/events")) {
+      const to = forward(`${url}${request.url}`, { method: request.method, headers: { ...request.headers, host: new URL(url).host } }, (from) => {
+        response.writeHead(from.statusCode ?? 502, from.headers);
+        from.pipe(response);
+      });
+      request.pipe(to);
+      return;
+    }
+    response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+    const say = (/** @type {string} */ event, /** @type {any} */ value) => response.write(`event: ${event}\ndata: ${JSON.stringify(value)}\n\n`);
+    say("versions", { "flight-delay": 1 });
+    const timer = setInterval(() => {
+      second++;
+      about.at_us += 1e6;
+      about.counters.answers.champion = (about.counters.answers.champion ?? 0) + RATE;
+      say("counters", about);
+      if (second % 2 === 0 && request.url?.includes("decisions=")) {
+        // As many as the console sends at a time.
+        say("decisions", Array.from({ length: 50 }, (_, i) => ({ ...sample, request: `${second}-${i}`, arrived_us: about.at_us + i })));
+      }
+    }, 1_000 / FASTER);
+    request.on("close", () => clearInterval(timer));
+    response.on("close", () => clearInterval(timer));
+  });
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", () => resolve(null)));
+  const { port } = /** @type {any} */ (proxy.address());
+  return { url: `http://127.0.0.1:${port}`, passed: () => second, close: () => { proxy.close(); proxy.closeAllConnections(); } };
 }

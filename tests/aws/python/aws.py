@@ -65,9 +65,10 @@ def delete(stack):
     client = boto3.client("cloudformation")
     client.delete_stack(StackName=stack)
     client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
-    for table in ("EndpointsTable", "OutcomesTable", "WindowsTable"):
+    # The stack of a model has none of these.
+    for table in {"EndpointsTable", "OutcomesTable", "WindowsTable"} & kept.keys():
         boto3.client("dynamodb").delete_table(TableName=kept[table])
-    for name in ("ArchiveBucket", "FailureBucket", "PayloadBucket"):
+    for name in {"ArchiveBucket", "FailureBucket", "PayloadBucket"} & kept.keys():
         empty_and_delete(boto3.resource("s3").Bucket(kept[name]))
 
 

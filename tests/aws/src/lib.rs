@@ -4,22 +4,24 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this is test code")]
 
 mod client;
+mod console;
+mod endpoint;
 
 use std::{
     collections::HashMap,
     env, fs,
-    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::Command,
 };
 
-use rendezvous_aws::{Aws, Environment};
+use rendezvous_aws::{Aws, Environment, S3Archive};
 use rendezvous_tests::tools::{Python, root, run};
 use serde_json::Value;
-use tokio::{net::TcpStream, time::sleep};
+
+use crate::endpoint::Endpoint;
 
 pub use client::{Client, Reply};
+pub use console::Console;
 
 /// Checks the templates by the rules of cfn-lint, and the first also by SAM's. Panics with the
 /// messages if there are any.
@@ -72,13 +74,6 @@ pub struct Stack {
     sam: Python,
 }
 
-/// Where the calls to AWS go.
-struct Endpoint {
-    url: String,
-    /// The emulator that was started for this stack. It ends when its standard input is closed.
-    emulator: Option<Child>,
-}
-
 impl Stack {
     /// Builds and deploys the template of this repository.
     pub async fn deploy() -> Self {
@@ -114,13 +109,52 @@ impl Stack {
                 "FanOut=standard",
                 "Analytics=no",
             ])
-            .args(["Observability=no", "ArchiveWindowSeconds=0", "Tracing=PassThrough"])
+            .args([
+                "Observability=no",
+                "ArchiveWindowSeconds=0",
+                "Tracing=PassThrough",
+                "Replay=yes",
+            ])
             // On a busy machine the last read and write before a deadline take longer.
             .arg(format!("AnswerMarginMs={MARGIN_MS}"))
             .env("SAM_CLI_TELEMETRY", "0"));
         let outputs = stack.aws(&["outputs", &stack.name]);
         stack.outputs = serde_json::from_value(outputs).unwrap();
         stack
+    }
+
+    /// Deploys a model of the flights once more, in a stack of its own on the streams of replays; returns its name.
+    /// `built` is the folder of the nested stack.
+    pub fn deploy_replay(&self, built: &str, model: &str, card: &str) -> String {
+        println!("sam deploy of {model} on the streams of replays");
+        let name = format!("{}-replay", self.name);
+        let parameters = [
+            ("System", name.as_str()),
+            ("Model", model),
+            ("Card", card),
+            ("Endpoints", "flight-delay"),
+            ("InputStream", self.output("ReplayInputStream")),
+            ("ScoresStream", self.output("ReplayScoresStream")),
+            ("FailureBucket", self.output("FailureBucket")),
+            ("PayloadBucket", self.output("PayloadBucket")),
+            ("StartingPosition", "TRIM_HORIZON"),
+            ("FanOut", "standard"),
+            ("Alarms", "no"),
+        ];
+        run(aws(&mut self.sam.command("sam"), &self.endpoint.url)
+            .current_dir(root().join("target/sam").join(built))
+            .args(["deploy", "--template-file", "template.yaml", "--config-file"])
+            .arg(root().join("samconfig.toml"))
+            .args(["--stack-name", &name, "--region", REGION, "--no-progressbar"])
+            .arg("--parameter-overrides")
+            .args(parameters.map(|(key, value)| format!("{key}={value}")))
+            .env("SAM_CLI_TELEMETRY", "0"));
+        name
+    }
+
+    /// Deletes a stack.
+    pub fn delete(&self, name: &str) {
+        self.aws(&["delete", name]);
     }
 
     /// An output of the stack.
@@ -137,6 +171,16 @@ impl Stack {
 
     /// The ports, as a function with the environment variables of all functions has them.
     pub fn ports(&self) -> Aws {
+        self.ports_on("ArchiveBucket")
+    }
+
+    /// The failure bucket.
+    pub fn failures(&self) -> S3Archive {
+        self.ports_on("FailureBucket").archive().unwrap()
+    }
+
+    /// The ports, with the archive in the bucket that an output names.
+    fn ports_on(&self, bucket: &str) -> Aws {
         let variables = [
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
@@ -149,7 +193,7 @@ impl Stack {
             ("ENDPOINTS_TABLE", self.output("EndpointsTable")),
             ("OUTCOMES_TABLE", self.output("OutcomesTable")),
             ("WINDOWS_TABLE", self.output("WindowsTable")),
-            ("ARCHIVE_BUCKET", self.output("ArchiveBucket")),
+            ("ARCHIVE_BUCKET", self.output(bucket)),
             ("PAYLOAD_BUCKET", self.output("PayloadBucket")),
         ];
         let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -177,6 +221,13 @@ impl Stack {
             run(aws(&mut command, &url).args(["--stack", &name]).args(arguments))
         });
         done.await.unwrap()
+    }
+
+    /// Starts the web console.
+    pub fn console(&self) -> Console {
+        let mut command = Command::new(binary("rendezvousctl"));
+        let command = aws(&mut command, &self.endpoint.url);
+        Console::start(command.args(["--stack", &self.name, "console", "--port", "0"]))
     }
 
     /// Verifies the deployed system by rendezvousctl; returns what it printed, and whether it
@@ -272,46 +323,6 @@ fn aws<'a>(command: &'a mut Command, url: &str) -> &'a mut Command {
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env_remove("AWS_PROFILE")
-}
-
-impl Endpoint {
-    async fn find() -> Self {
-        if let Ok(url) = env::var("AWS_ENDPOINT_URL") {
-            assert!(url.starts_with("http://"), "AWS_ENDPOINT_URL must be an emulator's, http://…");
-            return Self { url, emulator: None };
-        }
-        let python = Python::new("python-emulator", "tests/aws/python/emulator.txt");
-        // The port is free now. That another process takes it before the emulator does is unlikely.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let url = format!("http://127.0.0.1:{port}");
-        let log = fs::File::create(root().join("target/emulator.log")).unwrap();
-        println!("an emulator of AWS at {url}, its log in target/emulator.log");
-        let emulator = python
-            .command("python")
-            .arg(root().join("tests/aws/python/emulator.py"))
-            // The functions inherit these variables.
-            .env_clear()
-            .env("PATH", env::var_os("PATH").unwrap_or_default())
-            .env("HOME", root().join("target"))
-            .env("AWS_ENDPOINT_URL", &url)
-            .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("LOG_LEVEL", "WARNING")
-            .env("IOT_MTLS_ENABLED", "0")
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let endpoint = Self { url, emulator: Some(emulator) };
-        for _ in 0..300 {
-            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return endpoint;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        panic!("the emulator does not answer after 30 seconds, see target/emulator.log");
-    }
 }
 
 /// Builds the binaries by the command that builds the workspace's tests, so that crates have the same
