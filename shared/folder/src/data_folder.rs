@@ -17,7 +17,7 @@ use crate::files::{FileError, UNFINISHED, at, create_folder, names, remove};
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server, tools that replace files, and for `replays/` a tool | never; deleted when another one takes their place |
 /// | `payloads/{endpoint}/{request}` | a payload that is too large for a message | the server | deleted after the retention of the ledger, and when no message refers to it: when the server ends, or starts with an empty log |
 /// | `log/…` | what clients were told and is not in the archive yet, and the mailboxes of the ledger: [`FolderLog`](crate::FolderLog) | the server | appended to; deleted when nobody needs it |
-/// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired |
+/// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired; that of the first minute is rewritten |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `replays/replay-{endpoint}-{model}.json` | how far a replay has come | a tool | replaced atomically |
 /// | `replays/replay-{endpoint}-{model}.lock` | empty; locked by a replay that runs | a tool | never |

@@ -228,7 +228,9 @@ fn tidy(root: &Path, folder: &Path) -> Result<(), FileError> {
             files::remove(&path)?;
         } else if name == timeless {
             let mut alive = Vec::new();
-            last.iter().for_each(|(key, write)| encode(key, write.as_ref(), &mut alive));
+            for (key, write) in &last {
+                encode(key, write.as_ref(), &mut alive);
+            }
             if at(&path, fs::metadata(&path))?.len() > alive.len() as u64 {
                 files::replace(root, &path, &alive)?;
             }
@@ -362,7 +364,9 @@ mod tests {
         let size =
             || fs::metadata(table.series("e/a@1").join(hour_of(Minute::FIRST))).unwrap().len();
         let of_one = size();
-        (0..9).for_each(|_| put(&table, vec![last()]));
+        for _ in 0..9 {
+            put(&table, vec![last()]);
+        }
         assert_eq!(size(), 10 * of_one);
         advance(Duration::from_hours(1)).await;
         put(&table, vec![last()]);
