@@ -189,6 +189,7 @@ impl Run {
     /// Nothing goes wrong any more, and everything is handled.
     async fn end(&self) {
         self.weather.calm_down();
+        operator::retain(&self.system, 0);
         for model in IDS {
             if let Some(faults) = model.parse().ok().and_then(|id| self.system.faults(&id)) {
                 faults.kill(false);

@@ -70,8 +70,9 @@ impl Account {
 
     /// What of the answers is not in the archive.
     fn differs(&self) -> Option<&'static str> {
-        // Without a stream there is a decision, and no request.
-        let is_sent = self.settled.as_ref().is_none_or(|said| said.reason != Reason::Unavailable);
+        // What the stream did not take has a decision, and no request: `unavailable`, or none at the deadline.
+        let unsent = |said: &Said| said.reason == Reason::Unavailable || said.kind == Kind::None;
+        let is_sent = !self.settled.iter().chain(&self.decided).any(unsent);
         let is_told = self.accepted || self.settled.is_some();
         if is_told && is_sent && !self.archived {
             return Some("it is not archived");
