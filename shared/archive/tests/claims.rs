@@ -6,7 +6,7 @@ use std::{env, fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use parquet::{
-    basic::{Compression, Encoding},
+    basic::{Compression, Encoding, ZstdLevel},
     column::{
         page::{CompressedPage, Page, PageWriter},
         writer::ColumnCloseResult,
@@ -19,7 +19,7 @@ use parquet::{
 };
 use rendezvous_archive::{OutcomeRow, read};
 
-const MUCH: u32 = i32::MAX as u32;
+const MUCH: u32 = 0x7fff_ffff;
 
 /// A file with a column of the ids of requests, of these pages. `page_bytes` is what each page says that it has.
 fn file(pages: &[Page], compression: Compression, rows: u64, page_bytes: u32) -> Bytes {
@@ -84,7 +84,7 @@ fn zeros(blocks: u32) -> Vec<u8> {
     let mut frame = [&MAGIC[..], &[0, 0x58]].concat();
     for block in 0..blocks {
         let last = u32::from(block + 1 == blocks);
-        frame.extend_from_slice(&(last | 1 << 1 | 0x2_0000 << 3).to_le_bytes()[..3]);
+        frame.extend_from_slice(&(last + 2 + (0x2_0000 << 3)).to_le_bytes()[..3]);
         frame.push(0);
     }
     frame
@@ -92,7 +92,8 @@ fn zeros(blocks: u32) -> Vec<u8> {
 
 /// Deltas of which there are so many, in blocks of as many, all of them zero.
 fn deltas(count: u32) -> Vec<u8> {
-    let count: Vec<u8> = (0..5).map(|i| (count >> (7 * i) & 0x7f) as u8 | 0x80).collect();
+    let count = (0..5).map(|i| ((count >> (7 * i)) & 0x7f).to_le_bytes()[0] | 0x80);
+    let count: Vec<u8> = count.collect();
     let mut bytes = [&[0x80, 0x80, 0x80, 0x80, 0x08, 0x04][..], &count, &[0x00, 0x00]].concat();
     bytes.extend([0x00; 5]);
     bytes
@@ -110,7 +111,7 @@ fn a_small_file_that_claims_much_is_an_error_that_takes_little_memory() {
     let plain = |page, rows| file(&[page], Compression::UNCOMPRESSED, rows, 100);
     let zstd = |frame: &[u8], says| {
         let page = data(frame, 1, Encoding::PLAIN);
-        file(&[page], Compression::ZSTD(Default::default()), 1, says)
+        file(&[page], Compression::ZSTD(ZstdLevel::default()), 1, says)
     };
     let one = data(&[1, 0, 0, 0, b'a'], 1, Encoding::PLAIN);
     let index = data(&[0, 2, 0], 1, Encoding::RLE_DICTIONARY);
