@@ -26,9 +26,9 @@ use rendezvous_archive::{Row, read};
 use rendezvous_core::{
     Configuration, EndpointName, Failure, FailureKind, Json, Key, ModelId, Provenance, RequestId,
     Timestamp, clock,
-    memory::{MemoryArchive, MemorySecrets, MemoryStream},
+    memory::{MemoryArchive, MemoryEndpoints, MemorySecrets, MemoryStream, MemoryWindows},
     now,
-    ports::{Archive, ArchiveFiles, EndpointTable, Record, Stream},
+    ports::{Archive, ArchiveFiles, EndpointTable, Record, Stream, WindowTable},
     value,
 };
 use rendezvous_model::{Model, Profile};
@@ -135,8 +135,8 @@ pub const START: Timestamp = Timestamp::from_micros(1_763_794_344_123_456);
 pub const MARGIN_MS: f64 = 5.0;
 
 /// A system, its models and its one endpoint, `e`.
-pub struct World<A = MemoryArchive> {
-    pub system: Arc<System<A>>,
+pub struct World<A = MemoryArchive, W = MemoryWindows> {
+    pub system: Arc<System<A, MemoryEndpoints, MemorySecrets, W>>,
     calls: AtomicU64,
 }
 
@@ -196,8 +196,21 @@ impl<A: Archive + ArchiveFiles> World<A> {
         clock::simulate(START);
         Self::of(System::start(Arc::new(archive), &size), configuration).await
     }
+}
 
-    async fn of(system: System<A>, configuration: &str) -> Self {
+impl<W: WindowTable> World<MemoryArchive, W> {
+    /// The usual endpoint, with another table of windows.
+    pub async fn with_windows(windows: W, configuration: &str, size: Size) -> Self {
+        clock::simulate(START);
+        let (archive, endpoints, payloads) = (Arc::default(), Arc::default(), Arc::default());
+        let (secrets, windows) = (Arc::new(MemorySecrets::random()), Arc::new(windows));
+        let system = System::start_on(archive, endpoints, secrets, windows, payloads, &size);
+        Self::of(system, configuration).await
+    }
+}
+
+impl<A: Archive + ArchiveFiles, W: WindowTable> World<A, W> {
+    async fn of(system: System<A, MemoryEndpoints, MemorySecrets, W>, configuration: &str) -> Self {
         let world = Self { system: Arc::new(system), calls: AtomicU64::new(0) };
         world.publish(configuration).await;
         world

@@ -6,7 +6,9 @@ use std::{
 };
 
 use rendezvous_core::{
-    EndpointName, Minute, ModelId, Timestamp, now,
+    EndpointName, Minute, ModelId, Timestamp,
+    memory::MemoryArchive,
+    now,
     ports::{Entry, EntryKey, WindowTable},
 };
 use rendezvous_evidence::{
@@ -18,7 +20,7 @@ use rendezvous_monitor::{
     baselines::{self, FIRST_DAYS, Period},
 };
 use rendezvous_tests::{
-    Does::{self, Number, Say},
+    Does::{self, Fail, Number, Say},
     START, Told, World, endpoint,
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -30,8 +32,10 @@ const CONFIGURATION: &str = r#"{
     "features": ["/x"]
 }"#;
 
+const MODELS: [&str; 3] = ["a@1", "b@1", "c@1"];
+
 /// What comes up at a request: uniform, as is everything that the models make of it.
-fn uniform(of: &str, number: u64) -> f64 {
+pub(crate) fn uniform(of: &str, number: u64) -> f64 {
     let mut hasher = DefaultHasher::new();
     (of, number).hash(&mut hasher);
     (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64
@@ -49,8 +53,8 @@ impl Alarms {
         let world = World::new().await;
         world.publish(CONFIGURATION).await;
         let usual = Number(20, "/x");
-        let models = ["a@1", "b@1", "c@1"].map(|id| world.model(id, usual));
-        baseline(&world).await;
+        let models = MODELS.map(|id| world.model(id, usual));
+        baseline(&world, &MODELS).await;
         Self { world, models, asked: 0 }
     }
 
@@ -79,8 +83,8 @@ impl Alarms {
     }
 }
 
-/// Writes the baseline of the first seven days: uniform values of all models and of the feature.
-async fn baseline(world: &World) {
+/// Writes the baseline of the first seven days: uniform values of the models and of the feature.
+pub(crate) async fn baseline<W: WindowTable>(world: &World<MemoryArchive, W>, models: &[&str]) {
     let e: EndpointName = endpoint();
     let series = baselines::series_of(&e, FIRST_DAYS);
     let entry = |series: &str, part: String, body: Option<Vec<u8>>| Entry {
@@ -90,7 +94,7 @@ async fn baseline(world: &World) {
     };
     let mut entries = Vec::new();
     for hour in 0..24_u8 {
-        for id in ["a@1", "b@1", "c@1"] {
+        for id in models {
             let model: ModelId = id.parse().unwrap();
             let mut window = Window::new(u64::from(hour));
             for i in 0..2_000 {
@@ -157,7 +161,22 @@ async fn a_model_that_sends_nothing_is_noticed_and_the_alarm_ends_when_it_does()
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_stop_are_noticed_within_three_minutes() {
+async fn a_model_that_fails_is_noticed_within_five_minutes() {
+    let mut alarms = Alarms::new().await;
+    alarms.traffic(Duration::from_secs(5 * 60 + 25), 2).await;
+    assert_eq!(alarms.names().await, Vec::<String>::new());
+    alarms.models[1].to(Fail(20));
+    let changed = now();
+    alarms.traffic(Duration::from_mins(6), 2).await;
+    assert_eq!(alarms.names().await, ["model_failing b@1"]);
+    let all = alarms.all().await;
+    assert!(all[0].begun_us.since(changed) <= SOON, "{all:?}");
+    assert!(all[0].figures().contains(" failed"), "{all:?}");
+}
+
+/// After how long an alarm about the callers began, who on the second of two days sent so many requests a second
+/// instead of one.
+async fn callers_noticed(alarm: &str, a_second: u32) -> Duration {
     let mut alarms = Alarms::new().await;
     let day = Duration::from_hours(24);
     // The same minutes of the day before.
@@ -166,13 +185,30 @@ async fn callers_that_stop_are_noticed_within_three_minutes() {
     alarms.traffic(Duration::from_hours(1), 1).await;
     sleep_until(begun + day).await;
     alarms.traffic(Duration::from_secs(20 * 60 + 37), 1).await;
-    let stopped = now();
+    let changed = now();
     assert!(!alarms.names().await.iter().any(|name| name.starts_with("callers")));
-    sleep(Duration::from_mins(10)).await;
+    let time = Duration::from_mins(10);
+    if a_second == 0 {
+        sleep(time).await;
+    } else {
+        alarms.traffic(time, a_second).await;
+    }
     let all = alarms.all().await;
-    let silent = all.iter().find(|alarm| alarm.alarm == "callers_silent");
-    let after = silent.unwrap_or_else(|| panic!("{all:?}")).begun_us.since(stopped);
+    let of_callers: Vec<_> = all.iter().filter(|kept| kept.alarm.starts_with("callers")).collect();
+    assert!(of_callers.iter().all(|kept| kept.alarm == alarm), "{all:?}");
+    of_callers.first().unwrap_or_else(|| panic!("{all:?}")).begun_us.since(changed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_stop_are_noticed_within_three_minutes() {
+    let after = callers_noticed("callers_silent", 0).await;
     assert!(after <= Duration::from_mins(3), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_send_far_more_are_noticed_within_five_minutes() {
+    let after = callers_noticed("callers_surging", 5).await;
+    assert!(after <= SOON, "{after:?}");
 }
 
 /// Two days of one request a second would take minutes; one every five seconds is enough for each rule

@@ -8,6 +8,7 @@ mod archived;
 mod arms;
 mod asynchronous;
 mod configuration;
+mod cost;
 mod days;
 mod delivery;
 mod dependencies;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use http::Method;
 use rendezvous_core::{Endpoint, Publication, memory::Trouble, now, ports::EndpointTable};
+use rendezvous_monitor::alarms::{KeptAlarm, kept};
 use rendezvous_tests::{
     CONFIGURATION,
-    Does::{Echo, Fail, Score},
-    World, endpoint,
+    Does::{self, Echo, Fail, Number, Say, Score},
+    START, World, endpoint,
 };
 use tokio::time::sleep;
 
@@ -54,6 +55,12 @@ async fn published(world: &World) -> Vec<Publication> {
     history.into_iter().filter(by_monitor).collect()
 }
 
+/// The alarms of ramps that have stopped.
+async fn stopped(world: &World) -> Vec<KeptAlarm> {
+    let all = kept(&*world.system.windows, &endpoint(), START).await.unwrap();
+    all.into_iter().filter(|alarm| alarm.alarm == "ramp_stopped").collect()
+}
+
 fn message(publication: &Publication) -> &str {
     publication.provenance.as_ref().unwrap().message()
 }
@@ -68,13 +75,46 @@ async fn a_bad_arm_is_removed_with_its_figures_and_a_second_try_is_judged_by_its
     assert!(message(removed).contains("not answered by a model: 100.00 %"), "{removed:?}");
     assert_eq!(removed.replaced, Some(2));
     assert!(current(&world).await.configuration.draft().arms.is_empty());
+    let [stopped] = &stopped(&world).await[..] else { panic!("not one alarm") };
+    assert_eq!((stopped.names().as_str(), stopped.ended_us), ("next", None));
+    assert_eq!(stopped.figures(), message(removed));
 
     b.to(Score(20));
     world.publish(&configuration()).await;
     traffic(&world, 25).await;
+    assert!(self::stopped(&world).await[0].ended_us.is_some(), "until the next version");
     let messages: Vec<_> = published(&world).await.iter().map(|p| message(p).to_owned()).collect();
     assert!(messages[1..].iter().all(|message| message.contains("every condition holds")));
     assert!(messages.len() > 1, "the second try does not step");
+}
+
+/// The message with which an arm is removed whose champion does this; that of `main` is quick and returns the number that it is asked about.
+async fn removed(does: Does, guard: &str) -> String {
+    let world = World::new().await;
+    world.model("a@1", Number(20, "/p"));
+    world.model("b@1", does);
+    world.publish(&configuration().replace("\"disagreement\": 0.2", guard)).await;
+    for number in 0..20 * 60_u32 {
+        world.ask(&format!("{{\"p\": 0.{}}}", number % 10)).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let [removed] = &published(&world).await[..] else { panic!("not one version") };
+    assert!(current(&world).await.configuration.draft().arms.is_empty());
+    message(removed).to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_arm_is_removed() {
+    let message = removed(Number(200, "/p"), "\"p99_ms\": 100").await;
+    assert!(message.contains("a condition is violated"), "{message}");
+    assert!(message.contains("answered later than p99_ms: 100.00 %"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_returns_constants_is_removed() {
+    let message = removed(Say(20, 0.9), "\"disagreement\": 0.2").await;
+    assert!(message.contains("a condition is violated"), "{message}");
+    assert!(message.contains("at most 20.00 % allowed, violated"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,6 +130,43 @@ async fn a_good_arm_steps_and_becomes_main() {
     let configuration = current(&world).await.configuration;
     assert_eq!(configuration.draft().schedule.champion().as_str(), "b@1");
     assert!(configuration.draft().arms.is_empty());
+}
+
+/// Half an hour of a good arm, while an operator publishes another configuration every four minutes; how many versions
+/// of the monitor there are then.
+async fn published_beside(change: impl Fn(&str, u32) -> String) -> usize {
+    let world = world().await;
+    world.model("b@1", Score(20));
+    for number in 0..8 {
+        world.publish(&change(&configuration(), number)).await;
+        traffic(&world, 4).await;
+        if !published(&world).await.is_empty() {
+            break;
+        }
+    }
+    published(&world).await.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_begins_a_step_anew_only_if_it_changes_the_arm_or_main() {
+    let replaced = async |from: &str, to: &str| {
+        let change = |text: &str, number: u32| {
+            assert!(text.contains(from), "{text}");
+            let text = text.replacen(from, &to.replace("NUMBER", &number.to_string()), 1);
+            // There is room for another arm.
+            text.replacen("[0.5, 1.0]", "[0.5, 0.9]", 1)
+        };
+        published_beside(change).await
+    };
+    let features = r#""features": ["/NUMBER"], "observers""#;
+    assert_eq!(replaced("\"observers\"", features).await, 1);
+    let other = r#""arms": [ { "name": "other", "steps": [0.0NUMBER1],
+                               "schedule": { "choices": [ { "model": "a@1" } ], "deadline_ms": 500 } },"#;
+    assert_eq!(replaced("\"arms\": [", other).await, 1);
+    assert_eq!(replaced("\"deadline_ms\": 1000", "\"deadline_ms\": 90NUMBER").await, 0);
+    assert_eq!(replaced("\"fallback_rate\": 0.05", "\"fallback_rate\": 0.05NUMBER").await, 0);
+    let pins = r#""pins": [ { "key": "NUMBER", "arm": "next" } ], "observers""#;
+    assert_eq!(replaced("\"observers\"", pins).await, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,20 +1,21 @@
 //! Guarded arms: each minute their windows are judged, and a verdict other than to wait is published.
 //!
-//! An arm is judged by the windows of the current configuration version only: an earlier try of the same
-//! name, or the step before, has another version. Every publication, also one that changes something else,
-//! begins the step anew.
+//! An arm is judged by the windows of the versions of its step: the current one, and those directly before it that have
+//! the same plan of the arm, schedule of `main`, pins, value and outcome. So a version that changes an
+//! observer, a feature or another arm does not begin the step anew, and an earlier try of the same name, which a version
+//! without the arm has ended, does not count.
 //!
 //! What the windows say is added up in one entry of the series `{endpoint}/ramps` (see `Ramp`), from the
-//! version's publication on, so that a run reads the last minutes only. It stays `BEHIND` minutes behind,
+//! publication of the step's first version on, so that a run reads the last minutes only. It stays `BEHIND` minutes behind,
 //! because partial windows are written late; windows that come later still are not counted. The verdict of
 //! each minute is kept in the series `{endpoint}/verdicts`, as the text that would be the version's message.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
 use rendezvous_core::{
     Arm, ArmPlan, Configuration, Endpoint, EndpointName, Guard, Invalid, Minute, Provenance,
-    Timestamp, Unavailable,
+    Publication, Timestamp, Unavailable,
     limits::MAX_MESSAGE_CHARS,
     mutation::{Mutation, mutated},
     now,
@@ -54,13 +55,33 @@ const KEPT: Duration = Duration::from_hours(24 * 30);
 /// What the windows say of an arm since its step began.
 #[derive(Debug, Serialize, Deserialize)]
 struct Ramp {
-    /// When the version was published.
+    /// The first version of the step, and when it was published.
+    first: u64,
     began: Timestamp,
     /// The windows of minutes before this instant are added up.
     until: Timestamp,
     arm: Decisions,
     main: Decisions,
     pair: Option<Pair>,
+}
+
+impl Ramp {
+    /// Nothing, of a step that began with a version.
+    fn new(Publication { version, published, .. }: &Publication) -> Self {
+        let (arm, main) = (Decisions::default(), Decisions::default());
+        let until = Minute::of(*published).start();
+        Self { first: *version, began: *published, until, arm, main, pair: None }
+    }
+
+    /// What a run has left under a version.
+    fn find(entries: &[Entry], key: &EntryKey) -> Option<Self> {
+        let EntryKey { series, part, .. } = key;
+        let unreadable = |invalid: &_| {
+            tracing::error!(%series, %part, %invalid, "the figures of a step cannot be read and are added up anew");
+        };
+        let entry = entries.iter().find(|entry| entry.key == *key)?;
+        from_bytes(&entry.body).inspect_err(unreadable).ok()
+    }
 }
 
 impl<E, L, W, T> Monitor<E, L, W, T>
@@ -143,32 +164,41 @@ where
     /// The sum of the arm's windows, after those of the last minutes were added. `None` where the version
     /// is in no history.
     async fn ramp(&self, endpoint: &Endpoint, plan: &ArmPlan) -> Result<Option<Ramp>, Unavailable> {
-        let key = EntryKey {
-            series: series(&endpoint.name, RAMPS),
-            minute: Minute::FIRST,
-            part: part(endpoint.version, &plan.name),
-        };
-        let first = Minute::FIRST..Minute::FIRST.plus(1);
-        let entries = self.windows.read(&key.series, first, MAX_ENTRIES).await?;
-        let kept = entries.iter().find(|entry| entry.key == key);
-        let mut ramp = match kept.map(|entry| from_bytes::<Ramp>(&entry.body)) {
-            Some(Ok(ramp)) => ramp,
-            unreadable => {
-                if let Some(Err(invalid)) = unreadable {
-                    tracing::error!(endpoint = %endpoint.name, arm = %plan.name, %invalid, "the figures of a step cannot be read and are added up anew");
-                }
-                let Some(began) = self.published(endpoint).await? else { return Ok(None) };
-                let until = Minute::of(began).start();
-                let (arm, main) = (Decisions::default(), Decisions::default());
-                Ramp { began, until, arm, main, pair: None }
-            }
-        };
+        let Some(mut ramp) = self.kept_ramp(endpoint, plan).await? else { return Ok(None) };
         self.add(endpoint, plan, &mut ramp).await?;
         if let Some(body) = to_bytes(&ramp) {
-            let expires = Some(now() + KEPT);
+            let (key, expires) = (key(endpoint, endpoint.version, plan), Some(now() + KEPT));
             self.windows.put(vec![Entry { key, body: body.into(), expires }]).await?;
         }
         Ok(Some(ramp))
+    }
+
+    /// The sum as the last run has left it, under the current version or another one of the step.
+    async fn kept_ramp(
+        &self,
+        endpoint: &Endpoint,
+        plan: &ArmPlan,
+    ) -> Result<Option<Ramp>, Unavailable> {
+        let key = |version| key(endpoint, version, plan);
+        let first = Minute::FIRST..Minute::FIRST.plus(1);
+        let entries = self.windows.read(&key(0).series, first, MAX_ENTRIES).await?;
+        if let Some(ramp) = Ramp::find(&entries, &key(endpoint.version)) {
+            return Ok(Some(ramp));
+        }
+        let history = self.table.history(&endpoint.name).await?;
+        let published = |version| history.iter().find(|found| found.version == version);
+        let Some(mut first) = published(endpoint.version) else { return Ok(None) };
+        while let Some(before) = first.replaced.and_then(published) {
+            let version = self.endpoints.version(&endpoint.name, before.version).await?;
+            if !version.is_some_and(|version| is_same_step(&version, endpoint, plan)) {
+                break;
+            }
+            if let Some(ramp) = Ramp::find(&entries, &key(before.version)) {
+                return Ok(Some(ramp));
+            }
+            first = before;
+        }
+        Ok(Some(Ramp::new(first)))
     }
 
     /// Adds the windows of the minutes that are complete by now.
@@ -196,10 +226,10 @@ where
         for entries in [&mut decisions, &mut pairs] {
             entries.retain(|entry| entry.key.minute < to);
         }
-        let of = |arm: &Arm| part(*version, arm);
-        add(&mut ramp.arm, of_part(&decisions, &of(&plan.name)));
-        add(&mut ramp.main, of_part(&decisions, &of(&Arm::main())));
-        if let Some(more) = readable(merged::<Pair>(of_part(&pairs, &of(&plan.name)))) {
+        let versions = ramp.first..=*version;
+        add(&mut ramp.arm, of_arm(&decisions, &versions, &plan.name));
+        add(&mut ramp.main, of_arm(&decisions, &versions, &Arm::main()));
+        if let Some(more) = readable(merged::<Pair>(of_arm(&pairs, &versions, &plan.name))) {
             match &mut ramp.pair {
                 Some(pair) => pair.merge(&more),
                 None => ramp.pair = Some(more),
@@ -207,13 +237,6 @@ where
         }
         ramp.until = to.start();
         Ok(())
-    }
-
-    /// When the version was published.
-    async fn published(&self, endpoint: &Endpoint) -> Result<Option<Timestamp>, Unavailable> {
-        let history = self.table.history(&endpoint.name).await?;
-        let found = history.iter().find(|publication| publication.version == endpoint.version);
-        Ok(found.map(|publication| publication.published))
     }
 
     /// Publishes a configuration in place of the version that was judged; returns the new version, if it did.
@@ -273,9 +296,36 @@ fn changed(current: &Configuration, plan: &ArmPlan, action: Action) -> Option<Co
     }
 }
 
-fn of_part<'e>(entries: &'e [Entry], part: &'e str) -> impl Iterator<Item = &'e Bytes> {
-    let of_part = move |entry: &&Entry| entry.key.part.starts_with(part);
-    entries.iter().filter(of_part).map(|entry| &entry.body)
+/// Where the sum of an arm's windows is kept under a version.
+fn key(endpoint: &Endpoint, version: u64, plan: &ArmPlan) -> EntryKey {
+    let (series, part) = (series(&endpoint.name, RAMPS), part(version, &plan.name));
+    EntryKey { series, minute: Minute::FIRST, part }
+}
+
+/// Whether the figures of an arm under a version before count for its step under this one. Other keys may be in
+/// either arm: a hash chooses them.
+fn is_same_step(before: &Endpoint, endpoint: &Endpoint, plan: &ArmPlan) -> bool {
+    let [before, after] = [before, endpoint].map(|endpoint| endpoint.configuration.draft());
+    before.arms.contains(plan)
+        && before.schedule == after.schedule
+        && before.pins == after.pins
+        && before.value == after.value
+        && before.outcome == after.outcome
+}
+
+/// The windows of an arm under some versions.
+fn of_arm<'e>(
+    entries: &'e [Entry],
+    versions: &'e RangeInclusive<u64>,
+    arm: &'e Arm,
+) -> impl Iterator<Item = &'e Bytes> {
+    let is_of = move |entry: &&Entry| {
+        let mut parts = entry.key.part.split('/');
+        let version = parts.next().and_then(|version| version.parse().ok());
+        version.is_some_and(|version| versions.contains(&version))
+            && parts.next() == Some(arm.as_str())
+    };
+    entries.iter().filter(is_of).map(|entry| &entry.body)
 }
 
 fn add<'e>(to: &mut Decisions, windows: impl Iterator<Item = &'e Bytes>) {

@@ -59,10 +59,10 @@ pub const ERROR: f64 = 0.01;
 /// The share of answers that may be later than `p99_ms`.
 const ABOVE_P99: f64 = 0.01;
 
-/// What happened since a step began: windows of the configuration version that began it.
+/// What happened since a step began: windows of the configuration versions under which it has been in force.
 #[derive(Clone, Copy, Debug)]
 pub struct Since<'a> {
-    /// When that version was published.
+    /// When the first of them was published.
     pub began: Timestamp,
     /// The decisions of the arm.
     pub arm: &'a Decisions,
