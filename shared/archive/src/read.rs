@@ -8,6 +8,7 @@ use crate::{layout::Select, part::Part, row_group::Unreadable};
 ///
 /// Columns that the table does not have are ignored. Optional columns and lists that the file does
 /// not have, because it was written before they were added, are null or empty in every row.
+#[expect(clippy::needless_pass_by_value, reason = "who reads all of it is done with it")]
 pub fn read<R: Select>(from: impl ChunkReader + 'static) -> Result<Vec<R>, Unreadable> {
     let length = from.len();
     let mut part = Part::new(length);
