@@ -145,17 +145,17 @@ impl<T> Subscription<T> {
 
     /// Waits until so much is in the queue; returns whether it was not there at once.
     async fn wait_for(&self, wanted: (usize, usize)) -> bool {
-        let mut waited = false;
+        let mut slept = false;
         loop {
             {
                 let queue = &mut *lock(&self.lane.queue);
                 queue.wanted = wanted;
                 if queue.has(wanted) {
-                    return waited;
+                    return slept;
                 }
             }
             self.lane.enough.notified().await;
-            waited = true;
+            slept = true;
         }
     }
 
