@@ -124,7 +124,9 @@ impl State {
         if is_of("requests") {
             match read::<RequestRow<'_>>(body.clone()) {
                 Ok(rows) => {
-                    rows.iter().for_each(|row| self.account(row.request_id).archived = true);
+                    for row in &rows {
+                        self.account(row.request_id).archived = true;
+                    }
                 }
                 Err(error) => self.wrong(format!("{name}: {error}")),
             }
