@@ -241,7 +241,9 @@ async fn the_monitor_costs_cents_for_a_million_requests() {
     };
     let size = Size { shards: 1, monitor: Some(mapping), ..Size::default() };
     let world = World::with_windows(Counted::default(), CONFIGURATION, size).await;
-    MODELS.iter().for_each(|id| drop(world.model(id, Number(20, "/x"))));
+    for id in MODELS {
+        world.model(id, Number(20, "/x"));
+    }
     baseline(&world, &MODELS).await;
     past(&world).await;
     // Until a whole hour has begun, and its predecessor is merged.
