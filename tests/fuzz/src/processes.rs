@@ -20,24 +20,35 @@ use tokio::{
 
 use crate::system::run;
 
-/// The first byte says whether the others are calls as they are sent, or the body of a call.
-fn calls(bytes: &[u8], heads: &[&str]) -> Option<Vec<u8>> {
-    let (first, body) = bytes.split_first()?;
-    let Some(head) = heads.get(usize::from(*first) % (heads.len() + 1)) else {
-        return Some(body.to_vec());
-    };
-    let head = format!("POST {head}\r\nContent-Length: {}\r\n\r\n", body.len());
-    Some([head.as_bytes(), body].concat())
+/// What a client sends.
+struct Sent {
+    bytes: Vec<u8>,
+    /// It is one whole call, which asks the server to close the connection.
+    is_whole: bool,
 }
 
-/// Sends calls before it closes its half of the connection, and returns the status of each answer.
-async fn answers(client: DuplexStream, calls: &[u8]) -> Vec<u16> {
+/// The first byte says whether the others are calls as they are sent, or the body of a call.
+fn calls(bytes: &[u8], heads: &[&str]) -> Option<Sent> {
+    let (first, body) = bytes.split_first()?;
+    let Some(head) = heads.get(usize::from(*first) % (heads.len() + 1)) else {
+        return Some(Sent { bytes: body.to_vec(), is_whole: false });
+    };
+    let length = body.len();
+    let head = format!("POST {head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    Some(Sent { bytes: [head.as_bytes(), body].concat(), is_whole: true })
+}
+
+/// Sends calls, and returns the status of each answer. Unless the server is to close the connection, the client
+/// closes its half, which ends the calls that are not answered yet.
+async fn answers(client: DuplexStream, calls: &Sent) -> Vec<u16> {
     let (mut reads, mut writes) = split(client);
     let mut answered = Vec::new();
     let write = async {
         // The server may have closed the connection.
-        let _ = writes.write_all(calls).await;
-        let _ = writes.shutdown().await;
+        let _ = writes.write_all(&calls.bytes).await;
+        if !calls.is_whole {
+            let _ = writes.shutdown().await;
+        }
     };
     let read = timeout(Duration::from_mins(5), reads.read_to_end(&mut answered));
     let ((), read) = join!(write, read);

@@ -1,7 +1,7 @@
 //! A long run: one system for hours of virtual time, at a steady rate, while calls fail by chance.
 //!
 //! The witness of a shorter run keeps all that it sees. Here what clients are told is compared with the archive as it
-//! is written, and forgotten [`KEPT`] later, so that memory does not grow with the length of the run.
+//! is written, and forgotten half an hour later, so that memory does not grow with the length of the run.
 
 mod accounts;
 
