@@ -56,8 +56,7 @@ pub struct Size {
     pub decoy: Mapping,
     /// The mapping of the monitor; without one there is no monitor.
     pub monitor: Option<Mapping>,
-    /// The runtimes on which the models' functions and rendezvous run, a shard each in turns; without any, that
-    /// of the caller.
+    /// The runtimes of the models' functions and of rendezvous, in turns; without any, that of the caller.
     pub compute: Vec<Handle>,
     /// The runtime on which the decoy and the monitor run; without one, that of the caller.
     pub archiving: Option<Handle>,
