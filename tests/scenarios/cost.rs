@@ -231,7 +231,7 @@ async fn traffic(world: &World<rendezvous_core::memory::MemoryArchive, Counted>,
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "takes some minutes"]
+#[ignore = "prints figures for a document, in a minute"]
 async fn the_monitor_costs_cents_for_a_million_requests() {
     let mapping = Mapping {
         batch_size: 10_000,

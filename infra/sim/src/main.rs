@@ -138,7 +138,6 @@ fn perform(options: Options, out: &mut impl Write) -> io::Result<bool> {
 
 /// One long run, with a line for each hour; returns whether clients and archive say the same.
 fn run_long(plan: Long, out: &mut impl Write) -> io::Result<bool> {
-    let start = Instant::now();
     let mut written = Ok(());
     let progress = long::run(plan, |progress| {
         let Progress { virtual_time, requests, answers, unsettled, .. } = progress;
@@ -146,10 +145,9 @@ fn run_long(plan: Long, out: &mut impl Write) -> io::Result<bool> {
         let line = writeln!(
             out,
             "{:.1} hours: {answers} answers ({unsettled} unsettled), {accepted} accepted, {errors} errors; \
-             {requests} requests archived, {compared} compared, {open} open; {} MB, {:.0} s",
+             {requests} requests archived, {compared} compared, {open} open; {} MB",
             virtual_time.as_secs_f64() / 3600.0,
             resident_mb(),
-            start.elapsed().as_secs_f64(),
         );
         if written.is_ok() {
             written = line.and_then(|()| out.flush());

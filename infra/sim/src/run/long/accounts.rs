@@ -70,13 +70,16 @@ impl Account {
 
     /// What of the answers is not in the archive.
     fn differs(&self) -> Option<&'static str> {
-        // What the stream did not take has a decision, and no request: `unavailable`, or none at the deadline.
-        let unsent = |said: &Said| said.reason == Reason::Unavailable || said.kind == Kind::None;
-        let is_sent = !self.settled.iter().chain(&self.decided).any(unsent);
-        let is_told = self.accepted || self.settled.is_some();
-        if is_told && is_sent && !self.archived {
+        // What is accepted, or decided by a score, the stream has taken. Any other decision does not say so: the stream may
+        // have refused the request until its deadline.
+        let by_score = |said: &Said| said.model.is_some();
+        let is_refused = |said: &Said| said.reason == Reason::Unavailable;
+        let mut decisions = self.settled.iter().chain(&self.decided);
+        let is_sent = decisions.clone().any(by_score) || self.accepted;
+        if is_sent && !decisions.any(is_refused) && !self.archived {
             return Some("it is not archived");
         }
+        let is_told = self.accepted || self.settled.is_some();
         if is_told && self.decided.is_none() {
             return Some("its decision is not archived");
         }
