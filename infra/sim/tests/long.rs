@@ -1,0 +1,31 @@
+//! A long run says what clients were told and the archive does not have.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::time::Duration;
+
+use rendezvous_core::mutation::{Mutation, apply};
+use rendezvous_sim::{
+    fault::Shares,
+    run::long::{Long, Progress, run},
+};
+
+fn of_minutes(minutes: u64) -> Progress {
+    let time = Duration::from_mins(minutes);
+    run(Long { seed: 7, rate: 5.0, time, shares: Shares::usual() }, |_| ()).unwrap()
+}
+
+#[test]
+fn the_archive_has_what_clients_were_told() {
+    let progress = of_minutes(20);
+    assert_eq!(progress.wrong, [""; 0]);
+    assert_eq!(progress.open, 0, "all are compared in the end");
+    assert!(progress.compared > 5_000, "{progress:?}");
+}
+
+#[test]
+fn a_batch_that_is_acknowledged_and_not_stored_is_missed() {
+    let _applied = apply(Mutation::AcknowledgeUnstored);
+    let progress = of_minutes(20);
+    assert!(progress.wrong.iter().any(|what| what.contains("not archived")), "{progress:?}");
+}
