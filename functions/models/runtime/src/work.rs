@@ -116,12 +116,14 @@ impl<'a, M: Model> Work<'a, M> {
             let payload = payload.as_ref().ok().filter(|_| self.scores(*request, fetched.start))?;
             Some((*request, payload.clone()))
         });
-        let ready: Vec<Ready<'a>> = ready.collect();
+        let mut rest: Vec<Ready<'a>> = ready.collect();
         let most = self.model.largest_batch().max(1);
-        if ready.len() <= most {
-            return if ready.is_empty() { Vec::new() } else { vec![ready] };
+        let mut calls = Vec::new();
+        while !rest.is_empty() {
+            let later = rest.split_off(most.min(rest.len()));
+            calls.push(std::mem::replace(&mut rest, later));
         }
-        ready.chunks(most).map(<[_]>::to_vec).collect()
+        calls
     }
 
     /// The failures of the requests whose deadline had passed at the start.

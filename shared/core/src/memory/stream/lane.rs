@@ -170,13 +170,15 @@ impl<T> Subscription<T> {
         ready.collect()
     }
 
-    /// Begins again with the oldest record of the shard that is retained.
+    /// Begins again with the oldest record of the shard that is retained; one that was not taken yet always is.
     pub fn start_over(&self) {
         let state = lock(&self.shard.state);
         let lanes = state.lanes_of(&self.lane);
         let queue = &mut *lock(&self.lane.queue);
         let is_mine = |record: &&Arc<StoredRecord<T>>| record.lane(lanes) == self.place;
-        queue.records = state.log.iter().filter(is_mine).cloned().collect();
+        let oldest = state.log.front().map_or(u64::MAX, |record| record.sequence);
+        queue.records.retain(|record| record.sequence < oldest);
+        queue.records.extend(state.log.iter().filter(is_mine).cloned());
         queue.bytes = queue.records.iter().map(|record| record.bytes).sum();
         self.lane.enough.notify_one();
     }

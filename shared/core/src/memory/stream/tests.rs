@@ -235,3 +235,15 @@ async fn a_subscription_that_starts_over_reads_what_is_retained() {
     drop((lanes, whole));
     assert_eq!(stream.held(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_starts_over_keeps_what_it_has_not_taken() {
+    let stream = MemoryStream::new("test", 1).retaining(2);
+    let lane = &stream.subscribe(Position::Latest, 1)[0];
+    put(&stream, ["a", "b", "c", "d"].map(|data| record("k", data)).to_vec()).await;
+    assert_eq!(texts(&lane.next(1, 1_000, Duration::ZERO).await), ["a"]);
+    lane.start_over();
+    assert_eq!(texts(&lane.next(10, 1_000, Duration::ZERO).await), ["b", "c", "d"]);
+    lane.start_over();
+    assert_eq!(texts(&lane.next(10, 1_000, Duration::ZERO).await), ["c", "d"]);
+}
