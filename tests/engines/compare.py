@@ -34,7 +34,9 @@ def main() -> int:
     parser.add_argument("--torch", action="store_true", help="do the recipe of PyTorch, too: installs it, some gigabytes")
     options = parser.parse_args()
     if "RENDEZVOUS_LOCAL" not in os.environ:
-        subprocess.run(["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "rendezvous-local"], cwd=install.ROOT, check=True)
+        # With a test beside it, the binary has the features that tests have, and what `cargo test` has compiled is used.
+        build = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "rendezvous-local", "--test", "protocol"]
+        subprocess.run(build, cwd=install.ROOT, check=True)
     with TemporaryDirectory(dir=install.TARGET) as place, contextlib.ExitStack() as stack:
         folder, start = Path(place), time.monotonic()
         (folder / "models").mkdir()
