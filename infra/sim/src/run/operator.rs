@@ -122,23 +122,28 @@ pub(super) async fn publications(world: &World) {
 
 /// Each dependency may have an outage.
 pub(super) async fn outages(world: &World) {
-    let outage = async |dependency: Dependency| {
+    let perhaps = async |dependency: Dependency| {
         let draw = |detail: u8| world.draw(("outage", dependency.name(), detail));
         if draw(0) >= world.plan.shares.of(Fault::Outage) {
             return;
         }
         sleep(part(SPAN, draw(1))).await;
-        let trouble = match draw(2) {
-            ..0.4 => Trouble::Down,
-            ..0.7 => Trouble::Throttled,
-            _ => Trouble::Hanging,
-        };
-        world.weather.set_trouble(dependency, trouble);
-        let ms = LONGEST_OUTAGE_MS.powf(0.4 + 0.6 * draw(3));
-        sleep(Duration::from_secs_f64(ms / 1e3)).await;
-        world.weather.set_trouble(dependency, Trouble::None);
+        outage(world, dependency, draw(2), draw(3)).await;
     };
-    futures_util::future::join_all(Dependency::ALL.iter().map(|each| outage(*each))).await;
+    futures_util::future::join_all(Dependency::ALL.iter().map(|each| perhaps(*each))).await;
+}
+
+/// An outage that begins now. Two draws say of which kind and how long it is.
+pub(super) async fn outage(world: &World, dependency: Dependency, kind: f64, length: f64) {
+    let trouble = match kind {
+        ..0.4 => Trouble::Down,
+        ..0.7 => Trouble::Throttled,
+        _ => Trouble::Hanging,
+    };
+    world.weather.set_trouble(dependency, trouble);
+    let ms = LONGEST_OUTAGE_MS.powf(0.4 + 0.6 * length);
+    sleep(Duration::from_secs_f64(ms / 1e3)).await;
+    world.weather.set_trouble(dependency, Trouble::None);
 }
 
 /// The streams retain so many records of each shard.

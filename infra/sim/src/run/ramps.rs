@@ -10,7 +10,11 @@ use rendezvous_monitor::guards::AUTHOR;
 use tokio::time::sleep;
 
 use super::{World, operator};
-use crate::invariant::{Invariant, Violation};
+use crate::{
+    fault::Fault,
+    invariant::{Invariant, Violation},
+    step::Dependency,
+};
 
 /// The share of runs that go on until an arm is judged.
 const SHARE: f64 = 0.25;
@@ -18,13 +22,14 @@ const SHARE: f64 = 0.25;
 /// For how many minutes: an arm is judged by windows that are three minutes old.
 const MINUTES: u32 = 6;
 
-/// The operator publishes at about the time at which the monitor does.
+/// The operator publishes, and an outage begins, at about the time at which the monitor publishes.
 const AROUND: Duration = Duration::from_millis(40);
 
 /// The numbers of the configurations of this part of a run.
 const FIRST: u32 = 10;
 
-/// Waits until arms are judged. At the beginning of each minute the operator may publish.
+/// Waits until arms are judged. At the beginning of each minute the operator may publish, and the monitor
+/// may be without a dependency.
 pub(super) async fn judged(world: &World) {
     if world.draw("ramps") >= SHARE {
         return;
@@ -35,6 +40,14 @@ pub(super) async fn judged(world: &World) {
         sleep(AROUND.mul_f64(draw(0))).await;
         if minute >= 2 && draw(1) < 0.3 {
             operator::publish(world, FIRST + minute).await;
+        }
+        if draw(2) < world.plan.shares.of(Fault::Outage) {
+            let dependency = match draw(3) {
+                ..0.3 => Dependency::Endpoints,
+                ..0.6 => Dependency::Ledger,
+                _ => Dependency::Windows,
+            };
+            operator::outage(world, dependency, draw(4), draw(5)).await;
         }
     }
 }
