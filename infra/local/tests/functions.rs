@@ -160,7 +160,7 @@ fn a_function_that_exits_or_raises_an_error_is_tried_again_and_the_next_request_
 fn a_function_that_hangs_is_ended_at_its_time_out_and_one_that_prints_much_goes_on() {
     let mut server = serve(&json!({ "timeout_seconds": 1 }));
     is(server.ask("print"), CHAMPION);
-    // The first look at a log that is too long empties it; the former one is kept.
+    // A log that is too long becomes the former one.
     is(server.ask("hang"), STAND_IN);
     assert!(server.log().len() < 10_000_000);
     let error = server.end();

@@ -19,7 +19,7 @@ use crate::processes::resident_mb;
 /// How long a process may take until it asks for its first event: as on Lambda.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often the memory and the log of a process are looked at while it works.
+/// How often the memory of a process is looked at while it works.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The nice value of functions; the server has 0.
@@ -108,7 +108,7 @@ impl Process {
                     return Err(self.because(&format!("it timed out after {} s", timeout.as_secs_f64())));
                 }
                 _ = looks.tick() => {
-                    let used = look(name, pid, &self.log).await;
+                    let used = memory_mb_of(pid).await;
                     if used > f64::from(*memory_mb) {
                         return Err(self.because(&format!("it used {used} MB of {memory_mb} MB of memory")));
                     }
@@ -141,16 +141,10 @@ impl Process {
     }
 }
 
-/// Bounds the log of a process and returns its memory in MB. On a thread of its own: both read files,
-/// and the requests of other models must not wait for them.
-async fn look(name: &str, pid: Option<u32>, log: &Log) -> f64 {
-    let (log, function) = (log.clone(), name.to_owned());
-    let looked = tokio::task::spawn_blocking(move || {
-        if let Err(error) = log.bound() {
-            tracing::warn!(function, %error, "the log of a function cannot be cut");
-        }
-        pid.and_then(resident_mb).unwrap_or_default()
-    });
+/// The memory of a process in MB. On a thread of its own: the requests of other models must not wait for
+/// the file that says it.
+async fn memory_mb_of(pid: Option<u32>) -> f64 {
+    let looked = tokio::task::spawn_blocking(move || pid.and_then(resident_mb).unwrap_or_default());
     looked.await.unwrap_or_default()
 }
 
@@ -158,7 +152,7 @@ fn spawn(program: &Program, log: &Log, runtime_api: &str) -> io::Result<Child> {
     let Some((name, arguments)) = program.command.split_first() else {
         return Err(io::Error::other("the command is empty"));
     };
-    let [output, errors] = log.outputs()?;
+    let [output, errors] = log.outputs(&program.name)?;
     // A path with a folder is one from the card's folder.
     let own = program.folder.join(name);
     let executable = if name.contains('/') && own.exists() { own } else { name.into() };
