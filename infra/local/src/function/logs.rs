@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::{
     io::AsyncReadExt,
     net::unix::pipe::Receiver,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep},
 };
 
 /// The most bytes of a log. A longer one becomes the former log, of which there is one.
@@ -87,8 +87,9 @@ async fn keep(log: Log, mut printed: Receiver, function: String) {
             tracing::warn!(function, %error, "what a function prints cannot be kept");
         }
         failed = result.is_err();
-        due = due.max(Instant::now()) + Duration::from_secs_f64(length as f64 / RATE);
-        sleep_until(due - AHEAD).await;
+        let now = Instant::now();
+        due = due.max(now) + Duration::from_secs_f64(length as f64 / RATE);
+        sleep((due - now).saturating_sub(AHEAD)).await;
     }
 }
 
