@@ -1,6 +1,7 @@
 //! What one model has to do of a batch.
 
 use std::{
+    iter,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -112,18 +113,13 @@ impl<'a, M: Model> Work<'a, M> {
 
     /// The requests of each call of the model.
     pub(crate) fn calls(&self, fetched: &Fetched<'a>) -> Vec<Vec<Ready<'a>>> {
-        let ready = fetched.payloads.iter().filter_map(|(request, payload)| {
+        let mut ready = fetched.payloads.iter().filter_map(|(request, payload)| {
             let payload = payload.as_ref().ok().filter(|_| self.scores(*request, fetched.start))?;
             Some((*request, payload.clone()))
         });
-        let mut rest: Vec<Ready<'a>> = ready.collect();
         let most = self.model.largest_batch().max(1);
-        let mut calls = Vec::new();
-        while !rest.is_empty() {
-            let later = rest.split_off(most.min(rest.len()));
-            calls.push(std::mem::replace(&mut rest, later));
-        }
-        calls
+        let call = || Some(ready.by_ref().take(most).collect::<Vec<_>>());
+        iter::from_fn(call).take_while(|call| !call.is_empty()).collect()
     }
 
     /// The failures of the requests whose deadline had passed at the start.

@@ -6,7 +6,7 @@ use rendezvous_core::{EndpointName, Invalid, ModelId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::process::Program;
+use super::{logs::Log, process::Program};
 
 /// A checked card with `"engine": "function"`.
 #[derive(Clone, Debug, Deserialize)]
@@ -123,7 +123,7 @@ impl FunctionCard {
             environment: own.chain(set.map(|(name, value)| (name.to_owned(), value))).collect(),
             timeout: Duration::from_secs((*timeout_seconds).into()),
             memory_mb: *memory_mb,
-            log: log.to_owned(),
+            log: Log::new(log.to_owned()),
         }
     }
 }

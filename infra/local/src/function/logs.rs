@@ -5,6 +5,7 @@ use std::{
     io::{self, PipeWriter, Write, pipe},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,23 +29,27 @@ const AHEAD: Duration = Duration::from_secs(10);
 /// The most bytes that are read at once: as many as a pipe holds.
 const CHUNK: usize = 65_536;
 
-/// The log of a function.
+/// The log of a function, which its processes share.
 #[derive(Clone, Debug)]
-pub(super) struct Log(PathBuf);
+pub(crate) struct Log {
+    path: PathBuf,
+    /// Held while one process's text is appended, so that two of them do not both begin a new log.
+    appending: Arc<Mutex<()>>,
+}
 
 impl Log {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, appending: Arc::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Where a process writes standard output and standard error: a pipe that is read until all its
     /// writers have ended.
     pub(super) fn outputs(&self, function: &str) -> io::Result<[Stdio; 2]> {
-        if let Some(folder) = self.0.parent() {
+        if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
         // Who looks for the log of a function finds one, also before it has printed.
@@ -55,13 +60,14 @@ impl Log {
     }
 
     fn open(&self) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(&self.0)
+        OpenOptions::new().create(true).append(true).open(&self.path)
     }
 
     fn append(&self, printed: &[u8]) -> io::Result<()> {
+        let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.open()?;
         if file.metadata()?.len() + printed.len() as u64 > MAX_LOG {
-            fs::rename(&self.0, self.0.with_extension("former.log"))?;
+            fs::rename(&self.path, self.path.with_extension("former.log"))?;
             file = self.open()?;
         }
         file.write_all(printed)

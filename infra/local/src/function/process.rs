@@ -41,14 +41,13 @@ pub(crate) struct Program {
     pub(crate) timeout: Duration,
     pub(crate) memory_mb: u32,
     /// Where what it prints is kept.
-    pub(crate) log: PathBuf,
+    pub(crate) log: Log,
 }
 
 /// A process that waits for an event, or works on one. It is killed when this is dropped.
 pub(super) struct Process {
     child: Child,
     api: RuntimeApi,
-    log: Log,
     program: Program,
 }
 
@@ -56,10 +55,9 @@ impl Process {
     /// Starts a process and waits until it asks for its first event.
     pub(super) async fn start(program: &Program) -> Result<Self, String> {
         let api = RuntimeApi::start().await.map_err(|error| format!("no port is free: {error}"))?;
-        let log = Log::new(program.log.clone());
-        let child = spawn(program, &log, &api.address.to_string())
+        let child = spawn(program, &api.address.to_string())
             .map_err(|error| format!("{} cannot be started: {error}", shown(&program.command)))?;
-        let mut process = Self { child, api, log, program: program.clone() };
+        let mut process = Self { child, api, program: program.clone() };
         let until = Instant::now() + START_WITHIN;
         let ready = async {
             tokio::select! {
@@ -137,7 +135,7 @@ impl Process {
 
     /// What has happened, with where its log is.
     fn because(&self, what: &str) -> String {
-        format!("{what}; its log is {}", self.log.path().display())
+        format!("{what}; its log is {}", self.program.log.path().display())
     }
 }
 
@@ -148,11 +146,11 @@ async fn memory_mb_of(pid: Option<u32>) -> f64 {
     looked.await.unwrap_or_default()
 }
 
-fn spawn(program: &Program, log: &Log, runtime_api: &str) -> io::Result<Child> {
+fn spawn(program: &Program, runtime_api: &str) -> io::Result<Child> {
     let Some((name, arguments)) = program.command.split_first() else {
         return Err(io::Error::other("the command is empty"));
     };
-    let [output, errors] = log.outputs(&program.name)?;
+    let [output, errors] = program.log.outputs(&program.name)?;
     // A path with a folder is one from the card's folder.
     let own = program.folder.join(name);
     let executable = if name.contains('/') && own.exists() { own } else { name.into() };
