@@ -91,7 +91,7 @@ fn an_entry_that_is_none_is_an_error() {
 async fn a_mailbox_that_stays_does_not_keep_the_segments_after_its_own() {
     let (_directory, folder) = log();
     let journal = Arc::new(Journal::new(200));
-    let ledger = Arc::new(MemoryLedger::with_capacity(16).kept_in(Some(journal.clone())));
+    let ledger = Arc::new(MemoryLedger::default().kept_in(Some(journal.clone())));
     let _changes = ledger.changes.subscribe(Position::Latest, 1);
     let endpoint = samples::endpoint();
     let mut frames = Frames::default();
