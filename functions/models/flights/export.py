@@ -1,7 +1,7 @@
 """Writes trained estimators as ONNX graphs from x to p.
 
-The graphs use plain ONNX operators only (opset 17, nothing from ai.onnx.ml): one-hot encoding, scaling
-and trees are expressed with Gather, Gemm and comparisons, which every runtime has.
+Trees are one operator of ai.onnx.ml. All else is plain ONNX (opset 17): one-hot encoding and scaling are
+expressed with Gather and Gemm.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from sklearn.pipeline import Pipeline
 
 from columns import Column
 from estimators import SmoothedRates
+
+# The domain of the operators for classical models, and the versions of the operators of each domain.
+ML = "ai.onnx.ml"
+OPSETS = {"": 17, ML: 3}
 
 # The largest difference between a graph's probability and scikit-learn's.
 TOLERANCE = 1e-5
@@ -48,8 +52,9 @@ class Graph:
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", self.width])
         p = helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", 1])
         graph = helper.make_graph(self.nodes, "flight-delay", [x], [p], self.constants)
-        opset = helper.make_opsetid("", 17)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        used = {node.domain for node in self.nodes}
+        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items() if domain in used]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         onnx.checker.check_model(model, full_check=True)
         return model
 
@@ -126,43 +131,36 @@ def first_layer(
 
 
 def export_trees(trees: HistGradientBoostingClassifier, columns: Sequence[Column]) -> onnx.ModelProto:
-    """Evaluates all trees together, one level at a time.
+    """One operator adds the leaves up, and a sigmoid makes the sum a probability.
 
-    A leaf is its own child, so that the evaluation of a shallow tree stays at its leaf. scikit-learn has no
-    public interface to the trees: the names with an underscore are those of the pinned version, and the
-    tests fail if another version changes their meaning.
+    scikit-learn has no public interface to the trees: the names with an underscore are those of the pinned
+    version, and the tests fail if another version changes their meaning.
     """
     forest = [stage[0].nodes for stage in trees._predictors]
-    roots = np.cumsum([0] + [len(nodes) for nodes in forest[:-1]])
-    depth = max(int(nodes["depth"].max()) for nodes in forest)
-
     nodes = np.concatenate(forest)
     leaf = nodes["is_leaf"].astype(bool)
-    offset = np.repeat(roots, [len(tree) for tree in forest])
-    itself = np.arange(len(nodes))
+    tree = np.repeat(np.arange(len(forest)), [len(nodes) for nodes in forest])
+    number = np.concatenate([np.arange(len(nodes)) for nodes in forest])
 
     graph = Graph(len(columns))
-    feature = graph.constant(np.where(leaf, 0, nodes["feature_idx"]), np.int32)
-    threshold = graph.constant(round_down(np.where(leaf, 0, nodes["num_threshold"])))
-    left = graph.constant(np.where(leaf, itself, offset + nodes["left"]), np.int32)
-    right = graph.constant(np.where(leaf, itself, offset + nodes["right"]), np.int32)
-    leaf_value = graph.constant(np.where(leaf, nodes["value"], 0))
-
-    # Every row of x starts at all roots. Zero times the first column has as many rows as x.
-    first = graph.node("Gather", "x", graph.constant([0], np.int64), axis=1)
-    zeros = graph.node("Mul", first, graph.constant([[0]]))
-    zeros = graph.node("Cast", zeros, to=TensorProto.INT32)
-    at = graph.node("Add", zeros, graph.constant([roots], np.int32))
-    for _ in range(depth):
-        value = graph.node("GatherElements", "x", graph.node("Gather", feature, at), axis=1)
-        goes_left = graph.node("LessOrEqual", value, graph.node("Gather", threshold, at))
-        at = graph.node(
-            "Where", goes_left, graph.node("Gather", left, at), graph.node("Gather", right, at)
-        )
-
-    values = graph.node("Gather", leaf_value, at)
-    total = graph.node("ReduceSum", values, graph.constant([1], np.int64), keepdims=1)
-    total = graph.node("Add", total, graph.constant(np.ravel(trees._baseline_prediction)))
+    total = graph.node(
+        "TreeEnsembleRegressor",
+        "x",
+        domain=ML,
+        n_targets=1,
+        nodes_treeids=tree,
+        nodes_nodeids=number,
+        nodes_modes=np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
+        nodes_featureids=np.where(leaf, 0, nodes["feature_idx"]),
+        nodes_values=round_down(np.where(leaf, 0, nodes["num_threshold"])),
+        nodes_truenodeids=np.where(leaf, 0, nodes["left"]),
+        nodes_falsenodeids=np.where(leaf, 0, nodes["right"]),
+        target_treeids=tree[leaf],
+        target_nodeids=number[leaf],
+        target_ids=np.zeros(leaf.sum(), np.int64),
+        target_weights=nodes["value"][leaf].astype(np.float32),
+        base_values=np.ravel(trees._baseline_prediction).astype(np.float32),
+    )
     graph.node("Sigmoid", total)
     return graph.model()
 

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod kind;
+mod nodes;
 mod ops;
 mod plan;
 mod proto;

@@ -1,4 +1,6 @@
-//! How a graph is executed: the operators of `ai.onnx.ml` here, and what is between them by `rten`.
+//! How a graph is executed: the operators of `ai.onnx.ml` here, and what is between them by `rten`. A `Sigmoid`
+//! of what such an operator makes is executed here, too: `rten` would need a graph for it, which takes longer
+//! than the operator.
 //!
 //! Standard operators are gathered into as few graphs as possible. Stage by stage first the standard
 //! operators run whose inputs are there, as one graph, and then all others whose inputs are there.
@@ -8,8 +10,9 @@ use std::collections::{HashMap, HashSet};
 use super::{
     attributes::Attributes,
     kind::Kind,
+    nodes::{is_text, name, needed, unsupported},
     ops::{Operator, Typed},
-    proto::{GraphProto, Node, Tensor, element},
+    proto::{GraphProto, Node, Tensor},
     standard::{Part, Standard, extract, on_texts, without_texts},
     texts::Texts,
 };
@@ -133,6 +136,10 @@ impl Plan {
             ("" | "ai.onnx", "Identity") | (ML, "ZipMap") => self.alias(&node),
             ("" | "ai.onnx", "Cast") => self.cast(node),
             ("" | "ai.onnx", "Constant") => self.constant(node),
+            ("" | "ai.onnx", "Sigmoid") if self.is_made_here(&node.input) => {
+                let outputs = vec![Kind::Float];
+                self.own(&node, Typed { operator: Operator::Sigmoid, takes_text: false, outputs })
+            }
             ("" | "ai.onnx", _) => self.standard(node),
             (ML, "ArrayFeatureExtractor") => self.extract(&node),
             (ML, _) => {
@@ -154,6 +161,13 @@ impl Plan {
             return Some(Kind::Text);
         }
         self.values.get(name).and_then(|made| made.kind)
+    }
+
+    /// Whether the values are floats that operators make that are executed here.
+    fn is_made_here(&self, values: &[String]) -> bool {
+        let made = |name: &String| self.values.get(name);
+        let here = |made: &Made| made.kind == Some(Kind::Float) && made.own < made.standard;
+        values.iter().all(|name| made(name).is_some_and(here))
     }
 
     /// A node whose output is its input.
@@ -357,42 +371,4 @@ fn part(
     part.outputs = outputs.map(|name| (name.clone(), registers.of(name))).collect();
     part.nodes = nodes;
     part
-}
-
-/// The nodes that make the wanted values and what these are made of, in the order of the file.
-fn needed(nodes: Vec<Node>, wanted: &[String]) -> Vec<Node> {
-    let mut names: HashSet<String> = wanted.iter().cloned().collect();
-    let mut needed: Vec<Node> = Vec::new();
-    for node in nodes.into_iter().rev() {
-        if node.output.iter().any(|output| names.contains(output)) {
-            names.extend(node.input.iter().cloned());
-            needed.push(node);
-        }
-    }
-    needed.reverse();
-    needed
-}
-
-fn is_text(tensor: &Tensor) -> bool {
-    tensor.data_type == Some(element::STRING)
-}
-
-/// A node for people.
-fn name(node: &Node) -> String {
-    if node.name.is_empty() {
-        format!("the operator {}", node.op_type)
-    } else {
-        format!("the operator {} ({})", node.op_type, node.name)
-    }
-}
-
-fn unsupported(node: &Node) -> String {
-    let domain = if node.domain.is_empty() { "ai.onnx" } else { &node.domain };
-    let hint = match node.op_type.as_str() {
-        "TreeEnsemble" => "export the model with the target opset 3 of ai.onnx.ml",
-        _ => "export the model without it",
-    };
-    format!(
-        "of the domain {domain} is not supported: {hint}, or serve the model as a function of its own"
-    )
 }

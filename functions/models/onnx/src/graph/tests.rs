@@ -108,6 +108,19 @@ fn each_number_or_row_is_scaled_as_the_standard_says() {
 }
 
 #[test]
+fn a_sigmoid_of_what_is_made_here_needs_no_graph_of_standard_operators() {
+    let binarizer = || node("Binarizer", &["x"], "above", vec![]);
+    let sigmoid = |of: &str| node("Sigmoid", &[of], "y", vec![]);
+    let floats = [element::FLOAT, element::FLOAT];
+    let own = file(vec![binarizer(), sigmoid("above")], floats, Vec::new());
+    let graph = File::read(own.clone()).unwrap().graph(&[0]).unwrap();
+    assert!(graph.steps.iter().all(|step| matches!(step, plan::Step::Own(_))));
+    let table = Table { columns: 2, data: Data::Floats(vec![1.0, -1.0]) };
+    let expected = Data::Floats(vec![0.731_058_6, 0.5]);
+    assert_eq!(run(own, table).unwrap().data, expected);
+}
+
+#[test]
 fn labels_are_replaced_and_what_is_no_key_gets_the_default() {
     let encoder = vec![
         floats("keys_floats", &[3.0, f32::NAN]),

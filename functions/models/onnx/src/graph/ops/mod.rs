@@ -1,4 +1,5 @@
-//! The operators that are executed here: those of the domain `ai.onnx.ml`, and `Cast` to text.
+//! The operators that are executed here: those of the domain `ai.onnx.ml`, `Cast` to text, and `Sigmoid` of
+//! what they make.
 
 mod encode;
 mod forest;
@@ -12,7 +13,7 @@ use rten::Value;
 use self::{
     encode::{LabelEncoder, OneHotEncoder, to_text},
     linear::{LinearClassifier, LinearRegressor},
-    scale::{Binarizer, Imputer, Normalizer, Scaler},
+    scale::{Binarizer, Imputer, Normalizer, Scaler, sigmoid},
     trees::{TreeClassifier, TreeRegressor},
 };
 use super::{attributes::Attributes, kind::Kind, proto::Node, texts::Texts};
@@ -30,6 +31,7 @@ pub(super) enum Operator {
     LinearRegressor(LinearRegressor),
     TreeClassifier(TreeClassifier),
     TreeRegressor(TreeRegressor),
+    Sigmoid,
     ToText,
 }
 
@@ -99,6 +101,7 @@ impl Operator {
             Self::LinearRegressor(regressor) => regressor.run(x),
             Self::TreeClassifier(classifier) => classifier.run(x),
             Self::TreeRegressor(regressor) => regressor.run(x),
+            Self::Sigmoid => Ok(vec![sigmoid(x)?]),
             Self::ToText => Ok(vec![to_text(x, texts)?]),
         }
     }

@@ -1,5 +1,5 @@
 //! Operators that change each number on its own, or each row: `Scaler`, `Imputer`, `Normalizer`,
-//! `Binarizer`.
+//! `Binarizer`, `Sigmoid`.
 
 use rten::Value;
 
@@ -153,6 +153,12 @@ impl Binarizer {
         let above = x.data.iter().map(|x| if *x > self.0 { 1.0 } else { 0.0 });
         tensor(&x.shape, above.collect())
     }
+}
+
+pub(super) fn sigmoid(x: &Value) -> Result<Value, String> {
+    let x = floats(x)?;
+    let probability = x.data.iter().map(|x| 1.0 / (1.0 + (-x).exp()));
+    tensor(&x.shape, probability.collect())
 }
 
 fn columns(shape: &[usize]) -> usize {
