@@ -214,7 +214,13 @@ async function start() {
   }
   element("name").textContent = state.about.name + (state.about.read_only ? " · read only" : "");
   await route(false);
-  setInterval(() => { if (!state.paused && !document.hidden) void refresh(); }, EVERY);
+  // An answer that takes longer than the interval is waited for: to ask again meanwhile would make it slower.
+  let waiting = false;
+  setInterval(() => {
+    if (waiting || state.paused || document.hidden) return;
+    waiting = true;
+    void refresh().finally(() => { waiting = false; });
+  }, EVERY);
 }
 
 void start();

@@ -20,6 +20,7 @@ use rendezvousctl::{
         local::{Local, in_a_file},
     },
 };
+use rustix::process::setpriority_process;
 use tokio::{runtime::Handle, time::Duration};
 
 use crate::{
@@ -29,6 +30,9 @@ use crate::{
 
 /// How many requests a second are sent to a stack: half of what one shard takes.
 const ON_A_STACK: u32 = 500;
+
+/// The nice value of a replay on a data folder.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// The largest payload in a message, where the stack does not say it.
 const INLINE_BYTES: usize = 262_144;
@@ -48,6 +52,10 @@ async fn on_folder(folder: &DataFolder, options: &ReplayOptions) -> Result<Outpu
     })?;
     let found = card::find(models, &options.model, &options.range.endpoint)?;
     let wrong = |what: String| Failure::Failed(format!("{}: {what}", found.file.display()));
+    // Clients wait for a server on the same machine, and nobody for this. Threads that begin later are like this one.
+    if let Err(error) = setpriority_process(None, LOWEST_PRIORITY) {
+        tracing::warn!(%error, "the replay has the priority of a server");
+    }
     match found.engine {
         Engine::Onnx => {
             let model = OnnxModel::load(&found.file).await;

@@ -114,7 +114,9 @@ pub fn expires_at(received: Timestamp, retention: Duration) -> i64 {
 
 /// The item of a mailbox, without its time to live: [`EXPIRES_AT`] is the table's matter.
 pub fn item(mailbox: &Mailbox) -> Item {
-    let mut item = key(mailbox.envelope.id);
+    // Beside the scores there are eight attributes.
+    let mut item = Attributes::with_capacity(8 + mailbox.scores.len());
+    ID.put(&mailbox.envelope.id, &mut item);
     ENVELOPE.put(&mailbox.envelope, &mut item);
     if let Some(opened) = &mailbox.opening {
         item.extend(opening(opened));
@@ -125,7 +127,7 @@ pub fn item(mailbox: &Mailbox) -> Item {
     if let Some(decision) = &mailbox.decision {
         DECISION.put(decision, &mut item);
     }
-    item
+    item.into()
 }
 
 /// The mailbox that an item holds. Its scores are in order of their finish, because an item's
