@@ -78,6 +78,8 @@ async fn a_bad_arm_is_removed_with_its_figures_and_a_second_try_is_judged_by_its
     let [stopped] = &stopped(&world).await[..] else { panic!("not one alarm") };
     assert_eq!((stopped.names().as_str(), stopped.ended_us), ("next", None));
     assert_eq!(stopped.figures(), message(removed));
+    sleep(Duration::from_mins(30)).await;
+    assert_eq!(self::stopped(&world).await[0].ended_us, None, "nobody has published");
 
     b.to(Score(20));
     world.publish(&configuration()).await;

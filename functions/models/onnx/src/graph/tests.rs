@@ -6,7 +6,7 @@ use prost::Message;
 use rten::ThreadPool;
 
 use super::{
-    Batch, Data, File, Table,
+    Batch, Data, File, Step, Table,
     proto::{
         Attribute, Dimension, GraphProto, Model, Node, OperatorSet, Shape, Tensor, TensorType,
         Type, ValueInfo, element,
@@ -109,12 +109,11 @@ fn each_number_or_row_is_scaled_as_the_standard_says() {
 
 #[test]
 fn a_sigmoid_of_what_is_made_here_needs_no_graph_of_standard_operators() {
-    let binarizer = || node("Binarizer", &["x"], "above", vec![]);
-    let sigmoid = |of: &str| node("Sigmoid", &[of], "y", vec![]);
-    let floats = [element::FLOAT, element::FLOAT];
-    let own = file(vec![binarizer(), sigmoid("above")], floats, Vec::new());
+    let binarizer = node("Binarizer", &["x"], "above", vec![]);
+    let sigmoid = Node { domain: String::new(), ..node("Sigmoid", &["above"], "y", vec![]) };
+    let own = file(vec![binarizer, sigmoid], [element::FLOAT, element::FLOAT], Vec::new());
     let graph = File::read(own.clone()).unwrap().graph(&[0]).unwrap();
-    assert!(graph.steps.iter().all(|step| matches!(step, plan::Step::Own(_))));
+    assert!(graph.steps.iter().all(|step| matches!(step, Step::Own(_))));
     let table = Table { columns: 2, data: Data::Floats(vec![1.0, -1.0]) };
     let expected = Data::Floats(vec![0.731_058_6, 0.5]);
     assert_eq!(run(own, table).unwrap().data, expected);
