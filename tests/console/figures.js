@@ -110,12 +110,16 @@ async function hour(/** @type {string} */ view) {
   const session = await context.newCDPSession(page);
   await session.send("Performance.enable");
   const memory = async () => {
+    // What has been sent is drawn, however slow the machine is.
+    proxy.pause(true);
+    await sleep(2_000);
     // One collection lets go of what refers to nodes, a later one of the nodes.
     for (let i = 0; i < 5; i++) {
       await session.send("HeapProfiler.collectGarbage");
       await sleep(20);
     }
     const { metrics } = await session.send("Performance.getMetrics");
+    proxy.pause(false);
     const of = (/** @type {string} */ name) => metrics.find((each) => each.name === name)?.value ?? 0;
     return { heap: of("JSHeapUsedSize") / 1e6, nodes: of("Nodes"), listeners: of("JSEventListeners") };
   };
@@ -133,6 +137,7 @@ async function hour(/** @type {string} */ view) {
 /** A server before the console, which makes what is live: RATE decisions each second, FASTER seconds each second. */
 async function faster() {
   let second = 0;
+  let paused = false;
   const about = await fetch(`${url}/console/api/events`).then(async ({ body }) => {
     let text = "";
     for await (const part of body ?? []) {
@@ -157,6 +162,7 @@ async function faster() {
     const say = (/** @type {string} */ event, /** @type {any} */ value) => response.write(`event: ${event}\ndata: ${JSON.stringify(value)}\n\n`);
     say("versions", { "flight-delay": 1 });
     const timer = setInterval(() => {
+      if (paused) return;
       second++;
       about.at_us += 1e6;
       about.counters.answers.champion = (about.counters.answers.champion ?? 0) + RATE;
@@ -171,5 +177,5 @@ async function faster() {
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", () => resolve(null)));
   const { port } = /** @type {any} */ (proxy.address());
-  return { url: `http://127.0.0.1:${port}`, passed: () => second, close: () => { proxy.close(); proxy.closeAllConnections(); } };
+  return { url: `http://127.0.0.1:${port}`, passed: () => second, pause: (/** @type {boolean} */ is) => { paused = is; }, close: () => { proxy.close(); proxy.closeAllConnections(); } };
 }
