@@ -22,8 +22,9 @@ use prost::Message;
 use rten::{ThreadPool, Value};
 
 use self::{
+    nodes::is_text,
     plan::{ML, Plan, Step},
-    proto::{GraphProto, Model, Tensor, ValueInfo, element},
+    proto::{GraphProto, Model, ValueInfo},
     standard::Standard,
     tensors::{floats, tensor, whole},
 };
@@ -247,7 +248,6 @@ fn port(info: &ValueInfo) -> Port {
 
 /// Whether a graph has standard operators and numbers only.
 fn is_standard(graph: &GraphProto) -> bool {
-    let is_text = |tensor: &Tensor| tensor.data_type == Some(element::STRING);
     let texts = graph.initializer.iter().any(is_text)
         || graph.input.iter().chain(&graph.output).any(|info| port(info).kind == Some(Kind::Text))
         || graph

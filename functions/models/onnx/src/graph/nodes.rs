@@ -18,6 +18,7 @@ pub(super) fn needed(nodes: Vec<Node>, wanted: &[String]) -> Vec<Node> {
     needed
 }
 
+/// Whether a constant holds texts.
 pub(super) fn is_text(tensor: &Tensor) -> bool {
     tensor.data_type == Some(element::STRING)
 }

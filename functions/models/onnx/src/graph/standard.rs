@@ -8,6 +8,7 @@ use rten::{NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 
 use super::{
     kind::Kind,
+    nodes::is_text,
     proto::{
         Attribute, GraphProto, Model, Node, OperatorSet, Tensor, TensorType, Type, ValueInfo,
         element,
@@ -116,7 +117,7 @@ pub(super) fn without_texts(
     mut tensor: Tensor,
     texts: &mut Texts,
 ) -> Result<(Tensor, bool), String> {
-    if tensor.data_type != Some(element::STRING) {
+    if !is_text(&tensor) {
         return Ok((tensor, false));
     }
     let strings = std::mem::take(&mut tensor.string_data);

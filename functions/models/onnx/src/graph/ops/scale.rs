@@ -3,6 +3,7 @@
 
 use rten::Value;
 
+use super::scores::logistic;
 use crate::graph::{
     attributes::Attributes,
     kind::Kind,
@@ -155,10 +156,11 @@ impl Binarizer {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "tensors are of f32")]
 pub(super) fn sigmoid(x: &Value) -> Result<Value, String> {
     let x = floats(x)?;
-    let probability = x.data.iter().map(|x| 1.0 / (1.0 + (-x).exp()));
-    tensor(&x.shape, probability.collect())
+    let probabilities = x.data.iter().map(|x| logistic(f64::from(*x)) as f32);
+    tensor(&x.shape, probabilities.collect())
 }
 
 fn columns(shape: &[usize]) -> usize {
