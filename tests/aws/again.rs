@@ -85,7 +85,7 @@ async fn a_batch_of_the_failure_bucket_is_brought_back_once(system: &System, aws
     println!("rendezvousctl redrive");
     let (stack, failures) = (&system.stack, system.stack.failures());
     let envelope = samples::envelope(&samples::endpoint());
-    let payload = Json::parse(&system.flights[0]).unwrap();
+    let payload = Json::parse(&system.flights[0].payload).unwrap();
     let bytes = RequestMessage::write(&envelope, &payload).unwrap();
     let data = Data { partition_key: "k".into(), bytes };
     let record = Record::new("shardId-000000000000", "1".to_owned(), now(), data);

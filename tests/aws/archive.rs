@@ -19,7 +19,7 @@ pub(crate) async fn every_request_is_in_the_archive_byte_for_byte(
     requests.read_until(|ids| ids.len() >= conformance::STREAMED + asked.len()).await;
     let payloads: BTreeMap<RequestId, &str> =
         requests.rows.iter().map(|row| (row.request_id, &*row.payload)).collect();
-    for Asked { payload, reply } in asked {
+    for Asked { payload, reply, .. } in asked {
         assert_eq!(payloads.get(&id(reply)), Some(&payload.as_str()));
     }
 }

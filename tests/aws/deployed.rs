@@ -8,6 +8,7 @@ mod again;
 mod archive;
 mod console;
 mod interface;
+mod judged;
 mod maintenance;
 mod ports;
 mod promotion;
@@ -22,7 +23,7 @@ use rendezvous_core::{
     ports::{Consistency, Ledger},
 };
 use rendezvous_tests::tools::root;
-use rendezvous_tests_aws::{MARGIN_MS, Reply, Stack, flights, metric};
+use rendezvous_tests_aws::{Flight, MARGIN_MS, Reply, Stack, flights, metric};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -61,17 +62,19 @@ async fn the_deployed_system_keeps_its_promises() {
     logs_are_json_that_counts_calls_and_quotes_no_payload(&system, &asked);
     again::requests_are_replayed_and_a_batch_is_redriven(&system, &aws, asked.len()).await;
     maintenance::files_are_merged_and_a_request_is_erased(&system, &aws, &asked).await;
+    judged::a_day_is_judged_by_its_outcomes(&system, &aws, &asked).await;
 }
 
 struct System {
     stack: Stack,
     ledger: DynamoLedger,
-    flights: Vec<String>,
+    flights: Vec<Flight>,
 }
 
-/// A payload and the answer to its request.
+/// A payload, whether its flight arrived late, and the answer to its request.
 struct Asked {
     payload: String,
+    late: bool,
     reply: Reply,
 }
 
@@ -106,9 +109,9 @@ impl System {
     }
 
     async fn ask(&self, flight: usize, headers: &[(&str, &str)]) -> Asked {
-        let payload = self.flights[flight].clone();
-        let reply = self.stack.client().await.post(REQUESTS, headers, &payload).await;
-        Asked { payload, reply }
+        let Flight { payload, late } = &self.flights[flight];
+        let reply = self.stack.client().await.post(REQUESTS, headers, payload).await;
+        Asked { payload: payload.clone(), late: *late, reply }
     }
 }
 
@@ -268,7 +271,7 @@ async fn no_model_is_invoked_for_the_request_of_another_endpoint(
     let (before, files) = (invocations(system).await, archived());
     let endpoint = conformance::samples::endpoint();
     let envelope = conformance::samples::envelope(&endpoint);
-    let payload = Json::parse(&system.flights[211]).unwrap();
+    let payload = Json::parse(&system.flights[211].payload).unwrap();
     let data = RequestMessage::write(&envelope, &payload).unwrap();
     let put = system.stack.kinesis().put_record().stream_name(system.stack.output("InputStream"));
     put.partition_key("k").data(Blob::new(data)).send().await.unwrap();

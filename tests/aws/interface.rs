@@ -1,5 +1,6 @@
 //! The HTTP interface as API Gateway and ingress serve it together.
 
+use rendezvous_tests_aws::Flight;
 use serde_json::Value;
 
 use crate::{Asked, REQUESTS, System};
@@ -58,8 +59,9 @@ pub(crate) async fn a_large_payload_is_answered_by_the_champion(
 ) {
     println!("a large payload");
     let note = r#"\"é世🛫\\"#.repeat(100_000);
-    let payload = system.flights[0].replacen('{', &format!("{{ \"note\": \"{note}\","), 1);
+    let Flight { payload, late } = &system.flights[0];
+    let payload = payload.replacen('{', &format!("{{ \"note\": \"{note}\","), 1);
     let reply = system.stack.client().await.post(REQUESTS, &[], &payload).await;
     assert_eq!((reply.status, reply.text("model")), (200, "logistic@1"), "{reply:?}");
-    asked.push(Asked { payload, reply });
+    asked.push(Asked { payload, late: *late, reply });
 }

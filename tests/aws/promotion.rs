@@ -128,7 +128,7 @@ async fn ask(system: &System, next: &AtomicUsize, answered: &AtomicUsize) -> Vec
         if number >= ASKED {
             return all;
         }
-        let (key, payload) = (format!("customer-{number}"), &system.flights[number]);
+        let (key, payload) = (format!("customer-{number}"), &system.flights[number].payload);
         let sent = Instant::now();
         let headers = [("Rendezvous-Key", key.as_str())];
         let reply = system.stack.client().await.post(REQUESTS, &headers, payload).await;

@@ -5,6 +5,7 @@
     aws.py keys BUCKET PREFIX           the keys of the objects in a bucket
     aws.py logs FUNCTION                the lines that a function has logged
     aws.py invocations FUNCTION...      how often each function has been invoked, by its log
+    aws.py invoke FUNCTION EVENT        invokes a function and waits for it; what it returns
     aws.py secret FUNCTION VARIABLE     the value of the secret that an environment variable of a function names
     aws.py delete STACK                 deletes a stack, and the tables and buckets that it retains
 """
@@ -55,6 +56,14 @@ def invocations(*functions):
     return [sum(line.startswith("START ") for line in logs(function)) for function in functions]
 
 
+def invoke(function, event):
+    reply = boto3.client("lambda").invoke(FunctionName=function, Payload=event)
+    returned = reply["Payload"].read().decode()
+    if "FunctionError" in reply:
+        sys.exit(f"{function} failed: {returned}")
+    return json.loads(returned)
+
+
 def secret(function, variable):
     variables = boto3.client("lambda").get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     return boto3.client("secretsmanager").get_secret_value(SecretId=variables[variable])["SecretString"]
@@ -88,5 +97,5 @@ def empty_and_delete(bucket):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    commands = (outputs, mapping, keys, logs, end, invocations, secret, delete)
+    commands = (outputs, mapping, keys, logs, end, invocations, invoke, secret, delete)
     print(json.dumps({c.__name__: c for c in commands}[command](*arguments)))
