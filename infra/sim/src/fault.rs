@@ -168,8 +168,13 @@ impl Shares {
     /// The share of the cases of a step in which a fault happens.
     pub(crate) fn at(&self, fault: Fault, step: Step) -> f64 {
         let factor = match (fault, step) {
-            (Fault::Horizon, Step::DecoyBatch) => 100.0,
-            (_, Step::DecoyEndpoint) => 25.0,
+            // An outage that begins at this step.
+            (Fault::Outage, _) => return self.of(fault) / 4.0,
+            (Fault::Horizon, Step::DecoyBatch | Step::MonitorBatch) | (_, Step::MonitorSettle) => {
+                100.0
+            }
+            (_, Step::Publish) => return (self.of(fault) * 400.0).min(0.12),
+            (_, Step::DecoyEndpoint | Step::Minute) => 25.0,
             _ if step.is_rare() => 12.0,
             _ => 1.0,
         };

@@ -23,7 +23,7 @@ use crate::{
     Actor, Conditions,
     fault::Fault,
     step::{Dependency, Step},
-    weather::{Occasion, Weather, pick},
+    weather::{Occasion, Outage, Weather, pick},
 };
 
 /// How long a client of the AWS SDK waits for an answer before it gives up.
@@ -185,7 +185,10 @@ impl<P> Link<P> {
         }
         self.disturb(occasion, 0).await;
         let Some(dependency) = occasion.step.dependency() else { return Ok(()) };
-        let trouble = occasion.weather.trouble(dependency);
+        let mut trouble = occasion.weather.trouble(dependency);
+        if trouble == Trouble::None && occasion.begins_outage() {
+            trouble = self.outage(occasion, dependency);
+        }
         if trouble != Trouble::None {
             self.say(Fault::Outage);
             occasion.weather.tally().met(Fault::Outage, occasion.step);
@@ -206,6 +209,20 @@ impl<P> Link<P> {
             return Err(Unavailable::throttled(name, "by chance"));
         }
         Ok(())
+    }
+
+    /// Begins an outage, which ends by itself.
+    fn outage(&self, occasion: Occasion<'_>, dependency: Dependency) -> Trouble {
+        let Outage { trouble, length } =
+            Outage::of(occasion.draw(Fault::Outage, 1), occasion.draw(Fault::Outage, 2));
+        if let Some(weather) = self.conditions.weather.clone() {
+            weather.set_trouble(dependency, trouble);
+            tokio::spawn(async move {
+                sleep(length).await;
+                weather.set_trouble(dependency, Trouble::None);
+            });
+        }
+        trouble
     }
 
     /// What can go wrong after a call has taken effect.

@@ -233,6 +233,11 @@ impl Step {
             )
     }
 
+    /// An outage of what is called may begin at this very step, which is too rare to fall into other outages.
+    pub const fn may_begin_outage(self) -> bool {
+        matches!(self, Self::Publish | Self::MonitorSettle)
+    }
+
     /// Caches make such a call rare.
     pub const fn is_rare(self) -> bool {
         matches!(

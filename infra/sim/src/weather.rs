@@ -7,6 +7,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use foldhash::fast::FixedState;
@@ -18,6 +19,8 @@ use crate::{
     step::{Dependency, Step},
     tally::Tally,
 };
+
+const LONGEST_OUTAGE_MS: f64 = 8_000.0;
 
 /// Which faults happen. Each draw is keyed by the step, by what the step is about, and by how often
 /// that step was taken before, so that another share of one fault changes no other draw.
@@ -158,6 +161,13 @@ impl Occasion<'_> {
         happens
     }
 
+    /// Whether an outage of what is called begins now. Whoever meets it counts it.
+    pub(crate) fn begins_outage(&self) -> bool {
+        self.step.may_begin_outage()
+            && !self.weather.is_calm()
+            && self.draw(Fault::Outage, 0) < self.weather.shares.at(Fault::Outage, self.step)
+    }
+
     /// A draw in [0, 1) about a detail of a fault; 0 is whether it happens.
     pub(crate) fn draw(&self, fault: Fault, detail: u64) -> f64 {
         // SplitMix64's finalizer: the bits are already a good hash.
@@ -166,6 +176,26 @@ impl Occasion<'_> {
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         fraction(bits ^ (bits >> 31))
+    }
+}
+
+/// An outage of a dependency.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) trouble: Trouble,
+    pub(crate) length: Duration,
+}
+
+impl Outage {
+    /// Two draws say of which kind and how long it is.
+    pub(crate) fn of(kind: f64, length: f64) -> Self {
+        let trouble = match kind {
+            ..0.4 => Trouble::Down,
+            ..0.7 => Trouble::Throttled,
+            _ => Trouble::Hanging,
+        };
+        let ms = LONGEST_OUTAGE_MS.powf(0.4 + 0.6 * length);
+        Self { trouble, length: Duration::from_secs_f64(ms / 1e3) }
     }
 }
 

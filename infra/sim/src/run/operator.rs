@@ -14,7 +14,7 @@ use crate::{
     System,
     fault::Fault,
     step::Dependency,
-    weather::{Weather, pick},
+    weather::{Outage, Weather, pick},
 };
 
 /// The one endpoint of a run.
@@ -26,8 +26,6 @@ pub(super) const PINNED: &str = "tenant-4";
 
 /// From when to when things go wrong.
 const SPAN: Duration = Duration::from_secs(9);
-
-const LONGEST_OUTAGE_MS: f64 = 8_000.0;
 
 /// Its name.
 pub(super) fn endpoint() -> Option<EndpointName> {
@@ -135,14 +133,9 @@ pub(super) async fn outages(world: &World) {
 
 /// An outage that begins now. Two draws say of which kind and how long it is.
 pub(super) async fn outage(world: &World, dependency: Dependency, kind: f64, length: f64) {
-    let trouble = match kind {
-        ..0.4 => Trouble::Down,
-        ..0.7 => Trouble::Throttled,
-        _ => Trouble::Hanging,
-    };
+    let Outage { trouble, length } = Outage::of(kind, length);
     world.weather.set_trouble(dependency, trouble);
-    let ms = LONGEST_OUTAGE_MS.powf(0.4 + 0.6 * length);
-    sleep(Duration::from_secs_f64(ms / 1e3)).await;
+    sleep(length).await;
     world.weather.set_trouble(dependency, Trouble::None);
 }
 

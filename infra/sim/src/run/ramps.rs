@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The share of runs that go on until an arm is judged.
-const SHARE: f64 = 0.25;
+const SHARE: f64 = 0.5;
 
 /// For how many minutes: an arm is judged by windows that are three minutes old.
 const MINUTES: u32 = 6;
