@@ -7,14 +7,12 @@ use rendezvous_console::{
     Body, Console, Counters, ModelCounters, Ports, Running, Settings, Worker,
 };
 use rendezvous_folder::{DataFolder, FolderArchive, FolderEndpoints};
+use rendezvous_local_system::{Local, Windows};
 use rendezvous_operations::up::{self, Up};
 use rendezvous_sim::Totals;
 use tokio::sync::watch;
 
-use crate::{
-    say::{Error, shown},
-    system::{Local, Windows},
-};
+use crate::say::{Error, shown};
 
 /// How long before the deadline ingress settles, on this machine.
 const MARGIN: Duration = Duration::from_millis(5);

@@ -15,6 +15,7 @@ use rendezvous_core::{
     Arm, Endpoint, EndpointCache, ModelId, RequestId, ScoreMessage,
     memory::{Position, Subscription},
 };
+use rendezvous_local_system::Local;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
@@ -31,7 +32,6 @@ use crate::{
     say::{Error, say, shown, warn},
     server::Server,
     story::Story,
-    system::Local,
     tables, year,
 };
 

@@ -16,7 +16,6 @@ mod processes;
 mod report;
 mod server;
 mod story;
-mod system;
 mod values;
 mod workspace;
 mod year;

@@ -30,11 +30,12 @@ use std::{fmt, sync::Arc, thread::JoinHandle, time::Duration};
 
 use rendezvous_core::memory::{Journal, Part};
 use rendezvous_folder::{DataFolder, FileError, FolderLog};
+use rendezvous_local_system::Local;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::restore::Unscored;
 use self::writer::Writer;
-use crate::{say::Error, system::Local};
+use crate::say::Error;
 
 /// How long the last write may take at the end.
 const ENDING: Duration = Duration::from_secs(1);

@@ -9,9 +9,8 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::{ModelId, ports::EndpointTable};
-use rendezvous_folder::{
-    DataFolder, FolderArchive, FolderEndpoints, FolderPayloads, FolderSecrets, FolderWindows,
-};
+use rendezvous_folder::{DataFolder, FolderWindows};
+use rendezvous_local_system::{self as local, Local, Windows};
 use rendezvous_model::Model;
 use rendezvous_onnx::Compute;
 use rendezvous_sim::{Size, faults::Faults, mapping::Mapping};
@@ -23,7 +22,6 @@ use crate::{
     function::Functions,
     log::Log,
     say::{Error, warn},
-    system::{Local, Windows},
     workspace::{Told, Workspace},
 };
 
@@ -123,7 +121,7 @@ impl SystemOptions {
             ..self.size()?
         };
         let windows = Windows::Folder(FolderWindows::new(data));
-        let system = Self::system(data, windows, &size);
+        let system = local::start(data, windows, &size);
         let unscored = match &mut log {
             Some(log) => log.start(&system).await?,
             None => Vec::new(),
@@ -135,15 +133,6 @@ impl SystemOptions {
             record.deliver(&started.system);
         }
         Ok(Started { threads: Some((compute, archiving)), functions: Some(functions), ..started })
-    }
-
-    /// The system on a data folder, without models.
-    pub(crate) fn system(data: &DataFolder, windows: Windows, size: &Size) -> Arc<Local> {
-        let archive = FolderArchive::new(data).into();
-        let endpoints = FolderEndpoints::new(data).into();
-        let secrets = FolderSecrets::new(data).into();
-        let payloads = FolderPayloads::new(data, size.settings.ledger_retention).into();
-        Arc::new(Local::start_on(archive, endpoints, secrets, windows.into(), payloads, size))
     }
 
     /// Gives a system its models and its endpoints. `bring_up` adds a model.
@@ -184,11 +173,11 @@ impl SystemOptions {
         match loaded {
             Loaded::Onnx(model) => {
                 let mapping = self.mapping(&model.profile().id);
-                system.add_model_with(*model, &mapping);
+                local::add_onnx(system, *model, &mapping);
             }
             Loaded::Remote(model) => {
                 let mapping = self.mapping(&model.profile().id);
-                system.add_waiting_model(*model, &mapping);
+                local::add_remote(system, *model, &mapping);
             }
             Loaded::Function(card, folder) => match functions {
                 Some(functions) => {

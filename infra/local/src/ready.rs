@@ -11,9 +11,10 @@ use rendezvous_core::{
     },
 };
 use rendezvous_folder::{DataFolder, FolderArchive};
+use rendezvous_local_system::Local;
 use rendezvous_sim::System;
 
-use crate::{system::Local, workspace::current};
+use crate::workspace::current;
 
 /// A function that returns [`not_ready`] of this system on its data folder.
 pub(crate) fn readiness(

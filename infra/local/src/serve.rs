@@ -11,6 +11,7 @@ use std::{
 use clap::Args;
 use rendezvous_core::{Endpoint, EndpointName, ModelId};
 use rendezvous_folder::DataFolder;
+use rendezvous_local_system::Local;
 use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
@@ -19,7 +20,6 @@ use crate::{
     options::{Started, SystemOptions},
     ready::readiness,
     say::{Error, say, shown, timed, warn},
-    system::Local,
     values::missing_value,
     workspace::{Told, current},
 };

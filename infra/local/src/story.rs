@@ -9,6 +9,7 @@ use rendezvous_core::{
     promotion,
 };
 use rendezvous_evidence::Confidence;
+use rendezvous_local_system::Local;
 use rendezvous_operations::{
     change::{Change, plan},
     compare::{CompareOptions, Figures, compared},
@@ -25,7 +26,6 @@ use tokio::{
 use crate::{
     options::known,
     say::{Error, say, warn},
-    system::Local,
 };
 
 /// Who publishes.

@@ -30,6 +30,7 @@ use rendezvous_core::{
     now,
 };
 use rendezvous_folder::DataFolder;
+use rendezvous_local_system::{self as local, Local, Windows};
 use rendezvous_model::{Model, Profile};
 use rendezvous_monitor::alarms::{self, KeptAlarm, Subject};
 use rendezvous_onnx::on_compute_thread;
@@ -42,7 +43,6 @@ use crate::{
     flights::{ENDPOINT, Flight, Flights},
     options::{Started, SystemOptions},
     say::{Error, say},
-    system::{Local, Windows},
     tables,
 };
 
@@ -131,7 +131,7 @@ async fn start(
         other => options.bring_up(system, None, other),
     };
     let windows = Windows::Memory(MemoryWindows::default());
-    options.configure(SystemOptions::system(data, windows, &size), bring_up).await
+    options.configure(local::start(data, windows, &size), bring_up).await
 }
 
 /// Prints what follows, and the warnings.
@@ -311,7 +311,8 @@ impl Year {
         context.time_epoch = now().as_micros() / 1_000;
         context.http.method = method;
         context.http.path = Some(path.to_owned());
-        let ApiGatewayV2httpResponse { status_code, body, .. } = self.system.call(event).await;
+        let ApiGatewayV2httpResponse { status_code, body, .. } =
+            local::call(&self.system, event).await;
         let text = match body {
             Some(Body::Text(text)) => text,
             _ => String::new(),

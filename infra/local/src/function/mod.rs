@@ -23,6 +23,7 @@ use rendezvous_core::{
     ports::{Payloads, Telemetry},
 };
 use rendezvous_folder::DataFolder;
+use rendezvous_local_system::Local;
 use rendezvous_model::ModelReport;
 use rendezvous_sim::{Counters, mapping::Mapping};
 use tokio::{sync::mpsc, task::AbortHandle};
@@ -33,10 +34,7 @@ use self::{
     kinesis::{KinesisApi, Put},
     pool::ProcessFunction,
 };
-use crate::{
-    say::{timed, warn},
-    system::Local,
-};
+use crate::say::{timed, warn};
 
 /// For the start of a process, and for the pause after one has failed, beside a function's own time-out.
 const STARTS_WITHIN: Duration = Duration::from_secs(25);

@@ -9,13 +9,11 @@ use rendezvous_core::{
     ports::{Consistency, Ledger, Record},
 };
 use rendezvous_folder::{FolderLog, Kept};
+use rendezvous_local_system::Local;
 use tokio::time::{sleep, timeout};
 
 use super::entries::{Read, read};
-use crate::{
-    say::{Error, warn},
-    system::Local,
-};
+use crate::say::{Error, warn};
 
 /// While more is not archived, no more is delivered.
 const HELD: usize = 32 * 1024 * 1024;
