@@ -50,8 +50,8 @@ async fn days(world: &World) -> Vec<(Minute, KeptDay)> {
 async fn calibration(world: &World, from: Timestamp) -> Vec<String> {
     let kept = alarms::kept(&*world.system.windows, &endpoint(), from).await.unwrap();
     kept.into_iter()
-        .filter(|kept| kept.alarm == "calibration" && kept.ended_us.is_none())
-        .map(|kept| format!("{}: {}", kept.names(), kept.figures()))
+        .filter(|kept| kept.alarm.starts_with("calibration") && kept.ended_us.is_none())
+        .map(|kept| format!("{} of {}: {}", kept.alarm, kept.names(), kept.figures()))
         .collect()
 }
 
@@ -78,7 +78,12 @@ async fn a_day_is_computed_when_its_outcomes_are_known() {
     assert!((difference.estimate - 0.16).abs() < 1e-9, "{difference:?}");
     assert_eq!(of("a@1").against, None);
     let [alarm] = &calibration(&world, start).await[..] else { panic!("not one alarm") };
-    assert!(alarm.starts_with("b@1: predicted 0.900, observed 0.500 on 240 requests"), "{alarm}");
+    assert!(
+        alarm.starts_with(
+            "calibration_high of b@1: predicted 0.900, observed 0.500 on 240 requests"
+        ),
+        "{alarm}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 //! | alarm | rule |
 //! | --- | --- |
 //! | `drift` | the distance from the baseline is beyond its bound and the index is above 0.25 ([`Drift`]); over an hour also beyond that of the canary |
-//! | `calibration` | mean value and mean outcome differ by more than [`MISCALIBRATED`], and not by chance at 99 % |
+//! | `calibration_high`, `calibration_low` | the mean value is above, or below, the mean outcome by more than [`MISCALIBRATED`], and not by chance at 99 % |
 //! | `disagreement` | two models disagree on more than [`DISAGREEMENT`] of the requests, for sure at 99 % |
 //! | `callers_silent`, `callers_surging` | as [`callers`](crate::callers) says |
 //! | `model_silent` | no message, while at least [`SILENT_AFTER`] requests waited for it |
@@ -195,12 +195,18 @@ fn calibration(model: &ModelId, outcomes: &Outcomes) -> Option<Alarm> {
     let (predicted, observed) = outcomes.means()?;
     let excess = outcomes.excess().interval(Confidence::DEFAULT)?;
     let wrong = excess.estimate.abs() > MISCALIBRATED && excess.excludes(0.0);
+    // A model that says too much after it has said too little is another alarm: it must not be hidden by the first one.
+    let (name, meaning) = if excess.estimate > 0.0 {
+        ("calibration_high", "The model's values are too high on average.")
+    } else {
+        ("calibration_low", "The model's values are too low on average.")
+    };
     wrong.then(|| Alarm {
-        name: "calibration",
+        name,
         subject: model.to_string(),
         over: Some(Over::Week),
         together: true,
-        meaning: "The model's values are too high or too low on average.",
+        meaning,
         first: "See whether the outcomes are complete and of the right requests. Then train the model again, or \
                 promote one that is calibrated.",
         figures: format!(

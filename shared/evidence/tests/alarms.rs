@@ -91,10 +91,10 @@ fn calibration_is_wrong_beyond_a_twentieth_and_not_by_chance() {
     let gbt = model("gbt@2");
     let of = |outcomes: &Outcomes| one(Observation::Outcomes { model: &gbt, outcomes });
     let alarm = of(&outcomes(0.3, 20_000)).unwrap();
-    assert_eq!((alarm.name, alarm.subject.as_str()), ("calibration", "gbt@2"));
+    assert_eq!((alarm.name, alarm.subject.as_str()), ("calibration_high", "gbt@2"));
     assert_eq!((alarm.over, alarm.together), (Some(Over::Week), true));
     assert!(alarm.figures.starts_with("predicted 0.300, observed 0.200 on 20000 requests"));
-    assert!(of(&outcomes(0.1, 20_000)).is_some(), "too low");
+    assert_eq!(of(&outcomes(0.1, 20_000)).unwrap().name, "calibration_low");
     assert_eq!(of(&outcomes(0.24, 20_000)), None, "within the limit");
     assert_eq!(of(&outcomes(0.3, 100)), None, "may be chance");
     assert_eq!(of(&Outcomes::default()), None);
