@@ -32,6 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compares the engines.")
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--torch", action="store_true", help="do the recipe of PyTorch, too: installs it, some gigabytes")
+    parser.add_argument("--node", action="store_true", help="do the recipe of JavaScript, too: compiles for some minutes")
     options = parser.parse_args()
     if "RENDEZVOUS_LOCAL" not in os.environ:
         # With a test beside it, the binary has the features that tests have, and what `cargo test` has compiled is used.

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +29,9 @@ ENDPOINT = "fraud"
 ROWS = 200
 README = install.ROOT / "functions/models/README.md"
 TORCH = "--torch" in sys.argv
+NODE = "--node" in sys.argv
+# The recipes that need more than Python's packages, and whether they are done.
+OPTIONAL = {"torch@1": TORCH, "node@1": NODE}
 
 # The probability of a row by the library itself.
 Expected = dict[str, Callable[[np.ndarray], float]]
@@ -41,6 +46,8 @@ def main() -> int:
         random = np.random.default_rng(7)
         X = np.round(random.uniform([0, 18], [9_000, 90], size=(2_000, 2)), 1)
         expected = follow(folder, X, f"http://127.0.0.1:{port}")
+        if NODE:
+            install_node(folder / "models")
         stack.enter_context(compare.mlserver(folder, port, ENDPOINT))
         address = stack.enter_context(compare.serve(folder))
         rows = X[:ROWS]
@@ -73,6 +80,8 @@ def follow(folder: Path, X: np.ndarray, server: str) -> Expected:
     with contextlib.chdir(folder):
         for before, language, block in blocks():
             file = re.search(r"`((?:models|endpoints)/[\w.]+)`(?:: [^`]*)?:?\s*$", before)
+            if "node@1" in block and '"command"' in block and not NODE:
+                continue
             if file or '"engine": "remote"' in block:
                 path = Path(file[1] if file else "models/fraud.json")
                 path.write_text(adapted(block, server))
@@ -89,9 +98,20 @@ def follow(folder: Path, X: np.ndarray, server: str) -> Expected:
         "xgboost@1": probability(xgb_classifier),
         "fraud@2": probability(pipeline),
     }
+    if NODE:
+        expected["node@1"] = expected["rule@1"]
     if net is not None:
         expected["torch@1"] = lambda row: net(torch.tensor(row[None].tolist())).item()
     return expected
+
+
+def install_node(models: Path) -> None:
+    """Puts the example in JavaScript beside the other models, with its packages. CMake is one of this environment's."""
+    for file in ("handler.mjs", "package.json", "package-lock.json"):
+        shutil.copy(install.ROOT / "functions/models/node" / file, models)
+    # npm 11.19 runs the scripts of a package, which compile it, only if it is named.
+    variables = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "npm_config_allow_scripts": "aws-lambda-ric"}
+    subprocess.run(["npm", "ci", "--silent"], cwd=models, env=os.environ | variables, check=True)
 
 
 def blocks() -> list[tuple[str, str, str]]:
@@ -114,9 +134,9 @@ def adapted(block: str, server: str) -> str:
     if '"engine": "function"' in block:
         source = str(install.ROOT / "functions/models/python/src")
         return json.dumps(json.loads(block) | {"environment": {"PYTHONPATH": source}})
-    if not TORCH and '"observers"' in block:
+    if '"observers"' in block:
         endpoint = json.loads(block)
-        endpoint["observers"] = [each for each in endpoint["observers"] if each["model"] != "torch@1"]
+        endpoint["observers"] = [each for each in endpoint["observers"] if OPTIONAL.get(each["model"], True)]
         return json.dumps(endpoint)
     return block
 
@@ -136,6 +156,8 @@ def report(expected: Expected, answered: list[str], rows: np.ndarray, scored: di
         print(f"{model}: {len(good)} of {len(rows)} rows, largest difference {difference:.1e}")
     if not TORCH:
         print("torch@1: not run, since PyTorch takes some gigabytes: run with --torch")
+    if not NODE:
+        print("node@1: not run, since its runtime client is compiled for some minutes: run with --node")
     return min(wrong, 1)
 
 
