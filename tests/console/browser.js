@@ -1,6 +1,9 @@
 // A real browser on the console: what every test needs.
 
 import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import packaged from "@sparticuz/chromium";
 import { chromium } from "playwright-core";
 
@@ -26,8 +29,18 @@ export async function start(program, args, pattern, options = {}) {
 
 /** Starts the browser of the package, which it unpacks into the folder for temporary files, or the one that CHROMIUM names. */
 export async function launch() {
+  configureFonts();
   const executablePath = process.env.CHROMIUM ?? (await packaged.executablePath());
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] });
+}
+
+/** The package's own configuration looks for its fonts in /tmp only, wherever it has unpacked them. Without a font the browser ends. */
+function configureFonts() {
+  const folder = join(tmpdir(), "fontconfig");
+  mkdirSync(folder, { recursive: true });
+  const places = `<dir>${join(tmpdir(), "fonts")}</dir><dir>/usr/share/fonts</dir><cachedir>${join(tmpdir(), "fonts-cache")}</cachedir>`;
+  writeFileSync(join(folder, "fonts.conf"), `<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>${places}</fontconfig>\n`);
+  process.env.FONTCONFIG_PATH = folder;
 }
 
 /** A page of which every error and every request to another host is kept. */

@@ -5,7 +5,7 @@
 
 import { execFile } from "node:child_process";
 import { createServer, request as forward } from "node:http";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -24,7 +24,8 @@ const RATE = 1_000;
 const FASTER = 60;
 
 const data = mkdtempSync(join(tmpdir(), "figures-"));
-const server = await start(PROGRAM, ["serve", "--port", "0", "--data", data], /^(http:\/\/\S+)[\s\S]*console (http:\/\/\S+#token=\w+)/m, { cwd: "../.." });
+const serve = () => start(PROGRAM, ["serve", "--port", "0", "--data", data], /^(http:\/\/\S+)[\s\S]*console (http:\/\/\S+#token=\w+)/m, { cwd: "../.." });
+let server = await serve();
 const [, url, home] = server.found;
 const load = ["bench", "--address", new URL(url).host, "--pid", String(server.child.pid)];
 const run = async (/** @type {string[]} */ args) => JSON.parse((await promisify(execFile)(PROGRAM, args, { cwd: "../.." })).stdout);
@@ -35,6 +36,7 @@ try {
   await run([...load, "--rate", String(RATE), "--seconds", "5"]);
   if (!ONLY || ONLY === "picture") await picture();
   if (!ONLY || ONLY === "cost") await cost();
+  if (!ONLY || ONLY === "hours") await hours();
   if (!ONLY || ONLY === "hour") for (const view of ["", "/endpoints/flight-delay/decisions"]) await hour(view);
 } finally {
   await browser.close();
@@ -76,12 +78,62 @@ async function cost() {
   const events = await processor(async () => { await sleep(10_000); }) / 10 - idle;
   end.abort();
   await body?.cancel().catch(() => {});
-  const begun = Date.now();
-  const polls = await processor(async () => { for (let i = 0; i < POLLS; i++) await (await fetch(asked)).json(); });
-  const poll = (polls - idle * (Date.now() - begun) / 1_000) / POLLS;
+  const poll = await answer(asked, POLLS, idle);
   const second = Math.max(events, 0) + poll / (EVERY / 1_000);
   console.log(`an answer to an open page takes ${(1_000 * poll).toFixed(1)} ms of processor time, what is live ${(1_000 * events).toFixed(1)} ms a second: ` +
     `${(100 * second / cores).toFixed(2)} % of the ${cores.toFixed(2)} processors of ${loaded.requests_per_second.toFixed(0)} requests a second`);
+}
+
+/** The processor time of an answer, in seconds. @param {string} asked @param {number} times @param {number} idle what the system takes a second anyway */
+async function answer(asked, times, idle) {
+  const begun = Date.now();
+  const taken = await processor(async () => { for (let i = 0; i < times; i++) await (await fetch(asked)).json(); });
+  return (taken - idle * (Date.now() - begun) / 1_000) / times;
+}
+
+/** What an answer takes when each minute of a day is full of windows: as those of one minute of RATE requests a second, which are kept for all of them. */
+async function hours() {
+  const begun = Date.now();
+  await run([...load, "--rate", String(RATE), "--seconds", "130"]);
+  await server.stop();
+  const whole = Math.ceil(begun / 60_000);
+  let bytes = 0;
+  for (const series of readdirSync(join(data, "windows"))) {
+    const folder = join(data, "windows", series);
+    const entries = readdirSync(folder).flatMap((hour) => entriesOf(join(folder, hour))).filter(({ line }) => Number(line.minute) === whole);
+    for (let minute = 1; minute <= 24 * 60; minute++) {
+      const at = whole - minute;
+      const texts = entries.flatMap(({ line, body }) => [Buffer.from(`${JSON.stringify({ ...line, minute: digits(at) })}\n`), body]);
+      if (texts.length > 0) appendFileSync(join(folder, digits(Math.floor(at / 60))), Buffer.concat(texts));
+      bytes += texts.reduce((sum, { length }) => sum + length, 0);
+    }
+  }
+  server = await serve();
+  const here = server.found[1];
+  await sleep(10_000);
+  const idle = await processor(async () => { await sleep(10_000); }) / 10;
+  console.log(`a day full of windows is ${(bytes / 1e6).toFixed(0)} MB`);
+  for (const minutes of [15, 60, 6 * 60, 24 * 60]) {
+    const taken = await answer(`${here}/console/api/status?minutes=${minutes}`, Math.max(5, Math.min(POLLS, 3_000 / minutes)), idle);
+    console.log(`a range of ${minutes} minutes: ${(1_000 * taken).toFixed(0)} ms of processor time an answer, ${(100 * taken / (EVERY / 1_000)).toFixed(1)} % of a processor`);
+  }
+}
+
+/** As the names of minutes and hours are written. */
+const digits = (/** @type {number} */ number) => String(number).padStart(10, "0");
+
+/** The entries of a file of windows: a line of JSON and a body of as many bytes as it says, each. @param {string} path */
+function entriesOf(path) {
+  const entries = [];
+  let rest = readFileSync(path);
+  while (rest.length > 0) {
+    const end = rest.indexOf("\n") + 1;
+    const line = JSON.parse(rest.subarray(0, end).toString());
+    const next = end + (line.bytes ?? 0);
+    entries.push({ line, body: rest.subarray(end, next) });
+    rest = rest.subarray(next);
+  }
+  return entries;
 }
 
 /** How much processor time the system takes while something is done, in seconds. @param {() => Promise<void>} does */
