@@ -19,7 +19,7 @@ test("each view is drawn, with its figures, and what is live is heard of", async
     for (const view of VIEWS) {
       await page.goto(`${new URL(CONSOLE).origin}/console${view}`);
       await drawn(page);
-      await page.waitForSelector("main .panel table, main .panel svg", { timeout: 60_000 });
+      await page.waitForSelector("main .panel table, main .panel svg, main .panel .version", { timeout: 60_000 });
       assert.equal(await page.locator("main .error").count(), 0, `${view}: ${await page.textContent("main")}`);
       await page.screenshot({ path: `${SHOTS}/stack-${view.split("/").slice(1).join("-") || "overview"}.png`, fullPage: true });
     }
