@@ -119,8 +119,10 @@ async function hours() {
   }
 }
 
-/** As the names of minutes and hours are written. */
-const digits = (/** @type {number} */ number) => String(number).padStart(10, "0");
+/** As the names of minutes and hours are written. @param {number} number */
+function digits(number) {
+  return String(number).padStart(10, "0");
+}
 
 /** The entries of a file of windows: a line of JSON and a body of as many bytes as it says, each. @param {string} path */
 function entriesOf(path) {
