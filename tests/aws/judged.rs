@@ -16,11 +16,11 @@ use crate::{Asked, MODELS, System, again::rows};
 const DAY: Duration = Duration::from_hours(24);
 
 /// What happened is what happened to the flights that were asked about. The rows of these requests are in the archive once more
-/// as those of another endpoint, three days ago: nobody can wait here for outcomes that come a day later.
+/// as those of another endpoint, two days ago, the last day that is due: nobody can wait here for outcomes that come a day later.
 pub(crate) async fn a_day_is_judged_by_its_outcomes(system: &System, aws: &Aws, asked: &[Asked]) {
     println!("the monitor's work of a day");
     let name: EndpointName = "judged".parse().unwrap();
-    let noon = day_of(now() - DAY * 3).start() + DAY / 2;
+    let noon = day_of(now() - DAY * 2).start() + DAY / 2;
     publish(aws, &name, noon).await;
     // A request that was erased is no longer there.
     let late = asked
