@@ -47,7 +47,7 @@ def main() -> int:
         X = np.round(random.uniform([0, 18], [9_000, 90], size=(2_000, 2)), 1)
         expected = follow(folder, X, f"http://127.0.0.1:{port}")
         if NODE:
-            install_node(folder / "models")
+            install_node(folder / "models/node")
         stack.enter_context(compare.mlserver(folder, port, ENDPOINT))
         address = stack.enter_context(compare.serve(folder))
         rows = X[:ROWS]
@@ -105,13 +105,13 @@ def follow(folder: Path, X: np.ndarray, server: str) -> Expected:
     return expected
 
 
-def install_node(models: Path) -> None:
-    """Puts the example in JavaScript beside the other models, with its packages. CMake is one of this environment's."""
+def install_node(place: Path) -> None:
+    """Copies the example in JavaScript and installs its packages. CMake is one of this environment's."""
+    place.mkdir()
     for file in ("handler.mjs", "package.json", "package-lock.json"):
-        shutil.copy(install.ROOT / "functions/models/node" / file, models)
-    # npm 11.19 runs the scripts of a package, which compile it, only if it is named.
-    variables = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "npm_config_allow_scripts": "aws-lambda-ric"}
-    subprocess.run(["npm", "ci", "--silent"], cwd=models, env=os.environ | variables, check=True)
+        shutil.copy(install.ROOT / "functions/models/node" / file, place)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["npm", "ci", "--silent"], cwd=place, env=os.environ | {"PATH": path}, check=True)
 
 
 def blocks() -> list[tuple[str, str, str]]:
@@ -133,7 +133,8 @@ def adapted(block: str, server: str) -> str:
     block = block.replace('"timeout_ms": 200', '"timeout_ms": 5000').replace('"deadline_ms": 1000', '"deadline_ms": 20000')
     if '"engine": "function"' in block:
         source = str(install.ROOT / "functions/models/python/src")
-        return json.dumps(json.loads(block) | {"environment": {"PYTHONPATH": source}})
+        card = json.loads(block)
+        return json.dumps(card | {"environment": card.get("environment", {}) | {"PYTHONPATH": source}})
     if '"observers"' in block:
         endpoint = json.loads(block)
         endpoint["observers"] = [each for each in endpoint["observers"] if OPTIONAL.get(each["model"], True)]

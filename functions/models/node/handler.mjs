@@ -1,11 +1,13 @@
 // A model in JavaScript: what the contract (infra/contract/README.md) asks of a model, around the function `score`.
 
 import { KinesisClient, PutRecordsCommand } from "@aws-sdk/client-kinesis";
+import { NodeHttpHandler } from "@smithy/node-http-handler";
 
 const { MODEL, SCORES_STREAM } = process.env;
 const ENDPOINTS = ["fraud"];
 
-const kinesis = new KinesisClient();
+// By default this client speaks HTTP/2, which the Kinesis endpoint of the local system does not.
+const kinesis = new KinesisClient({ requestHandler: new NodeHttpHandler() });
 
 /** A payload that does not fit the model. The message goes to clients and into the archive: it must not quote the payload. */
 class Invalid extends Error {}
