@@ -45,12 +45,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.log_internal_errors(false).finish().with(Calm::default()).init();
-    // The load generator leaves the other processors to the system under load.
-    let mut runtime = match options.command {
-        Command::Bench(_) => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    let ended = match runtime.enable_all().build() {
+    let ended = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let ended = runtime.block_on(run(options.command));
             // A write to a disk that hangs must not keep the process.
