@@ -1,7 +1,8 @@
 // What an open console costs, how soon it shows something, and what an hour does to its memory: the figures of infra/console/README.md.
 // Needs a quiet machine for two minutes or three.
 //
-//     cargo build --release && cd tests/console && npm ci && node figures.js [../../target/release/rendezvous-local]
+//     cargo build --release && cd tests/console && npm ci && node figures.js [../../target/release/rendezvous-local [picture|cost|hour]]
+//     node figures.js ../../target/release/rendezvous-local hours           needs 3 GB of disk in the folder for temporary files
 
 import { execFile } from "node:child_process";
 import { createServer, request as forward } from "node:http";
@@ -36,7 +37,7 @@ try {
   await run([...load, "--rate", String(RATE), "--seconds", "5"]);
   if (!ONLY || ONLY === "picture") await picture();
   if (!ONLY || ONLY === "cost") await cost();
-  if (!ONLY || ONLY === "hours") await hours();
+  if (ONLY === "hours") await hours();
   if (!ONLY || ONLY === "hour") for (const view of ["", "/endpoints/flight-delay/decisions"]) await hour(view);
 } finally {
   await browser.close();
@@ -114,7 +115,7 @@ async function hours() {
   const idle = await processor(async () => { await sleep(10_000); }) / 10;
   console.log(`a day full of windows is ${(bytes / 1e6).toFixed(0)} MB`);
   for (const minutes of [15, 60, 6 * 60, 24 * 60]) {
-    const taken = await answer(`${here}/console/api/status?minutes=${minutes}`, Math.max(5, Math.min(POLLS, 3_000 / minutes)), idle);
+    const taken = await answer(`${here}/console/api/status?minutes=${minutes}`, 3, idle);
     console.log(`a range of ${minutes} minutes: ${(1_000 * taken).toFixed(0)} ms of processor time an answer, ${(100 * taken / (EVERY / 1_000)).toFixed(1)} % of a processor`);
   }
 }

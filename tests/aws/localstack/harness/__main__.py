@@ -12,7 +12,7 @@ from harness.paths import HERE, VENV
 from harness.processes import adopt_orphans, end_descendants
 
 DEPLOYED_TEST = [
-    *("cargo", "test", "--locked", "--package", "rendezvous-tests-aws", "--test", "deployed"),
+    *("cargo", "test", "--locked", "--workspace", "--test", "deployed"),
     *("--", "--nocapture"),
 ]
 
