@@ -1,12 +1,8 @@
 //! Of a request that has a tombstone nothing is archived, from whatever source.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
 use std::{sync::atomic::Ordering, time::Duration};
 
-use common::*;
+use crate::common::*;
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, Row, ScoreRow, tombstones};
 use rendezvous_core::{
     RequestId, Timestamp, now,

@@ -1,13 +1,9 @@
 //! Nothing is lost and everything counts once: however batches are delivered, the analysts' views
 //! of the archive hold exactly what was sent.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
 use std::{collections::BTreeMap, ops::AsyncFn, time::Duration};
 
-use common::*;
+use crate::common::*;
 use futures_util::future::join;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};

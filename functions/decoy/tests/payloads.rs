@@ -1,10 +1,6 @@
 //! Requests that refer to their payloads are archived as if they held them.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
-use common::*;
+use crate::common::*;
 use rendezvous_archive::RequestRow;
 use rendezvous_core::{
     Json, Payload, RequestMessage, Sha256Digest,

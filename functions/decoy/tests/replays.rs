@@ -1,10 +1,6 @@
 //! Replays and live messages are kept apart.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
-use common::*;
+use crate::common::*;
 use rendezvous_archive::{ReplayRow, RequestRow, ScoreRow};
 use rendezvous_decoy::Stream;
 

@@ -1,12 +1,8 @@
 //! What the files of the four tables hold.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use parquet::{
     basic::LogicalType,
     file::{

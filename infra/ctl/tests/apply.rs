@@ -1,7 +1,5 @@
 //! What the operator reads when a file is wrong: nothing is written then, AWS is not even asked.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{fs, path::Path, process::Command};
 
 /// What `rendezvousctl apply` says about a file of this name and text.

@@ -1,8 +1,6 @@
 //! A saved query in Athena: awaited, read, stopped. Athena is a list of what it says, one after the
 //! other.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{cell::RefCell, future::pending, time::Duration};
 
 use rendezvousctl::{

@@ -1,7 +1,5 @@
 //! Baselines of an endpoint: computed from the archive, kept, shown, and named in the configuration.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use chrono::NaiveDate;

@@ -1,9 +1,5 @@
 //! Small files are merged, every view shows the same all the time, and a run that is stopped is completed.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod archived;
-
 use std::collections::BTreeSet;
 
 use rendezvous_core::{Timestamp, now};

@@ -1,7 +1,5 @@
 //! What `compare` says of the archive of a system, and what it refuses.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use http::Method;

@@ -1,8 +1,6 @@
 //! Configurations of a data folder, from the command line: published, compared, promoted, rolled
 //! back.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{fs, path::PathBuf, process::Command};
 
 use rendezvous_core::{

@@ -1,10 +1,6 @@
 //! A key's rows are gone and all others are as they were, wherever the command is stopped, and what is delivered again does
 //! not bring them back.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod archived;
-
 use std::{sync::Mutex, time::Duration};
 
 use bytes::Bytes;

@@ -1,7 +1,5 @@
 //! What `models` says of the models of a system, and of what is wrong with them.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},

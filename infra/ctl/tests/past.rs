@@ -1,7 +1,5 @@
 //! What `whatif` and `gaps` say of the archive of a system.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use rendezvous_tests::{Does::Score, World};

@@ -1,7 +1,5 @@
 //! The saved queries on a data folder, from the command line.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{
     fs,
     path::{Path, PathBuf},

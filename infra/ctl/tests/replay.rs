@@ -1,7 +1,5 @@
 //! What a replay leaves in the archive, and how it goes on after an interruption.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     fs,

@@ -1,7 +1,5 @@
 //! What `status` says of the windows of a data folder.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use rendezvous_core::{

@@ -1,7 +1,5 @@
 //! What a run finds of systems that work, and of systems of which a part does not.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use http::Method;

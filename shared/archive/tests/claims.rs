@@ -1,7 +1,5 @@
 //! Small files that claim to hold much are errors, before memory is taken for it.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{env, fs, path::Path, sync::Arc};
 
 use bytes::Bytes;

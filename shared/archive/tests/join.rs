@@ -1,7 +1,5 @@
 //! One row of each entity, late rows included, and no more is read than is needed.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{ops::Range, sync::Mutex, time::Duration};
 
 use bytes::Bytes;

@@ -1,7 +1,5 @@
 //! Files that take the place of others.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use rendezvous_archive::{
     OutcomeRow, layouts, read,
     rewrite::{Copies, RewriteError, Rewritten, rewrite},

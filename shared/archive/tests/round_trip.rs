@@ -1,7 +1,5 @@
 //! Rows are the same after they have been written and read; files of before are read as well.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{borrow::Cow, fs::File, io::Write, path::Path, sync::Arc};
 
 use bytes::Bytes;

@@ -1,7 +1,5 @@
 //! Each request once, from any place on.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use rendezvous_archive::{

@@ -1,7 +1,5 @@
 //! Which arm a key belongs to, how arms grow, and how models step up and down.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::collections::HashMap;
 
 use rendezvous_core::{

@@ -1,7 +1,5 @@
 //! Ids that are derived stay the same from release to release.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use rendezvous_core::{IdempotencySecret, RequestId};
 
 #[test]

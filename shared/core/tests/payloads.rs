@@ -1,7 +1,5 @@
 //! The payloads in memory conform, and expire.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use rendezvous_core::{

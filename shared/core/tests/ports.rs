@@ -1,7 +1,5 @@
 //! The ports in memory conform; settling needs as few calls as the rules allow.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{
     sync::{
         Arc,

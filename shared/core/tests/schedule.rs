@@ -1,7 +1,5 @@
 //! The rules of `Schedule::decide`, one line a case, and the properties that hold in every case.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;

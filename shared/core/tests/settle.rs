@@ -1,7 +1,5 @@
 //! Settling where a choice opens after one that follows it, and where nothing can be committed.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{sync::Arc, time::Duration};
 
 use rendezvous_core::{

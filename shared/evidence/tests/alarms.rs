@@ -1,7 +1,5 @@
 //! Alarms: each rule on both sides of its limit.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use rendezvous_core::{Arm, FailureKind, ModelId, arms::Guard};

@@ -1,9 +1,9 @@
 //! How often each alarm is raised by chance, on traffic that does not change.
 //!
-//! `cargo test -p rendezvous-evidence --test chance -- --ignored --nocapture` prints the table in
+//! `cargo test -p rendezvous-evidence --test evidence chance -- --ignored --nocapture` prints the table in
 //! `functions/monitor/README.md`: 10,000 days.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "this is test code")]
+#![allow(clippy::cast_precision_loss, reason = "this is test code")]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Drift: figures of sketches against the exact ones of the values.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use fastrand::Rng;
 use rendezvous_evidence::{
     Confidence, Sketch,

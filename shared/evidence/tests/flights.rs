@@ -1,7 +1,5 @@
 //! Sketches and drift on real values: a year of flights, and the scores of five models on 1,000 of them.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{
     collections::BTreeMap,
     fs,

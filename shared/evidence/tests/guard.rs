@@ -3,9 +3,7 @@
 //!
 //! At full size (10,000 ramps; a minute), and the table of the module's documentation:
 //!
-//!     cargo test --release --workspace --test guard -- --ignored --nocapture
-
-#![allow(clippy::unwrap_used, reason = "this is test code")]
+//!     cargo test --release --workspace --test evidence guard -- --ignored --nocapture
 
 use std::time::Duration;
 

@@ -2,9 +2,7 @@
 //!
 //! The table of the module's documentation, measured (some seconds):
 //!
-//!     cargo test --release --workspace --test sketch -- --ignored --nocapture
-
-#![allow(clippy::unwrap_used, reason = "this is test code")]
+//!     cargo test --release --workspace --test evidence sketch -- --ignored --nocapture
 
 use fastrand::Rng;
 use rendezvous_evidence::{

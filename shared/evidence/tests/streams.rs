@@ -4,7 +4,7 @@
 //! The figures of the crate's claims, at full size (2,000 streams each of 50,000 requests, some
 //! minutes):
 //!
-//!     cargo test --release -p rendezvous-evidence --test streams -- --ignored --nocapture
+//!     cargo test --release -p rendezvous-evidence --test evidence streams -- --ignored --nocapture
 
 use fastrand::Rng;
 use rendezvous_evidence::{Confidence, MeanSequence, loss::brier};

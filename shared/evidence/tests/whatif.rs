@@ -1,7 +1,5 @@
 //! What is recomputed, what changes, and what is said of what was not observed.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use rendezvous_archive::{Asked, Decided, Joined, Reported, Scored};

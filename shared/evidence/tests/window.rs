@@ -1,7 +1,5 @@
 //! Windows: merged as counted together, and read as they were written.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::time::Duration;
 
 use fastrand::Rng;

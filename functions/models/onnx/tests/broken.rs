@@ -1,7 +1,5 @@
 //! Files that are cut off or changed: an error or a score, never a panic.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{fmt::Write, fs, path::PathBuf};
 
 use proptest::prelude::*;

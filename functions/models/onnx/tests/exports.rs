@@ -3,10 +3,8 @@
 //!
 //! `exports/make.py` and `exports/make_torch.py` write the files. To compare the times, with an optimised build:
 //!
-//!     cargo test --release -p rendezvous-onnx --test exports -- --ignored --nocapture
+//!     cargo test --release -p rendezvous-onnx --test onnx exports -- --ignored --nocapture
 //!     venv/bin/python functions/models/onnx/tests/exports/onnxruntime_times.py
-
-#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::{
     fs,

@@ -1,7 +1,5 @@
 //! The committed flights models, compared with scikit-learn's predictions for the same requests.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use rendezvous_core::Json;

@@ -1,10 +1,6 @@
 //! Graphs that take any number of rows, one row, or another fixed number.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod graph;
-
-use graph::{Rows, model};
+use crate::graph::{Rows, model};
 use rendezvous_core::Json;
 use rendezvous_model::Model;
 use rendezvous_onnx::OnnxModel;

@@ -1,9 +1,5 @@
 //! The function of a model that fails on some payloads of a batch.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -12,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Bench, profile};
+use crate::common::{self, Bench, profile};
 use rendezvous_core::{
     Artifact, Envelope, Failure, Json, RequestMessage, Timestamp, Unavailable, clock,
     conformance::samples,

@@ -1,9 +1,5 @@
 //! The function of a model whose requests refer to their payloads.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
 use std::{
     sync::{
         Arc, Mutex,
@@ -12,8 +8,8 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{self, Bench, profile};
 use bytes::Bytes;
-use common::{Bench, profile};
 use rendezvous_core::{
     Envelope, Failure, Json, Payload, RequestMessage, Sha256Digest, Unavailable, clock,
     conformance::samples,

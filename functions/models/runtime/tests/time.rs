@@ -1,12 +1,8 @@
 //! The function ends before its own time-out, whatever the model and the stream do.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Bench, profile};
+use crate::common::{Bench, profile};
 use rendezvous_core::{Failure, Json, clock, memory::Trouble, now};
 use rendezvous_model::{Model, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::time::{Instant, sleep};

@@ -1,0 +1,10 @@
+//! The tests of the package, one executable: each costs seconds to link.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+mod common;
+mod erased;
+mod histories;
+mod payloads;
+mod replays;
+mod tables;
