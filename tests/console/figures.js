@@ -2,7 +2,7 @@
 // Needs a quiet machine for two minutes or three.
 //
 //     cargo build --release && cd tests/console && npm ci && node figures.js [../../target/release/rendezvous-local [picture|cost|hour]]
-//     node figures.js ../../target/release/rendezvous-local hours           needs 3 GB of disk in the folder for temporary files
+//     node figures.js ../../target/release/rendezvous-local hours           takes ten minutes and 3 GB of disk in the folder for temporary files
 
 import { execFile } from "node:child_process";
 import { createServer, request as forward } from "node:http";
@@ -18,9 +18,11 @@ const ONLY = process.argv[3];
 const SECONDS = 20;
 /** How often the status is asked for. */
 const POLLS = 200;
-/** How often a visible page reads the status, in milliseconds. */
-const EVERY = 5_000;
+/** How often a visible page reads the status of a range of so many minutes, in milliseconds. */
+const EVERY = { 15: 5_000, 60: 10_000, 360: 30_000, 1440: 60_000 };
 const RATE = 1_000;
+/** So many of the last minutes are not merged. */
+const BATCHES = 4;
 /** How many times as fast as the clock an hour passes. */
 const FASTER = 60;
 
@@ -80,7 +82,7 @@ async function cost() {
   end.abort();
   await body?.cancel().catch(() => {});
   const poll = await answer(asked, POLLS, idle);
-  const second = Math.max(events, 0) + poll / (EVERY / 1_000);
+  const second = Math.max(events, 0) + poll / (EVERY[15] / 1_000);
   console.log(`an answer to an open page takes ${(1_000 * poll).toFixed(1)} ms of processor time, what is live ${(1_000 * events).toFixed(1)} ms a second: ` +
     `${(100 * second / cores).toFixed(2)} % of the ${cores.toFixed(2)} processors of ${loaded.requests_per_second.toFixed(0)} requests a second`);
 }
@@ -96,17 +98,25 @@ async function answer(asked, times, idle) {
 async function hours() {
   const begun = Date.now();
   await run([...load, "--rate", String(RATE), "--seconds", "130"]);
-  await server.stop();
   const whole = Math.ceil(begun / 60_000);
+  const folder = join(data, "windows");
+  // The monitor merges a minute when it is complete.
+  const merged = () => readdirSync(folder).some((series) => series.includes("+minutes+") && of(series).length > 0);
+  const of = (/** @type {string} */ series) => readdirSync(join(folder, series)).flatMap((file) => entriesOf(join(folder, series, file))).filter(({ line }) => Number(line.minute) === whole);
+  while (!merged()) await sleep(1_000);
+  await server.stop();
   let bytes = 0;
-  for (const series of readdirSync(join(data, "windows"))) {
-    const folder = join(data, "windows", series);
-    const entries = readdirSync(folder).flatMap((hour) => entriesOf(join(folder, hour))).filter(({ line }) => Number(line.minute) === whole);
-    for (let minute = 1; minute <= 24 * 60; minute++) {
+  for (const series of readdirSync(folder)) {
+    const entries = of(series);
+    for (let minute = 1; entries.length > 0 && minute <= 24 * 60; minute++) {
       const at = whole - minute;
       const texts = entries.flatMap(({ line, body }) => [Buffer.from(`${JSON.stringify({ ...line, minute: digits(at) })}\n`), body]);
-      if (texts.length > 0) appendFileSync(join(folder, digits(Math.floor(at / 60))), Buffer.concat(texts));
+      appendFileSync(join(folder, series, `${digits(Math.floor(at / 60))}-${Math.floor((at % 60) / 10)}`), Buffer.concat(texts));
       bytes += texts.reduce((sum, { length }) => sum + length, 0);
+    }
+    if (series.endsWith("+minutes")) {
+      const body = digits(whole - 24 * 60 + BATCHES);
+      appendFileSync(join(folder, series, digits(0)), `${JSON.stringify({ series: series.replace("+", "/"), minute: digits(0), part: "from", bytes: body.length })}\n${body}`);
     }
   }
   server = await serve();
@@ -114,9 +124,12 @@ async function hours() {
   await sleep(10_000);
   const idle = await processor(async () => { await sleep(10_000); }) / 10;
   console.log(`a day full of windows is ${(bytes / 1e6).toFixed(0)} MB`);
-  for (const minutes of [15, 60, 6 * 60, 24 * 60]) {
-    const taken = await answer(`${here}/console/api/status?minutes=${minutes}`, 3, idle);
-    console.log(`a range of ${minutes} minutes: ${(1_000 * taken).toFixed(0)} ms of processor time an answer, ${(100 * taken / (EVERY / 1_000)).toFixed(1)} % of a processor`);
+  for (const [minutes, by] of [[15, 1], [60, 1], [360, 5], [1440, 15]]) {
+    // As many minutes are not merged as of a range that ends now, but the first ones.
+    const to = new Date((whole - 24 * 60 + minutes) * 60_000 - 1_000).toISOString();
+    const taken = await answer(`${here}/console/api/status?minutes=${minutes}&by=${by}&to=${to}`, 3, idle);
+    const every = EVERY[/** @type {keyof typeof EVERY} */ (minutes)] / 1_000;
+    console.log(`a range of ${minutes} minutes: ${(1_000 * taken).toFixed(0)} ms of processor time an answer, each ${every} s: ${(100 * taken / every).toFixed(1)} % of a processor`);
   }
 }
 

@@ -11,10 +11,14 @@
 //! a crash the next one writes the same entries again. The windows of an hour that ends are read once, so
 //! that a read of a day, or of the seven days of the first baseline, costs 24 or 168 entries for each model.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::Duration,
+};
 
 use rendezvous_core::{
-    EndpointName, Minute, ModelId, Timestamp, Unavailable, now,
+    EndpointName, Minute, ModelId, Timestamp, Unavailable,
     ports::{EndpointTable, Entry, EntryKey, Ledger, Telemetry, WindowTable},
 };
 use rendezvous_evidence::{
@@ -29,6 +33,7 @@ use crate::{
     baselines::{self, Baseline, FIRST_DAYS, Hour, Period, hour_of},
     features::FEATURES,
     freeze::freeze,
+    minutes::MergedMinutes,
     windows::{MODELS, model, series},
 };
 
@@ -41,9 +46,6 @@ const FIRST: u32 = 7 * 24 * HOUR;
 
 /// For how long hours are kept: longer than the week of the first baseline and a month.
 const KEPT: Duration = Duration::from_hours(24 * 35);
-
-/// Windows of so many of the last minutes may not be complete.
-const BEHIND: u32 = 3;
 
 /// How many hours a run merges at most.
 const AT_ONCE: usize = 24;
@@ -112,7 +114,7 @@ impl Merged {
     }
 }
 
-fn add_to<K: Ord, M: Merge>(to: &mut BTreeMap<K, M>, key: K, window: M) {
+pub(crate) fn add_to<K: Ord, M: Merge>(to: &mut BTreeMap<K, M>, key: K, window: M) {
     match to.get_mut(&key) {
         Some(sum) => sum.merge(&window),
         None => drop(to.insert(key, window)),
@@ -128,7 +130,7 @@ fn add_some<M: Merge>(to: &mut Option<M>, window: Option<M>) {
 }
 
 /// A window that cannot be read is not counted.
-fn read<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
     let unreadable = |invalid: &_| {
         let series = &entry.key.series;
         tracing::error!(%series, %invalid, "a window cannot be read and is not counted");
@@ -161,24 +163,32 @@ where
     W: WindowTable,
     T: Telemetry<MonitorReport>,
 {
-    /// Merges the hours of an endpoint that are complete; returns the last one that this run has merged.
+    /// Merges the hours of an endpoint that are complete, and again those of minutes whose windows came late; returns the
+    /// last complete one that this run has merged.
     pub(crate) async fn merge_hours(
         &self,
         endpoint: &EndpointName,
+        minutes: &MergedMinutes,
+        late: &BTreeSet<Minute>,
     ) -> Result<Option<Minute>, Unavailable> {
-        let complete = hour_of_minute(Minute::of(now()).minus(BEHIND));
+        let complete = hour_of_minute(minutes.end());
         let mut progress = self.progress(endpoint).await?;
         let Some(mut until) = progress.until else {
             // What was before is not merged.
             self.set(endpoint, "until", complete).await?;
             return Ok(None);
         };
+        let late: BTreeSet<Minute> = late.iter().copied().map(hour_of_minute).collect();
+        for hour in late.into_iter().filter(|hour| *hour < until) {
+            let merged = self.merged(minutes, endpoint, hour..hour.plus(HOUR)).await?;
+            self.windows.put(merged.entries(endpoint, hour)).await?;
+        }
         let mut last = None;
         for _ in 0..AT_ONCE {
             if until >= complete {
                 break;
             }
-            let merged = self.merged(endpoint, until..until.plus(HOUR)).await?;
+            let merged = self.merged(minutes, endpoint, until..until.plus(HOUR)).await?;
             self.windows.put(merged.entries(endpoint, until)).await?;
             if progress.first.is_none() && !merged.is_empty() {
                 self.set(endpoint, "first", until).await?;
@@ -224,10 +234,11 @@ where
     /// The windows of some minutes.
     async fn merged(
         &self,
+        of: &MergedMinutes,
         endpoint: &EndpointName,
         minutes: Range<Minute>,
     ) -> Result<Merged, Unavailable> {
-        let mut merged = self.without_features(endpoint, minutes.clone()).await?;
+        let mut merged = self.without_features(of, minutes.clone()).await?;
         self.each(&series(endpoint, FEATURES), minutes, |entry| {
             add_some(&mut merged.features, read(entry));
         })
@@ -238,22 +249,26 @@ where
     /// The same without the features.
     pub(crate) async fn without_features(
         &self,
-        endpoint: &EndpointName,
+        of: &MergedMinutes,
         minutes: Range<Minute>,
     ) -> Result<Merged, Unavailable> {
         let mut merged = Merged::default();
-        self.each(&series(endpoint, MODELS), minutes.clone(), |entry| {
-            if let (Some(model), Some(window)) = (model(&entry.key.part), read(entry)) {
-                add_to(&mut merged.models, model, window);
-            }
-        })
-        .await?;
-        self.each(&series(endpoint, AGREEMENT), minutes, |entry| {
-            if let Some(pairs) = read(entry) {
-                merged.agreement.merge(&pairs);
-            }
-        })
-        .await?;
+        for (series, minutes) in of.series(MODELS, &minutes) {
+            self.each(&series, minutes, |entry| {
+                if let (Some(model), Some(window)) = (model(&entry.key.part), read(entry)) {
+                    add_to(&mut merged.models, model, window);
+                }
+            })
+            .await?;
+        }
+        for (series, minutes) in of.series(AGREEMENT, &minutes) {
+            self.each(&series, minutes, |entry| {
+                if let Some(pairs) = read(entry) {
+                    merged.agreement.merge(&pairs);
+                }
+            })
+            .await?;
+        }
         Ok(merged)
     }
 

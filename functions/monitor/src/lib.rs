@@ -6,7 +6,7 @@
 //! | a batch of the stream `scores` | writes windows of its scores |
 //! | a batch of the outcomes' changes | lists the outcomes that a guard waits for |
 //! | a batch of the stream `input` | writes windows of its requests and their features |
-//! | every minute | counts the listed outcomes; decides the requests that are overdue; judges guarded arms; merges complete hours; raises alarms |
+//! | every minute | counts the listed outcomes; decides the requests that are overdue; judges guarded arms; merges complete minutes and hours; raises alarms |
 //! | every day | computes from the archive how good the models were, when the outcomes of a day are known |
 //!
 //! Each may run twice, at the same time, late, or not at all for a while: the list is kept in the table of
@@ -22,6 +22,7 @@ pub mod freeze;
 pub mod guards;
 pub mod hours;
 mod looks;
+pub mod minutes;
 pub mod outcomes;
 pub mod overdue;
 pub mod series;
@@ -131,7 +132,7 @@ where
         let written = match self.scores(&batch, messages, now() + self.keep).await {
             Ok(windows) => {
                 report.windows = windows.len();
-                self.windows.put(windows).await
+                self.put_windows(windows).await
             }
             Err(unavailable) => Err(unavailable),
         };
@@ -180,6 +181,6 @@ where
         let mut entries = self.decisions(batch, now() + self.keep).await?;
         report.windows = entries.len();
         entries.extend(overdue::entries(batch.place(0).event_id, &undecided));
-        self.windows.put(entries).await
+        self.put_windows(entries).await
     }
 }

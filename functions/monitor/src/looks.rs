@@ -40,6 +40,7 @@ use crate::{
     baselines::{baseline, hour_of},
     features::{ARRIVALS, by_minute},
     hours::{HOUR, Merged},
+    minutes::MergedMinutes,
     windows::series,
 };
 
@@ -127,8 +128,9 @@ where
     ) -> Result<(), Unavailable> {
         let last = Minute::of(now()).minus(BEHIND + 1);
         let expected = self.callers(endpoint, last, &mut found).await?;
-        self.minutes(endpoint, last, expected, &mut found).await?;
-        let hour = self.merge_hours(&endpoint.name).await?;
+        let (merged, late) = self.merge_minutes(&endpoint.name).await?;
+        self.minutes(endpoint, &merged, last, expected, &mut found).await?;
+        let hour = self.merge_hours(&endpoint.name, &merged, &late).await?;
         if let Some(hour) = hour {
             self.hour(endpoint, hour, &mut found).await?;
         }
@@ -176,13 +178,14 @@ where
     async fn minutes(
         &self,
         endpoint: &Endpoint,
+        merged: &MergedMinutes,
         last: Minute,
         expected: u64,
         found: &mut Vec<Found>,
     ) -> Result<(), Unavailable> {
         let end = last.plus(1);
         let Merged { models, agreement, .. } =
-            self.without_features(&endpoint.name, end.minus(RECENT)..end).await?;
+            self.without_features(merged, end.minus(RECENT)..end).await?;
         let configuration = &endpoint.configuration;
         let model = |model| {
             let expected = expected_of(configuration, model, expected);

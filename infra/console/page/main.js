@@ -3,7 +3,7 @@
 import { Problem, api, events, takeToken } from "./api.js";
 import { h, replace } from "./dom.js";
 import { ago, clock, utc, zoneName } from "./format.js";
-import { count, decide, state } from "./state.js";
+import { count, decide, every, state } from "./state.js";
 import { compare } from "./views/compare.js";
 import { decision, decisions } from "./views/decisions.js";
 import { endpoint } from "./views/endpoint.js";
@@ -11,7 +11,7 @@ import { history as pastVersions } from "./views/history.js";
 import { models } from "./views/models.js";
 import { overview } from "./views/overview.js";
 
-/** How often a view is refreshed, in milliseconds. */
+/** How often it is seen whether a view is to be refreshed, in milliseconds. */
 const EVERY = 5_000;
 
 /**
@@ -158,7 +158,7 @@ function stale() {
   const text = state.paused ? "Paused" : live ? "Live" : "Connecting again…";
   if (link.textContent !== text) link.textContent = text;
   const old = (Date.now() - updated) / 1000;
-  const isOld = updated > 0 && !state.paused && (failed || old > 30) && !document.hidden;
+  const isOld = updated > 0 && !state.paused && (failed || old > Math.max(30, 2 * every() / 1000)) && !document.hidden;
   const notice = element("notice");
   notice.hidden = !isOld;
   if (isOld) notice.textContent = `Not up to date: read ${ago(old)} ago. ${failed}`;
@@ -216,9 +216,11 @@ async function start() {
   await route(false);
   // An answer that takes longer than the interval is waited for: to ask again meanwhile would make it slower.
   let waiting = false;
+  let passed = 0;
   setInterval(() => {
-    if (waiting || state.paused || document.hidden) return;
-    waiting = true;
+    passed += EVERY;
+    if (waiting || state.paused || document.hidden || passed < every()) return;
+    [waiting, passed] = [true, 0];
     void refresh().finally(() => { waiting = false; });
   }, EVERY);
 }

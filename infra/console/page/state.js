@@ -26,6 +26,9 @@ export const state = {
 /** How many minutes a bar of a chart has. */
 export const spanMinutes = () => ({ 15: 1, 60: 1, 360: 5, 1440: 15 })[state.minutes] ?? 1;
 
+/** How often the figures are read, in milliseconds: those of hours change little, and more of them are read. */
+export const every = () => ({ 15: 5_000, 60: 10_000, 360: 30_000, 1440: 60_000 })[state.minutes] ?? 5_000;
+
 /** The parameters of the range. @returns {Record<string, string | number | null>} */
 export const range = () => ({ minutes: state.minutes, to: state.to === null ? null : new Date(state.to).toISOString() });
 

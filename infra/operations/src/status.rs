@@ -16,14 +16,15 @@ use rendezvous_core::{
 };
 use rendezvous_monitor::{
     alarms::{KeptAlarm, kept},
+    minutes::MergedMinutes,
     windows::{DECISIONS, MODELS, VERDICTS, part, series},
 };
 use serde::Serialize;
 
 use self::{
     day::DayStatus,
-    figures::{ArmFigures, ModelFigures, decisions_by_arm, windows_by_model},
-    spans::{Span, spans},
+    figures::{ArmFigures, ModelFigures},
+    spans::{Span, Spans},
 };
 use crate::{
     endpoints::find,
@@ -146,21 +147,23 @@ async fn of_endpoint(
     by: Option<u32>,
 ) -> Result<EndpointStatus, Failure> {
     let name = &endpoint.name;
-    let read = async |of: &str| windows.read(&series(name, of), minutes.clone(), usize::MAX).await;
     let unreadable = |invalid: Invalid| {
         Failure::Failed(format!(
             "{name}: a window cannot be read: {invalid}; use the rendezvousctl of the system's version"
         ))
     };
-    let (decided, sent) = (read(DECISIONS).await?, read(MODELS).await?);
-    let verdicts = read(VERDICTS).await?;
+    let merged = MergedMinutes::find(windows, name).await?;
+    let decided = merged.read(windows, DECISIONS, minutes).await?;
+    let sent = merged.read(windows, MODELS, minutes).await?;
+    let verdicts = windows.read(&series(name, VERDICTS), minutes.clone(), usize::MAX).await?;
     let day = day::last(windows, endpoint).await?;
     let alarms = kept(windows, name, time.start).await?;
     let current = format!("{}/", endpoint.version);
     let has_requests =
         decided.iter().chain(&sent).any(|entry| entry.key.part.starts_with(&current));
-    let decisions = decisions_by_arm(&decided).map_err(unreadable)?;
-    let models = windows_by_model(&sent).map_err(unreadable)?;
+    let spans = Spans::of(&decided, &sent, minutes, by.unwrap_or(u32::MAX), time.end);
+    let spans = spans.map_err(unreadable)?;
+    let (decisions, models) = (spans.decisions(), spans.models());
     let draft = endpoint.configuration.draft();
     let mut arms: Vec<Arm> = draft.schedules().map(|(arm, _)| arm.clone()).collect();
     let former = decisions.keys().filter(|arm| !arms.contains(arm)).cloned().collect::<Vec<_>>();
@@ -191,8 +194,7 @@ async fn of_endpoint(
         model,
     };
     let models = listed.into_iter().map(model).collect();
-    let spans = by.map(|by| spans(&decided, &sent, minutes, by, time.end));
-    let spans = spans.transpose().map_err(unreadable)?;
+    let spans = by.map(|_| spans.figures());
     let (endpoint, config) = (name.clone(), endpoint.version);
     Ok(EndpointStatus { endpoint, config, arms, models, alarms, day, spans })
 }

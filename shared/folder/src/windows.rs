@@ -24,8 +24,9 @@ use crate::{
 /// The name of the dependency in errors, as in memory and on AWS.
 const WINDOWS: &str = "windows table";
 
-/// The windows of a data folder: `windows/{series}/{hour}`, a file for each hour of a series, to which
-/// each write is appended: a line of JSON and the body. Of the writes of one key the last one counts.
+/// The windows of a data folder: `windows/{series}/{hour}-{tens}`, a file for each ten minutes of a series, to which
+/// each write is appended: a line of JSON and the body. Of the writes of one key the last one counts. What belongs to no
+/// minute is in `{hour}` of the first hour; former versions had one file for each hour, which is read, too.
 ///
 /// The server writes, any process reads. Nothing is synced: a power failure loses the latest writes,
 /// and a write that was cut off ends the file. Every hour each series is tidied, also one that nobody writes to any
@@ -85,7 +86,7 @@ impl FolderWindows {
     fn append(&self, writes: &[Appended]) -> Result<(), FileError> {
         let mut by_file: BTreeMap<(PathBuf, String), Vec<u8>> = BTreeMap::new();
         for (key, write) in writes {
-            let file = (self.series(&key.series), hour_of(key.minute));
+            let file = (self.series(&key.series), file_of(key.minute));
             encode(key, write.as_ref(), by_file.entry(file).or_default());
         }
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,13 +132,20 @@ impl FolderWindows {
         limit: usize,
     ) -> Result<Vec<Entry>, FileError> {
         let folder = self.series(series);
-        let (from, to) = (hour_of(minutes.start), hour_of(minutes.end));
-        let mut hours = files::names(&folder)?;
-        hours.retain(|hour| (&from..=&to).contains(&hour));
-        hours.sort_unstable();
+        let ends = [minutes.start, minutes.end].map(|minute| (hour_of(minute), file_of(minute)));
+        let [(first_hour, from), (last_hour, to)] = &ends;
+        let mut names = files::names(&folder)?;
+        names.retain(|name| {
+            let of_hour = (first_hour..=last_hour).contains(&name);
+            of_hour || (from..=to).contains(&name)
+        });
+        names.sort_unstable();
         let (mut entries, now) = (Vec::new(), now());
-        for hour in hours {
-            let mut last = read(&folder.join(hour))?;
+        for names in names.chunk_by(|a, b| hour_in(a) == hour_in(b)) {
+            let mut last = BTreeMap::new();
+            for name in names {
+                last.extend(read(&folder.join(name))?);
+            }
             last.retain(|key, _| key.series == series && minutes.contains(&key.minute));
             entries.extend(last.into_iter().filter_map(|(key, write)| {
                 let (body, expires) = write?;
@@ -153,10 +161,22 @@ impl FolderWindows {
     }
 }
 
-/// The name of the file of a minute: the number of its hour, in as many digits as a minute has.
+const HOUR: i64 = 3_600_000_000;
+
+/// The number of a minute's hour, in as many digits as a minute has.
 fn hour_of(minute: Minute) -> String {
-    const HOUR: i64 = 3_600_000_000;
     format!("{:010}", minute.start().as_micros() / HOUR)
+}
+
+/// The name of the file of a minute.
+fn file_of(minute: Minute) -> String {
+    let (hour, start) = (hour_of(minute), minute.start().as_micros());
+    if start < HOUR { hour } else { format!("{hour}-{}", start % HOUR / (HOUR / 6)) }
+}
+
+/// The hour in the name of a file.
+fn hour_in(name: &str) -> &str {
+    name.split('-').next().unwrap_or(name)
 }
 
 fn encode(key: &EntryKey, write: Option<&(Bytes, Option<Timestamp>)>, to: &mut Vec<u8>) {
@@ -272,106 +292,4 @@ impl WindowTable for FolderWindows {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use rendezvous_core::{clock::simulate, conformance};
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn entry(minute: Minute, body: &'static str, expires: Option<Timestamp>) -> Entry {
-        let key = EntryKey { series: "e/a@1".to_owned(), minute, part: "p".to_owned() };
-        Entry { key, body: Bytes::from_static(body.as_bytes()), expires }
-    }
-
-    async fn bodies(table: &FolderWindows) -> Vec<Bytes> {
-        let all = Minute::FIRST..Minute::of(now()).plus(1);
-        let entries = table.read("e/a@1", all, 10).await.unwrap();
-        entries.into_iter().map(|entry| entry.body).collect()
-    }
-
-    #[tokio::test]
-    async fn the_windows_of_a_folder_conform() {
-        let directory = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(directory.path()).unwrap();
-        conformance::windows(&FolderWindows::new(&folder)).await;
-    }
-
-    #[tokio::test]
-    async fn a_write_that_was_cut_off_does_not_hide_those_before_and_after_a_restart() {
-        let directory = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(directory.path()).unwrap();
-        let (table, minute) = (FolderWindows::new(&folder), Minute::of(now()));
-        table.put(vec![entry(minute, "one", None)]).await.unwrap();
-        let path = table.series("e/a@1").join(hour_of(minute));
-        let mut file = fs::read(&path).unwrap();
-        let whole = file.len();
-        file.extend_from_within(..whole - 1);
-        fs::write(&path, file).unwrap();
-        let again = FolderWindows::new(&folder);
-        assert_eq!(bodies(&again).await, ["one"]);
-        again.put(vec![entry(minute, "two", None)]).await.unwrap();
-        assert_eq!(bodies(&again).await, ["two"]);
-    }
-
-    /// Time is simulated on the test's own thread.
-    fn put(table: &FolderWindows, entries: Vec<Entry>) {
-        let write = |Entry { key, body, expires }| (key, Some((body, expires)));
-        table.append(&entries.into_iter().map(write).collect::<Vec<_>>()).unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_files_of_entries_that_have_expired_are_deleted_in_the_next_hour() {
-        const HOUR: Duration = Duration::from_hours(1);
-        simulate(now());
-        let directory = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(directory.path()).unwrap();
-        let (table, minute) = (FolderWindows::new(&folder), Minute::of(now()));
-        let soon = Some(now() + HOUR);
-        put(&table, vec![entry(Minute::FIRST, "of no minute", None)]);
-        put(&table, vec![entry(minute.minus(180), "old", soon)]);
-        put(&table, vec![entry(minute.minus(120), "kept", None)]);
-        put(&table, vec![entry(minute.minus(60), "not the oldest", soon)]);
-        // Nobody writes to the series of a request again.
-        let of_request = |series: &str, expires| {
-            let mut entry = entry(Minute::FIRST, "value", expires);
-            entry.key.series = format!("e/values/{series}");
-            entry
-        };
-        put(&table, (0..9).map(|n| of_request(&n.to_string(), soon)).collect());
-        put(&table, vec![of_request("kept", Some(now() + HOUR * 9))]);
-        let series = || files::names(&folder.windows()).unwrap().len();
-        assert_eq!(series(), 11);
-        advance(HOUR * 2).await;
-        for _ in 0..3 {
-            put(&table, vec![entry(Minute::of(now()), "new", None)]);
-        }
-        assert_eq!(series(), 2, "some with each write");
-        let left = files::names(&table.series("e/a@1")).unwrap();
-        assert_eq!(left.len(), 4, "all but the oldest: {left:?}");
-        assert!(left.contains(&hour_of(Minute::FIRST)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_replaced_in_the_first_minute_is_removed_in_the_next_hour() {
-        simulate(now());
-        let directory = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(directory.path()).unwrap();
-        let table = FolderWindows::new(&folder);
-        let last = || entry(Minute::FIRST, "last", None);
-        put(&table, vec![last()]);
-        let size =
-            || fs::metadata(table.series("e/a@1").join(hour_of(Minute::FIRST))).unwrap().len();
-        let of_one = size();
-        for _ in 0..9 {
-            put(&table, vec![last()]);
-        }
-        assert_eq!(size(), 10 * of_one);
-        advance(Duration::from_hours(1)).await;
-        put(&table, vec![last()]);
-        assert_eq!(size(), 2 * of_one);
-        let found = table.find("e/a@1", &(Minute::FIRST..Minute::of(now())), 10).unwrap();
-        assert_eq!(found, [last()]);
-    }
-}
+mod tests;

@@ -2,18 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
 use rendezvous_core::{
-    Arm, FailureKind, Invalid, ModelId,
+    FailureKind,
     decision::{Kind, Reason},
-    ports::Entry,
 };
 use rendezvous_evidence::{
     quantile::TimeQuantiles,
-    window::{Decisions, Merge, Window, merged},
+    window::{Decisions, Window},
 };
-use rendezvous_monitor::windows;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 /// What the decisions of an arm say.
 #[derive(Debug, Serialize)]
@@ -124,28 +121,4 @@ impl Times {
             p99: ms(0.99)?,
         })
     }
-}
-
-/// The decisions of each arm, under whatever version of the configuration.
-pub(super) fn decisions_by_arm(entries: &[Entry]) -> Result<BTreeMap<Arm, Decisions>, Invalid> {
-    merged_by(entries, |entry| windows::arm(&entry.key.part))
-}
-
-/// The windows of each model, under whatever version of the configuration and in whatever arm.
-pub(super) fn windows_by_model(entries: &[Entry]) -> Result<BTreeMap<ModelId, Window>, Invalid> {
-    merged_by(entries, |entry| windows::model(&entry.key.part))
-}
-
-pub(super) fn merged_by<K: Ord, T: Merge + DeserializeOwned>(
-    entries: &[Entry],
-    key: impl Fn(&Entry) -> Option<K>,
-) -> Result<BTreeMap<K, T>, Invalid> {
-    let mut bodies: BTreeMap<K, Vec<&Bytes>> = BTreeMap::new();
-    for entry in entries {
-        if let Some(key) = key(entry) {
-            bodies.entry(key).or_default().push(&entry.body);
-        }
-    }
-    let merged = bodies.into_iter().map(|(key, bodies)| Ok(merged(bodies)?.map(|all| (key, all))));
-    merged.filter_map(Result::transpose).collect()
 }

@@ -1,0 +1,374 @@
+//! Minutes: the windows of a complete minute, merged, so that whoever reads some hours reads a few entries of each
+//! minute and not one for each batch.
+//!
+//! | series | minute | part | holds |
+//! | --- | --- | --- | --- |
+//! | `{endpoint}/minutes/decisions` | | `{config}/{arm}/` | [`Decisions`] |
+//! | `{endpoint}/minutes/models` | | `{config}/{arm}/{model}/` | [`Window`] |
+//! | `{endpoint}/minutes/agreement` | | `{config}/{arm}/` | [`Pairs`] |
+//! | `{endpoint}/minutes` | the first | `from`, `until` | from which minute on, and before which, all are merged |
+//! | `{endpoint}/late` | in which it was written | `{minute}/{batch}` | nothing: a batch has written windows of a minute that may be merged already |
+//!
+//! The windows of batches stay until they expire: a minute that is late is merged again from all of them, and so is its
+//! hour. A run sets `until` last: after a crash the next one writes the same entries again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use bytes::Bytes;
+use rendezvous_core::{
+    EndpointName, Minute, Timestamp, Unavailable, now,
+    ports::{EndpointTable, Entry, EntryKey, Ledger, Telemetry, WindowTable},
+};
+use rendezvous_evidence::{
+    bytes::to_bytes,
+    window::{Decisions, Merge, Pairs, Window},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Monitor, MonitorReport,
+    agreement::AGREEMENT,
+    hours::{HOUR, add_to, read},
+    windows::{DECISIONS, MODELS, series},
+};
+
+/// The series of an endpoint's merged minutes: how far they are merged.
+pub const MINUTES: &str = "minutes";
+
+/// What is merged.
+const MERGED: [&str; 3] = [DECISIONS, MODELS, AGREEMENT];
+
+/// The series of the windows that came late.
+const LATE: &str = "late";
+
+/// Windows of so many of the last minutes may not be complete.
+pub(crate) const BEHIND: u32 = 3;
+
+/// How many minutes a run merges at most: after a day without runs, some twenty runs come to the present.
+const AT_ONCE: u32 = HOUR;
+
+/// How many late batches a run reads at most.
+const MAX_LATE: usize = 1_000;
+
+/// How far the minutes of an endpoint are merged.
+#[derive(Clone, Debug)]
+pub struct MergedMinutes {
+    endpoint: EndpointName,
+    /// These are; none at the beginning.
+    minutes: Range<Minute>,
+}
+
+impl MergedMinutes {
+    /// How far those of an endpoint are.
+    pub async fn find(
+        table: &impl WindowTable,
+        endpoint: &EndpointName,
+    ) -> Result<Self, Unavailable> {
+        let mut found = Self { endpoint: endpoint.clone(), minutes: Minute::FIRST..Minute::FIRST };
+        for entry in table.read(&series(endpoint, MINUTES), first(), 2).await? {
+            let text = std::str::from_utf8(&entry.body).ok();
+            let Some(minute) = text.and_then(|text| text.parse().ok()) else { continue };
+            match entry.key.part.as_str() {
+                "from" => found.minutes.start = minute,
+                "until" => found.minutes.end = minute,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which series hold the windows of [`DECISIONS`], [`MODELS`] or [`AGREEMENT`] in these minutes: of merged minutes
+    /// one entry of a part, of others those of batches.
+    pub fn series(
+        &self,
+        of: &str,
+        minutes: &Range<Minute>,
+    ) -> impl Iterator<Item = (String, Range<Minute>)> + use<> {
+        let within = |minute: Minute| minute.clamp(minutes.start, minutes.end);
+        let (from, until) = (within(self.minutes.start), within(self.minutes.end));
+        let (batches, merged) = (series(&self.endpoint, of), merged_series(&self.endpoint, of));
+        let parts = [
+            (batches.clone(), minutes.start..from),
+            (merged, from..until),
+            (batches, from.max(until)..minutes.end),
+        ];
+        parts.into_iter().filter(|(_, minutes)| minutes.start < minutes.end)
+    }
+
+    /// The windows of [`DECISIONS`] or [`MODELS`] in these minutes.
+    pub async fn read(
+        &self,
+        table: &impl WindowTable,
+        of: &str,
+        minutes: &Range<Minute>,
+    ) -> Result<Vec<Entry>, Unavailable> {
+        let mut entries = Vec::new();
+        for (series, minutes) in self.series(of, minutes) {
+            entries.extend(table.read(&series, minutes, usize::MAX).await?);
+        }
+        Ok(entries)
+    }
+
+    pub(crate) const fn end(&self) -> Minute {
+        self.minutes.end
+    }
+}
+
+fn merged_series(endpoint: &EndpointName, of: &str) -> String {
+    format!("{}/{of}", series(endpoint, MINUTES))
+}
+
+const fn first() -> Range<Minute> {
+    Minute::FIRST..Minute::FIRST.plus(1)
+}
+
+/// The part of a window without its batch.
+fn without_batch(part: &str) -> Option<&str> {
+    part.get(..=part.rfind('/')?)
+}
+
+/// What is kept of windows that a batch has written of minutes which may be merged already, or are about to be.
+pub(crate) fn late(windows: &[Entry]) -> Vec<Entry> {
+    let written = Minute::of(now());
+    let mark = |entry: &Entry| {
+        let EntryKey { series: of, minute, part } = &entry.key;
+        let (endpoint, of) = of.split_once('/')?;
+        let is_late = MERGED.contains(&of) && *minute < written.minus(BEHIND - 1);
+        let batch = part.rsplit('/').next()?;
+        let key = EntryKey {
+            series: format!("{endpoint}/{LATE}"),
+            minute: written,
+            part: format!("{minute}/{batch}"),
+        };
+        is_late.then_some((key, entry.expires))
+    };
+    let marks: BTreeMap<EntryKey, Option<Timestamp>> = windows.iter().filter_map(mark).collect();
+    marks.into_iter().map(|(key, expires)| Entry { key, body: Bytes::new(), expires }).collect()
+}
+
+impl<E, L, W, T> Monitor<E, L, W, T>
+where
+    E: EndpointTable,
+    L: Ledger,
+    W: WindowTable,
+    T: Telemetry<MonitorReport>,
+{
+    /// Writes the windows of a batch.
+    pub(crate) async fn put_windows(&self, windows: Vec<Entry>) -> Result<(), Unavailable> {
+        let late = late(&windows);
+        self.windows.put(windows).await?;
+        // A run that finds the mark finds the windows.
+        if late.is_empty() { Ok(()) } else { self.windows.put(late).await }
+    }
+
+    /// Merges the minutes of an endpoint that are complete, and again those whose windows came late. Returns how far they
+    /// are merged, and which were late.
+    pub(crate) async fn merge_minutes(
+        &self,
+        endpoint: &EndpointName,
+    ) -> Result<(MergedMinutes, BTreeSet<Minute>), Unavailable> {
+        let complete = Minute::of(now()).minus(BEHIND);
+        let mut merged = MergedMinutes::find(&*self.windows, endpoint).await?;
+        let Range { start, end } = merged.minutes;
+        if end == Minute::FIRST {
+            // What was before is not merged.
+            merged.minutes = complete..complete;
+            self.set_minutes(endpoint, &["from", "until"], complete).await?;
+            return Ok((merged, BTreeSet::new()));
+        }
+        let late = self.late(endpoint, start..end).await?;
+        if end < complete {
+            let until = complete.min(end.plus(AT_ONCE));
+            self.merge(endpoint, end..until).await?;
+            merged.minutes.end = until;
+            self.set_minutes(endpoint, &["until"], until).await?;
+        }
+        Ok((merged, late))
+    }
+
+    /// Merges the minutes anew whose windows came late.
+    async fn late(
+        &self,
+        endpoint: &EndpointName,
+        merged: Range<Minute>,
+    ) -> Result<BTreeSet<Minute>, Unavailable> {
+        // What was written lately may not be read yet.
+        let written = Minute::FIRST..Minute::of(now()).minus(1);
+        let marks = self.windows.read(&series(endpoint, LATE), written, MAX_LATE).await?;
+        // Of older minutes the windows of batches have expired, or are about to.
+        let kept = Minute::of(now() - self.keep).plus(2 * HOUR);
+        let minute = |mark: &Entry| mark.key.part.split('/').next()?.parse().ok();
+        let mut late: BTreeSet<Minute> = marks.iter().filter_map(minute).collect();
+        late.retain(|minute| merged.contains(minute) && *minute >= kept);
+        for minute in &late {
+            self.merge(endpoint, *minute..minute.plus(1)).await?;
+        }
+        self.windows.delete(marks.into_iter().map(|mark| mark.key).collect()).await?;
+        Ok(late)
+    }
+
+    async fn merge(
+        &self,
+        endpoint: &EndpointName,
+        minutes: Range<Minute>,
+    ) -> Result<(), Unavailable> {
+        self.merge_series::<Decisions>(endpoint, DECISIONS, &minutes).await?;
+        self.merge_series::<Window>(endpoint, MODELS, &minutes).await?;
+        self.merge_series::<Pairs>(endpoint, AGREEMENT, &minutes).await
+    }
+
+    async fn merge_series<M: Merge + Serialize + DeserializeOwned + Send + Sync>(
+        &self,
+        endpoint: &EndpointName,
+        of: &str,
+        minutes: &Range<Minute>,
+    ) -> Result<(), Unavailable> {
+        let mut windows: BTreeMap<(Minute, String), M> = BTreeMap::new();
+        self.each(&series(endpoint, of), minutes.clone(), |entry| {
+            if let (Some(part), Some(window)) = (without_batch(&entry.key.part), read(entry)) {
+                add_to(&mut windows, (entry.key.minute, part.to_owned()), window);
+            }
+        })
+        .await?;
+        let entry = |((minute, part), window): (_, M)| {
+            let key = EntryKey { series: merged_series(endpoint, of), minute, part };
+            let (body, expires) = (to_bytes(&window)?.into(), Some(minute.start() + self.keep));
+            Some(Entry { key, body, expires })
+        };
+        self.windows.put(windows.into_iter().filter_map(entry).collect()).await
+    }
+
+    async fn set_minutes(
+        &self,
+        endpoint: &EndpointName,
+        parts: &[&str],
+        minute: Minute,
+    ) -> Result<(), Unavailable> {
+        let entry = |part: &&str| {
+            let (series, part) = (series(endpoint, MINUTES), (*part).to_owned());
+            let key = EntryKey { series, minute: Minute::FIRST, part };
+            Entry { key, body: minute.to_string().into(), expires: None }
+        };
+        self.windows.put(parts.iter().map(entry).collect()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use rendezvous_core::{
+        clock::simulate,
+        conformance::samples,
+        memory::{MemoryEndpoints, MemoryLedger, MemoryWindows},
+        ports::NoTelemetry,
+    };
+    use rendezvous_evidence::window::merged;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::hours::{HOURS, Merged, hour_of_minute};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    type InMemory = Monitor<MemoryEndpoints, MemoryLedger, MemoryWindows, NoTelemetry>;
+
+    fn monitor() -> InMemory {
+        simulate(now());
+        let keep = Duration::from_hours(24);
+        Monitor::new(Arc::default(), Arc::default(), Arc::default(), NoTelemetry.into(), keep)
+    }
+
+    fn endpoint() -> EndpointName {
+        samples::endpoint().name
+    }
+
+    /// A window of a batch: so many scores of a model in an arm.
+    fn window(minute: Minute, part: &str, batch: &str, scores: u32) -> Entry {
+        let mut window = Window::new(u64::from(scores));
+        (0..scores).for_each(|_| window.score(MINUTE, Some(0.5)));
+        let key = EntryKey {
+            series: series(&endpoint(), MODELS),
+            minute,
+            part: format!("{part}{batch}"),
+        };
+        Entry { key, body: to_bytes(&window).unwrap().into(), expires: None }
+    }
+
+    /// How many entries there are of these minutes, and how many scores they have.
+    async fn read_all(monitor: &InMemory, minutes: &Range<Minute>) -> (usize, u64) {
+        let merged_minutes = MergedMinutes::find(&*monitor.windows, &endpoint()).await.unwrap();
+        let entries = merged_minutes.read(&*monitor.windows, MODELS, minutes).await.unwrap();
+        let window: Option<Window> = merged(entries.iter().map(|entry| &entry.body)).unwrap();
+        (entries.len(), window.map_or(0, |window| window.scored()))
+    }
+
+    async fn run(monitor: &InMemory) {
+        let (minutes, late) = monitor.merge_minutes(&endpoint()).await.unwrap();
+        monitor.merge_hours(&endpoint(), &minutes, &late).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn merged_minutes_say_what_their_batches_said_whichever_part_of_a_range_they_are() {
+        let monitor = monitor();
+        let first = Minute::of(now());
+        run(&monitor).await;
+        let minutes = first..first.plus(20);
+        for number in 0..20 {
+            let minute = Minute::of(now());
+            for batch in ["x", "y", "z"] {
+                let windows = ["1/main/a@1/", "1/main/b@1/", "2/main/a@1/"]
+                    .map(|part| window(minute, part, batch, number + 1));
+                monitor.put_windows(windows.to_vec()).await.unwrap();
+            }
+            sleep(MINUTE).await;
+            run(&monitor).await;
+        }
+        let scores = |minutes: Range<u32>| minutes.map(|number| u64::from(number + 1) * 9).sum();
+        // The last three are not merged.
+        assert_eq!(read_all(&monitor, &minutes).await, (17 * 3 + 3 * 9, scores(0..20)));
+        let within = first.plus(3)..first.plus(5);
+        assert_eq!(read_all(&monitor, &within).await, (2 * 3, scores(3..5)));
+        let last = first.plus(18)..first.plus(30);
+        assert_eq!(read_all(&monitor, &last).await, (2 * 9, scores(18..20)));
+        // Before the first run, nothing was merged.
+        let old = window(first.minus(9), "1/main/a@1/", "x", 7);
+        monitor.windows.put(vec![old]).await.unwrap();
+        let (entries, all) = read_all(&monitor, &(first.minus(30)..first.plus(1))).await;
+        assert_eq!((entries, all), (1 + 3, 7 + scores(0..1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn windows_that_come_late_are_in_their_minute_and_their_hour() {
+        let monitor = monitor();
+        run(&monitor).await;
+        sleep(MINUTE * 60).await;
+        let minute = hour_of_minute(Minute::of(now()));
+        let hour = minute..minute.plus(HOUR);
+        monitor.put_windows(vec![window(minute, "1/main/a@1/", "x", 1)]).await.unwrap();
+        sleep(MINUTE * 60).await;
+        run(&monitor).await;
+        sleep(MINUTE * 10).await;
+        run(&monitor).await;
+        let of_hours = async || {
+            let hours = monitor.windows.read(&series(&endpoint(), HOURS), hour.clone(), 9).await;
+            Merged::of_hours(&hours.unwrap()).models.values().map(Window::scored).sum::<u64>()
+        };
+        assert_eq!((read_all(&monitor, &hour).await, of_hours().await), ((1, 1), 1));
+        // Two batches, one of them twice.
+        for (batch, scores) in [("y", 2), ("z", 4), ("z", 4)] {
+            let late = window(minute, "1/main/a@1/", batch, scores);
+            monitor.put_windows(vec![late]).await.unwrap();
+        }
+        assert_eq!(read_all(&monitor, &hour).await, (1, 1), "until the next run");
+        sleep(MINUTE * 2).await;
+        run(&monitor).await;
+        assert_eq!((read_all(&monitor, &hour).await, of_hours().await), ((1, 7), 7));
+        let (of_marks, until) = (series(&endpoint(), LATE), hour.end.plus(HOUR));
+        let marks = monitor.windows.read(&of_marks, Minute::FIRST..until, 9).await;
+        assert_eq!(marks.unwrap(), []);
+    }
+}
