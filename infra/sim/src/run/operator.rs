@@ -39,14 +39,14 @@ impl Weather {
         let draw = |detail: u8| self.draw(("configuration", number, detail));
         let schedule = self.schedule(number, 0);
         let share = if draw(20) < 0.3 { ",\"share\":0.5" } else { "" };
-        let arms = if draw(21) < 0.5 {
+        let arms = if draw(21) < 0.6 {
             let (other, step) = (self.schedule(number, 10), pick(draw(22), 2));
             // Without a condition the arm steps, and becomes main; with this one it is removed.
-            let guard = [
-                "",
-                ",\"guard\":{\"hold_minutes\":1}",
-                ",\"guard\":{\"hold_minutes\":1,\"p99_ms\":1}",
-            ][pick(draw(23), 3)];
+            let guard = match draw(23) {
+                ..0.2 => "",
+                ..0.6 => ",\"guard\":{\"hold_minutes\":1}",
+                _ => ",\"guard\":{\"hold_minutes\":1,\"p99_ms\":1}",
+            };
             format!(
                 "\"arms\":[{{\"name\":\"other\",\"schedule\":{other},\"steps\":[0.2,0.5],\
                  \"step\":{step}{guard}}}],\"pins\":[{{\"key\":\"{PINNED}\",\"arm\":\"other\"}}],"

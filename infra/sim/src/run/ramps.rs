@@ -20,7 +20,7 @@ use crate::{
 const SHARE: f64 = 0.5;
 
 /// For how many minutes: an arm is judged by windows that are three minutes old.
-const MINUTES: u32 = 6;
+const MINUTES: u32 = 10;
 
 /// The operator publishes, and an outage begins, at about the time at which the monitor publishes.
 const AROUND: Duration = Duration::from_millis(40);
