@@ -13,7 +13,12 @@ use super::process::{Process, Program};
 
 /// The pause before a process is started after one has failed; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// A process that has worked for so long is well: the next pause is the first one again. One that fails soon after each
+/// start, e.g. because it fills its memory, would otherwise be started all the time, which takes the processors from the
+/// other models.
+const WELL_AFTER: Duration = Duration::from_mins(1);
 
 /// A function in processes of its own.
 pub(crate) struct ProcessFunction(Arc<Pool>);
@@ -29,9 +34,24 @@ struct Pool {
 struct State {
     /// Processes that wait for an event.
     idle: Vec<Process>,
-    /// Failures since the last success, and when the next process may be started.
+    /// Failures since a process was well, and when the next one may be started.
     failures: u32,
     not_before: Option<Instant>,
+}
+
+impl State {
+    fn failed(&mut self) {
+        let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+    }
+
+    /// A process has answered that was started so long ago.
+    fn answered(&mut self, age: Duration) {
+        if age >= WELL_AFTER {
+            self.failures = 0;
+        }
+    }
 }
 
 impl ProcessFunction {
@@ -75,10 +95,7 @@ impl Pool {
     }
 
     fn failed(&self) {
-        let mut state = self.state();
-        let pause = FIRST_PAUSE * 2_u32.saturating_pow(state.failures.min(16));
-        state.failures = state.failures.saturating_add(1);
-        state.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+        self.state().failed();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,8 +125,8 @@ impl Pool {
         // One that has raised an error and waits for the next event goes on, as on Lambda.
         if process.is_ready().await {
             let mut state = self.state();
+            state.answered(process.age());
             state.idle.push(process);
-            state.failures = 0;
         } else {
             self.failed();
         }
@@ -119,5 +136,28 @@ impl Pool {
             Ok(response) => Ok(response.unwrap_or_default()),
             Err(_) => Err("its response is no partial batch response".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_until_a_process_has_worked_for_a_minute() {
+        let mut state = State::default();
+        let mut pause = || {
+            state.failed();
+            // It answers some events and fails again.
+            state.answered(WELL_AFTER / 2);
+            state.not_before.unwrap() - Instant::now()
+        };
+        let pauses: Vec<u128> = (0..11).map(|_| pause().as_millis()).collect();
+        let doubled = [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200];
+        assert_eq!(pauses[..9], doubled);
+        assert_eq!(pauses[9..], [60_000; 2]);
+        state.answered(WELL_AFTER);
+        state.failed();
+        assert_eq!(state.not_before.unwrap() - Instant::now(), FIRST_PAUSE);
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct Process {
     child: Child,
     api: RuntimeApi,
     program: Program,
+    started: Instant,
 }
 
 impl Process {
@@ -57,8 +58,9 @@ impl Process {
         let api = RuntimeApi::start().await.map_err(|error| format!("no port is free: {error}"))?;
         let child = spawn(program, &api.address.to_string())
             .map_err(|error| format!("{} cannot be started: {error}", shown(&program.command)))?;
-        let mut process = Self { child, api, program: program.clone() };
-        let until = Instant::now() + START_WITHIN;
+        let started = Instant::now();
+        let mut process = Self { child, api, program: program.clone(), started };
+        let until = started + START_WITHIN;
         let ready = async {
             tokio::select! {
                 said = process.api.said.recv() => match said {
@@ -76,6 +78,11 @@ impl Process {
             Ok(()) => Ok(process),
             Err(what) => Err(process.because(&what)),
         }
+    }
+
+    /// How long ago it was started.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Hands an event over and waits for the response. The outer error means that the process is of no
