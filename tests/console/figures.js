@@ -21,8 +21,8 @@ const POLLS = 200;
 /** How often a visible page reads the status of a range of so many minutes, in milliseconds. */
 const EVERY = { 15: 5_000, 60: 10_000, 360: 30_000, 1440: 60_000 };
 const RATE = 1_000;
-/** So many of the last minutes are not merged. */
-const BATCHES = 4;
+/** Of so many of the last minutes the windows of batches are read. */
+const BATCHES = 5;
 /** How many times as fast as the clock an hour passes. */
 const FASTER = 60;
 
@@ -125,7 +125,7 @@ async function hours() {
   const idle = await processor(async () => { await sleep(10_000); }) / 10;
   console.log(`a day full of windows is ${(bytes / 1e6).toFixed(0)} MB`);
   for (const [minutes, by] of [[15, 1], [60, 1], [360, 5], [1440, 15]]) {
-    // As many minutes are not merged as of a range that ends now, but the first ones.
+    // Windows of batches are read of as many minutes as in a range that ends now, but of the first ones.
     const to = new Date((whole - 24 * 60 + minutes) * 60_000 - 1_000).toISOString();
     const taken = await answer(`${here}/console/api/status?minutes=${minutes}&by=${by}&to=${to}`, 3, idle);
     const every = EVERY[/** @type {keyof typeof EVERY} */ (minutes)] / 1_000;
