@@ -1,6 +1,10 @@
-//! The analysts' views and saved queries, as the template declares them: first on a small archive
-//! that holds every kind of accident, then on the archive of a whole year of flights, as the
-//! demonstration writes it. The figures are compared in Python, see `tests/analytics`.
+//! The analysts' views and saved queries, as the template declares them: on a small archive that holds every kind of accident,
+//! and with
+//!
+//!     cargo test --workspace --test analytics -- --ignored
+//!
+//! on the archive of a whole year of flights, as the demonstration writes it. The figures are compared in Python, see
+//! `tests/analytics`.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -27,15 +31,18 @@ async fn every_saved_query_answers_right() {
 
     println!("the query that the demonstration prints");
     models_are_compared_on_the_same_requests(&python).await;
+}
 
-    println!("a year of flights");
+#[tokio::test]
+#[ignore = "plays a year of flights and asks its archive, some minutes"]
+async fn every_saved_query_answers_right_about_a_year() {
+    let python = Python::new("analytics", "tests/analytics/requirements.txt");
     let data = root().join("target/data-of-the-year");
     if data.exists() {
         fs::remove_dir_all(&data).unwrap();
     }
     let arguments = ["demo", "--year", "--data", data.to_str().unwrap()];
     demo(Demo::parse_from(arguments).options).await.unwrap();
-    println!("the queries on its archive");
     queries_answer_right(&python, Some(&data.join("archive")));
     fs::remove_dir_all(&data).unwrap();
 }
