@@ -22,10 +22,10 @@ use rendezvous_core::{
     ports::{EndpointTable, Entry, EntryKey, Ledger, Telemetry, WindowTable},
 };
 use rendezvous_evidence::{
-    bytes::{from_bytes, to_bytes},
+    bytes::to_bytes,
     window::{Features, Merge, Pairs, Window},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{
     Monitor, MonitorReport,
@@ -34,14 +34,14 @@ use crate::{
     features::FEATURES,
     freeze::freeze,
     minutes::MergedMinutes,
+    series::{HOUR, add_to, read},
     windows::{MODELS, model, series},
 };
 
 /// The series of an endpoint's hours.
 pub const HOURS: &str = "hours";
 
-/// The length of an hour, and of the first baseline, in minutes.
-pub(crate) const HOUR: u32 = 60;
+/// The length of the first baseline, in minutes.
 const FIRST: u32 = 7 * 24 * HOUR;
 
 /// For how long hours are kept: longer than the week of the first baseline and a month.
@@ -114,28 +114,12 @@ impl Merged {
     }
 }
 
-pub(crate) fn add_to<K: Ord, M: Merge>(to: &mut BTreeMap<K, M>, key: K, window: M) {
-    match to.get_mut(&key) {
-        Some(sum) => sum.merge(&window),
-        None => drop(to.insert(key, window)),
-    }
-}
-
 fn add_some<M: Merge>(to: &mut Option<M>, window: Option<M>) {
     match (to.as_mut(), window) {
         (Some(sum), Some(window)) => sum.merge(&window),
         (None, Some(window)) => *to = Some(window),
         (_, None) => {}
     }
-}
-
-/// A window that cannot be read is not counted.
-pub(crate) fn read<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
-    let unreadable = |invalid: &_| {
-        let series = &entry.key.series;
-        tracing::error!(%series, %invalid, "a window cannot be read and is not counted");
-    };
-    from_bytes(&entry.body).inspect_err(unreadable).ok()
 }
 
 fn entry(
@@ -321,3 +305,6 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,9 @@ use crate::{
     alarms::Found,
     baselines::{baseline, hour_of},
     features::{ARRIVALS, by_minute},
-    hours::{HOUR, Merged},
+    hours::Merged,
     minutes::MergedMinutes,
+    series::HOUR,
     windows::series,
 };
 

@@ -1,13 +1,21 @@
 //! The names of series, and the entries that the windows of a batch become. What each holds is in
 //! [`windows`](crate::windows).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use rendezvous_core::{
     Arm, EndpointName, Minute, ModelId, Timestamp,
     ports::{Entry, EntryKey},
 };
-use rendezvous_evidence::bytes::to_bytes;
-use serde::Serialize;
+use rendezvous_evidence::{
+    bytes::{from_bytes, to_bytes},
+    window::Merge,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The length of an hour in minutes.
+pub(crate) const HOUR: u32 = 60;
 
 /// The series of the endpoints that have decisions and a guarded arm.
 pub const GUARDED: &str = "guarded";
@@ -71,4 +79,20 @@ impl Batch<'_> {
     ) -> Option<Entry> {
         Some(self.entry(series, minute, format!("{part}{}", self.name), to_bytes(window)?))
     }
+}
+
+pub(crate) fn add_to<K: Ord, M: Merge>(to: &mut BTreeMap<K, M>, key: K, window: M) {
+    match to.get_mut(&key) {
+        Some(sum) => sum.merge(&window),
+        None => drop(to.insert(key, window)),
+    }
+}
+
+/// A window that cannot be read is not counted.
+pub(crate) fn read<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
+    let unreadable = |invalid: &_| {
+        let series = &entry.key.series;
+        tracing::error!(%series, %invalid, "a window cannot be read and is not counted");
+    };
+    from_bytes(&entry.body).inspect_err(unreadable).ok()
 }
