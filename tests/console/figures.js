@@ -18,7 +18,7 @@ const ONLY = process.argv[3];
 const SECONDS = 20;
 /** How often the status is asked for. */
 const POLLS = 200;
-/** How often a visible page reads the status of a range of so many minutes, in milliseconds. */
+/** How often a visible page reads the status of a range of so many minutes, in milliseconds: `every` of infra/console/page/state.js. */
 const EVERY = { 15: 5_000, 60: 10_000, 360: 30_000, 1440: 60_000 };
 const RATE = 1_000;
 /** Of so many of the last minutes the windows of batches are read. */

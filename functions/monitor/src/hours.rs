@@ -8,7 +8,7 @@
 //! | `{endpoint}/hours`, first minute | `until`, `first` | before which minute all hours are merged; the first hour with scores |
 //!
 //! The minute of an entry is the first of its hour. A run merges what is complete and sets `until` last: after
-//! a crash the next one writes the same entries again. The windows of an hour that ends are read once, so
+//! a crash the next one writes the same entries again. The minutes of an hour that ends are read once, so
 //! that a read of a day, or of the seven days of the first baseline, costs 24 or 168 entries for each model.
 
 use std::{
@@ -23,7 +23,7 @@ use rendezvous_core::{
 };
 use rendezvous_evidence::{
     bytes::to_bytes,
-    window::{Features, Merge, Pairs, Window},
+    window::{Features, Merge, Pairs, Window, add_to},
 };
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ use crate::{
     features::FEATURES,
     freeze::freeze,
     minutes::MergedMinutes,
-    series::{HOUR, add_to, read},
+    series::{HOUR, read},
     windows::{MODELS, model, series},
 };
 

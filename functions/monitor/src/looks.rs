@@ -15,8 +15,8 @@
 //! **Reads**, of an endpoint with four models, one shard, entries of 1.2 KB, in units of 8 KB (half a unit of 4 KB each): a minute 30 units:
 //! arrivals 5, models and pairs of 5 minutes 10, the series of alarms, hours and baselines 0.5 each, endpoints 1, the rest is for what
 //! more shards have; an hour 130 units to merge it, 70 for the hours of a day and 45 for the baseline, twice where a model has
-//! enough scores for the minute's look, which keeps its hour of the baseline in memory. Merging a minute reads 3 units, and writes
-//! an entry for each arm and model ([`minutes`](crate::minutes)).
+//! enough scores for the minute's look, which keeps its hour of the baseline in memory. Merging minutes adds 3 units a minute,
+//! and an entry for each arm and model that is written ([`minutes`](crate::minutes)).
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -24,14 +24,14 @@ use rendezvous_core::{
 };
 use rendezvous_evidence::{
     bytes::to_bytes,
-    window::{Decisions, Merge, Pairs, Window},
+    window::{Decisions, Merge, Pairs, Window, add_to},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Monitor, MonitorReport,
     agreement::AGREEMENT,
-    series::{HOUR, add_to, read},
+    series::{HOUR, read},
     windows::{DECISIONS, MODELS, series},
 };
 
@@ -45,9 +45,10 @@ const MERGED: [&str; 3] = [DECISIONS, MODELS, AGREEMENT];
 pub(crate) const LATE: &str = "late";
 
 /// Windows of so many of the last minutes may not be complete.
-pub(crate) const BEHIND: u32 = 3;
+const BEHIND: u32 = 3;
 
-/// How many minutes a run merges at most: after a day without runs, some twenty runs come to the present.
+/// How many minutes a run merges at most, and how many again: after a day without runs, some twenty runs come to the
+/// present.
 const AT_ONCE: u32 = HOUR;
 
 /// How many late batches a run reads at most.
@@ -133,7 +134,7 @@ fn without_batch(part: &str) -> Option<&str> {
 }
 
 /// What is kept of windows that a batch has written of minutes which may be merged already, or are about to be.
-pub(crate) fn late(windows: &[Entry]) -> Vec<Entry> {
+fn marks(windows: &[Entry]) -> Vec<Entry> {
     let written = Minute::of(now());
     let mark = |entry: &Entry| {
         let EntryKey { series: of, minute, part } = &entry.key;
@@ -160,10 +161,10 @@ where
 {
     /// Writes the windows of a batch.
     pub(crate) async fn put_windows(&self, windows: Vec<Entry>) -> Result<(), Unavailable> {
-        let late = late(&windows);
+        let marks = marks(&windows);
         self.windows.put(windows).await?;
         // A run that finds the mark finds the windows.
-        if late.is_empty() { Ok(()) } else { self.windows.put(late).await }
+        if marks.is_empty() { Ok(()) } else { self.windows.put(marks).await }
     }
 
     /// Merges the minutes of an endpoint that are complete, and again those whose windows came late. Returns how far they
@@ -176,9 +177,10 @@ where
         let mut merged = MergedMinutes::find(&*self.windows, endpoint).await?;
         let Range { start, end } = merged.minutes;
         if end == Minute::FIRST {
-            // What was before is not merged.
+            // What was before is not merged: `until` without `from` would say that it is.
             merged.minutes = complete..complete;
-            self.set_minutes(endpoint, &["from", "until"], complete).await?;
+            self.set_minute(endpoint, "from", complete).await?;
+            self.set_minute(endpoint, "until", complete).await?;
             return Ok((merged, BTreeSet::new()));
         }
         let late = self.late(endpoint, start..end).await?;
@@ -186,7 +188,7 @@ where
             let until = complete.min(end.plus(AT_ONCE));
             self.merge(endpoint, end..until).await?;
             merged.minutes.end = until;
-            self.set_minutes(endpoint, &["until"], until).await?;
+            self.set_minute(endpoint, "until", until).await?;
         }
         Ok((merged, late))
     }
@@ -203,12 +205,17 @@ where
         // Of older minutes the windows of batches have expired, or are about to.
         let kept = Minute::of(now() - self.keep).plus(2 * HOUR);
         let minute = |mark: &Entry| mark.key.part.split('/').next()?.parse().ok();
-        let mut late: BTreeSet<Minute> = marks.iter().filter_map(minute).collect();
-        late.retain(|minute| merged.contains(minute) && *minute >= kept);
+        let is_kept = |minute: &Minute| merged.contains(minute) && *minute >= kept;
+        let mut late: BTreeSet<Minute> = marks.iter().filter_map(minute).filter(is_kept).collect();
+        // What a run has no time for keeps its marks.
+        let first_left = late.iter().nth(AT_ONCE as usize).copied();
+        let left = first_left.map(|first| late.split_off(&first)).unwrap_or_default();
         for minute in &late {
             self.merge(endpoint, *minute..minute.plus(1)).await?;
         }
-        self.windows.delete(marks.into_iter().map(|mark| mark.key).collect()).await?;
+        let is_done = |mark: &Entry| minute(mark).is_none_or(|minute| !left.contains(&minute));
+        let done = marks.into_iter().filter(is_done).map(|mark| mark.key);
+        self.windows.delete(done.collect()).await?;
         Ok(late)
     }
 
@@ -243,17 +250,14 @@ where
         self.windows.put(windows.into_iter().filter_map(entry).collect()).await
     }
 
-    async fn set_minutes(
+    async fn set_minute(
         &self,
         endpoint: &EndpointName,
-        parts: &[&str],
+        part: &str,
         minute: Minute,
     ) -> Result<(), Unavailable> {
-        let entry = |part: &&str| {
-            let (series, part) = (series(endpoint, MINUTES), (*part).to_owned());
-            let key = EntryKey { series, minute: Minute::FIRST, part };
-            Entry { key, body: minute.to_string().into(), expires: None }
-        };
-        self.windows.put(parts.iter().map(entry).collect()).await
+        let (series, part) = (series(endpoint, MINUTES), part.to_owned());
+        let key = EntryKey { series, minute: Minute::FIRST, part };
+        self.windows.put(vec![Entry { key, body: minute.to_string().into(), expires: None }]).await
     }
 }

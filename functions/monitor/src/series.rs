@@ -1,17 +1,12 @@
 //! The names of series, and the entries that the windows of a batch become. What each holds is in
 //! [`windows`](crate::windows).
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use rendezvous_core::{
     Arm, EndpointName, Minute, ModelId, Timestamp,
     ports::{Entry, EntryKey},
 };
-use rendezvous_evidence::{
-    bytes::{from_bytes, to_bytes},
-    window::Merge,
-};
+use rendezvous_evidence::bytes::{from_bytes, to_bytes};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The length of an hour in minutes.
@@ -78,13 +73,6 @@ impl Batch<'_> {
         window: &impl Serialize,
     ) -> Option<Entry> {
         Some(self.entry(series, minute, format!("{part}{}", self.name), to_bytes(window)?))
-    }
-}
-
-pub(crate) fn add_to<K: Ord, M: Merge>(to: &mut BTreeMap<K, M>, key: K, window: M) {
-    match to.get_mut(&key) {
-        Some(sum) => sum.merge(&window),
-        None => drop(to.insert(key, window)),
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
 
 pub use decisions::Decisions;
 pub use features::{Feature, FeatureWindow, Features};
-pub use merge::{Merge, merged};
+pub use merge::{Merge, add_to, merged};
 pub use outcomes::Outcomes;
 pub use pair::{MIN_PAIRED, Pair};
 pub use pairs::Pairs;

@@ -111,3 +111,25 @@ async fn windows_that_come_late_are_in_their_minute_and_their_hour() {
     let marks = monitor.windows.read(&of_marks, Minute::FIRST..until, 9).await;
     assert_eq!(marks.unwrap(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn late_minutes_beyond_those_of_one_run_are_merged_by_the_next() {
+    let monitor = monitor();
+    let first = Minute::of(now());
+    run(&monitor).await;
+    sleep(MINUTE * 80).await;
+    run(&monitor).await;
+    run(&monitor).await;
+    let minutes = first..first.plus(70);
+    for number in 0..70 {
+        let late = window(first.plus(number), "1/main/a@1/", "x", 1);
+        monitor.put_windows(vec![late]).await.unwrap();
+    }
+    sleep(MINUTE * 2).await;
+    let mut merged = Vec::new();
+    for _ in 0..2 {
+        run(&monitor).await;
+        merged.push(read_all(&monitor, &minutes).await);
+    }
+    assert_eq!(merged, [(60, 60), (70, 70)]);
+}

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use bytes::Bytes;
 use rendezvous_core::{Arm, Invalid, Minute, ModelId, Timestamp, ports::Entry};
-use rendezvous_evidence::window::{Decisions, Merge, Window, merged};
+use rendezvous_evidence::window::{Decisions, Merge, Window, add_to, merged};
 use rendezvous_monitor::windows;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -88,10 +88,7 @@ impl Spans {
 fn sums<K: Ord + Clone, M: Merge + Clone>(of: &BTreeMap<(usize, K), M>) -> BTreeMap<K, M> {
     let mut sums: BTreeMap<K, M> = BTreeMap::new();
     for ((_, key), window) in of {
-        match sums.get_mut(key) {
-            Some(sum) => sum.merge(window),
-            None => drop(sums.insert(key.clone(), window.clone())),
-        }
+        add_to(&mut sums, key.clone(), window.clone());
     }
     sums
 }

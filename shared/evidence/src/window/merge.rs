@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use rendezvous_core::Invalid;
 use serde::de::DeserializeOwned;
 
@@ -7,6 +9,14 @@ use crate::bytes::from_bytes;
 pub trait Merge {
     /// Counts what `other` has counted. It belongs to other requests.
     fn merge(&mut self, other: &Self);
+}
+
+/// Merges a window into that of its key.
+pub fn add_to<K: Ord, M: Merge>(to: &mut BTreeMap<K, M>, key: K, window: M) {
+    match to.get_mut(&key) {
+        Some(sum) => sum.merge(&window),
+        None => drop(to.insert(key, window)),
+    }
 }
 
 /// Reads windows and merges them; `None` where there are none.
