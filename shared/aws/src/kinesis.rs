@@ -8,7 +8,7 @@ use aws_sdk_kinesis::{
     types::{PutRecordsRequestEntry, PutRecordsResultEntry},
 };
 use rendezvous_core::{
-    Timestamp, Unavailable, now,
+    Timestamp, Unavailable, UnavailableKind, now,
     ports::{Record, Rejected, Stream},
     random,
 };
@@ -16,9 +16,21 @@ use tokio::time::{sleep, timeout};
 
 use crate::unavailable;
 
-/// "Each `PutRecords` request can support up to 500 records", and 10 MiB "including partition keys".
-const MAX_RECORDS: usize = 500;
-const MAX_BYTES: usize = 10 * 1024 * 1024;
+/// The most of one call: records, and bytes of data and keys.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    records: usize,
+    bytes: usize,
+}
+
+impl Most {
+    /// "Each `PutRecords` request can support up to 500 records", and 10 MiB "including partition keys".
+    const ALLOWED: Self = Self { records: 500, bytes: 10 * 1024 * 1024 };
+
+    fn halved(self) -> Self {
+        Self { records: (self.records / 2).max(1), bytes: self.bytes / 2 }
+    }
+}
 
 /// Pauses before rejected records are sent again: at most 10 ms at first, twice as long each time,
 /// and never more than half a second. Throttling is counted by the second.
@@ -90,22 +102,24 @@ impl Stream for KinesisStream {
 }
 
 /// Puts `records` by as few calls of `put` as the limits allow, and again those that are rejected,
-/// until `until`.
+/// until `until`. After a call that has timed out, calls are half as large: a call that is always too large for
+/// the time that it has would never succeed.
 async fn put_all<'a, F: Future<Output = Result<(), Refused>>>(
     records: &'a [Record],
     until: Timestamp,
     put: impl Fn(Vec<&'a Record>) -> F,
 ) -> Result<(), Rejected> {
     let mut pending: Vec<usize> = (0..records.len()).collect();
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut most) = (FIRST_PAUSE, Most::ALLOWED);
     loop {
         let mut again: Vec<usize> = Vec::new();
-        let mut last = None;
+        let (mut last, mut timed_out) = (None, false);
         let size = |&i: &usize| records[i].data.len() + records[i].key.as_str().len();
-        for call in calls(pending.iter().map(size)) {
+        for call in calls(pending.iter().map(size), most) {
             let indexes = &pending[call];
             if let Err(refused) = put(indexes.iter().map(|&i| &records[i]).collect()).await {
                 again.extend(refused.indexes.iter().filter_map(|&i| indexes.get(i)));
+                timed_out |= refused.cause.kind == UnavailableKind::TimedOut;
                 last = Some((refused.cause, refused.for_good));
             }
         }
@@ -116,17 +130,19 @@ async fn put_all<'a, F: Future<Output = Result<(), Refused>>>(
         }
         sleep(jittered).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+        most = if timed_out { most.halved() } else { most };
         pending = again;
     }
 }
 
-/// Cuts records of these sizes, in bytes, into as few calls as the limits allow.
-fn calls(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+/// Cuts records of these sizes, in bytes, into as few calls as the limits allow. A record that is larger than
+/// all that is left of the limits has a call of its own.
+fn calls(sizes: impl Iterator<Item = usize>, most: Most) -> Vec<Range<usize>> {
     let mut calls: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (i, size) in sizes.enumerate() {
         match calls.last_mut() {
-            Some(call) if call.len() < MAX_RECORDS && bytes + size <= MAX_BYTES => call.end += 1,
+            Some(call) if call.len() < most.records && bytes + size <= most.bytes => call.end += 1,
             _ => {
                 bytes = 0;
                 calls.push(i..i + 1);
@@ -159,15 +175,26 @@ fn rejected(entries: &[PutRecordsResultEntry]) -> Result<(), Refused> {
 mod tests {
     use std::sync::Mutex;
 
+    use aws_sdk_kinesis::{error::SdkError, operation::put_records::PutRecordsError};
+
     use super::*;
 
     #[test]
     fn records_are_cut_into_calls_by_count_and_by_bytes() {
-        assert!(calls([].into_iter()).is_empty());
-        assert_eq!(calls([1].into_iter().cycle().take(1_001)), [0..500, 500..1_000, 1_000..1_001]);
-        let million = 1_000_000;
-        assert_eq!(calls([million].into_iter().cycle().take(11)), [0..10, 10..11]);
-        assert_eq!(calls([MAX_BYTES, 1, MAX_BYTES - 1, 1].into_iter()), [0..1, 1..3, 3..4]);
+        let calls = |sizes: &[usize]| calls(sizes.iter().copied(), Most::ALLOWED);
+        assert!(calls(&[]).is_empty());
+        assert_eq!(calls(&[1; 1_001]), [0..500, 500..1_000, 1_000..1_001]);
+        assert_eq!(calls(&[1_000_000; 11]), [0..10, 10..11]);
+        let bytes = Most::ALLOWED.bytes;
+        assert_eq!(calls(&[bytes, 1, bytes - 1, 1]), [0..1, 1..3, 3..4]);
+    }
+
+    #[test]
+    fn a_call_that_the_sdk_gives_up_has_timed_out() {
+        let error = SdkError::<PutRecordsError>::timeout_error("no response");
+        assert_eq!(unavailable(STREAM, &error).kind, UnavailableKind::TimedOut);
+        let error = SdkError::<PutRecordsError>::construction_failure("no region");
+        assert_eq!(unavailable(STREAM, &error).kind, UnavailableKind::Down);
     }
 
     #[test]
@@ -185,10 +212,11 @@ mod tests {
         assert!(!refused.cause.is_throttled());
     }
 
-    /// A thousand records whose data is their number, and by which numbers each call was made.
+    /// A thousand records whose data is their number, and by which numbers each call was made. `answer` gets the
+    /// number of the call and how many records it has.
     async fn calls_made(
         until: Duration,
-        answer: impl Fn(usize) -> Result<(), Refused>,
+        answer: impl Fn(usize, usize) -> Result<(), Refused>,
     ) -> (Result<(), Rejected>, Vec<Vec<usize>>) {
         rendezvous_core::clock::simulate(now());
         let record = |i: usize| Record {
@@ -199,8 +227,9 @@ mod tests {
         let made: Mutex<Vec<Vec<usize>>> = Mutex::default();
         let put = |part: Vec<&Record>| {
             let number = |r: &&Record| std::str::from_utf8(&r.data).unwrap().parse().unwrap();
-            made.lock().unwrap().push(part.iter().map(number).collect());
-            let answer = answer(made.lock().unwrap().len());
+            let mut made = made.lock().unwrap();
+            made.push(part.iter().map(number).collect());
+            let answer = answer(made.len(), part.len());
             async move { answer }
         };
         let result = put_all(&records, now() + until, put).await;
@@ -214,7 +243,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_rejected_records_are_sent_again() {
-        let (result, made) = calls_made(Duration::from_secs(1), |call| match call {
+        let (result, made) = calls_made(Duration::from_secs(1), |call, _| match call {
             1 => refused(&[7], false),
             2 => refused(&[0, 499], false),
             3 => refused(&[1], false),
@@ -229,7 +258,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn records_that_are_rejected_until_time_is_up_are_named() {
         let start = now();
-        let (result, made) = calls_made(Duration::from_secs(1), |call| match call {
+        let (result, made) = calls_made(Duration::from_secs(1), |call, _| match call {
             1 => Ok(()),
             2 => refused(&[3], false),
             _ => refused(&[0], false),
@@ -241,9 +270,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn after_a_call_that_has_timed_out_calls_are_half_as_large() {
+        let all: Vec<usize> = (0..500).collect();
+        let (result, made) = calls_made(Duration::from_mins(1), |_, records| match records {
+            ..200 => Ok(()),
+            records => Err(Refused {
+                indexes: all[..records].to_vec(),
+                cause: Unavailable::timed_out(STREAM, ""),
+                for_good: false,
+            }),
+        })
+        .await;
+        assert_eq!(result, Ok(()));
+        let sizes: Vec<usize> = made.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [vec![500; 2], vec![250; 4], vec![125; 8]].concat());
+        assert_eq!(Most { records: 1, bytes: 1 }.halved().records, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_refused_for_good_is_not_sent_again() {
         let all: Vec<usize> = (0..500).collect();
-        let (result, made) = calls_made(Duration::from_secs(1), |_| refused(&all, true)).await;
+        let (result, made) = calls_made(Duration::from_secs(1), |_, _| refused(&all, true)).await;
         assert_eq!(result.unwrap_err().indexes.len(), 1_000);
         assert_eq!(made.len(), 2, "a call for each half");
     }

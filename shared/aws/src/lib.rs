@@ -56,6 +56,7 @@ where
     E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
+    use aws_smithy_runtime_api::client::result::SdkError;
     use aws_smithy_types::error::display::DisplayErrorContext;
     use rendezvous_core::Unavailable;
 
@@ -66,6 +67,14 @@ where
             .iter()
             .any(|sign| code.contains(sign))
     };
+    let timed_out = match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_timeout(),
+        _ => false,
+    };
+    if timed_out {
+        return Unavailable::timed_out(dependency, "");
+    }
     match error.as_service_error().and_then(|error| error.code()) {
         Some(code) if throttled(code) => Unavailable::throttled(dependency, code.to_owned()),
         code => Unavailable::down(dependency, code.unwrap_or_default().to_owned()),
