@@ -38,6 +38,7 @@ async fn the_deployed_system_keeps_its_promises() {
     // The configuration's first version is the one that the requests below are decided under.
     system.configure(&["logistic@1", "timetable@1", "prior@1"]);
     everything_is_verified(&system);
+    ports::every_port_conforms(&system.stack, &aws).await;
     interface::ingress_has_a_generated_secret(&system);
     interface::an_unknown_endpoint_is_not_found(&system).await;
     interface::every_route_reaches_ingress(&system).await;
@@ -52,9 +53,6 @@ async fn the_deployed_system_keeps_its_promises() {
     an_unreadable_record_passes_by_and_is_kept(&system, &mut asked).await;
     no_model_is_invoked_for_the_request_of_another_endpoint(&system, &mut asked).await;
     what_was_told_is_what_the_ledger_holds(&system, &asked).await;
-    // Here, because the functions of a slow emulator are busy for long with the thousand records that it puts on a
-    // stream, and what follows waits until those are archived.
-    ports::every_port_conforms(&system.stack, &aws).await;
     archive::every_request_is_in_the_archive_byte_for_byte(&system, &asked).await;
     archive::decisions_scores_and_outcomes_are_in_the_archive(&system, &asked).await;
     promotion::every_answer_around_a_promotion_is_right_under_one_version_and_arm(&system, &aws)
@@ -354,11 +352,11 @@ async fn mailbox(system: &System, reply: &Reply) -> Mailbox {
     system.ledger.read(id, Consistency::Strong).await.unwrap().unwrap()
 }
 
-/// Waits until `so` holds, for at most three minutes: emulators are slow on a busy machine.
+/// Waits until `so` holds, for at most a minute.
 async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !so().await {
-        assert!(start.elapsed() < Duration::from_mins(3), "not within three minutes: {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "not within a minute: {what}");
         sleep(Duration::from_millis(500)).await;
     }
 }

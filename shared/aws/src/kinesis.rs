@@ -135,8 +135,8 @@ async fn put_all<'a, F: Future<Output = Result<(), Refused>>>(
     }
 }
 
-/// Cuts records of these sizes, in bytes, into as few calls as the limits allow. A record that is larger than
-/// all that is left of the limits has a call of its own.
+/// Cuts records of these sizes, in bytes, into as few calls as the limits allow. A record of more bytes than
+/// the limit has a call of its own.
 fn calls(sizes: impl Iterator<Item = usize>, most: Most) -> Vec<Range<usize>> {
     let mut calls: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
