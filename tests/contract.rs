@@ -48,7 +48,7 @@ fn the_golden_scores_are_read_and_written_to_the_byte() {
         let golden = read(&format!("contract/examples/{example}.json"));
         valid(&schema("score"), &golden);
         let message = ScoreMessage::parse(golden.as_bytes()).unwrap();
-        assert_eq!(*message.envelope, request.envelope);
+        assert_eq!(message.envelope, request.envelope);
         let written =
             ScoreMessage::write(request.raw_envelope, &message.score, message.artifact.as_ref());
         let written = written.unwrap();

@@ -87,7 +87,7 @@ async fn a_batch_of_the_failure_bucket_is_brought_back_once(system: &System, aws
     let envelope = samples::envelope(&samples::endpoint());
     let payload = Json::parse(&system.flights[0].payload).unwrap();
     let bytes = RequestMessage::write(&envelope, &payload).unwrap();
-    let data = Data { partition_key: "k".into(), bytes };
+    let data = Data::new("k", bytes);
     let record = Record::new("shardId-000000000000", "1".to_owned(), now(), data);
     let event = Batch::new(stack.output("InputStreamArn"), vec![record]);
     // As Lambda stores it.

@@ -314,7 +314,7 @@ fn batch(first: usize, messages: &[Message]) -> StreamBatch<'static> {
     let record = |(index, message): (usize, &Message)| {
         let raw = serde_json::value::to_raw_value(&*message.envelope).expect("an envelope");
         let bytes = ScoreMessage::write(&raw, &score(message), None).expect("a message");
-        let data = Data { partition_key: message.envelope.key.as_str().to_owned().into(), bytes };
+        let data = Data::new(message.envelope.key.as_str().to_owned(), bytes);
         Record::new("shardId-000000000000", (first + index).to_string(), START, data)
     };
     Batch::new("arn", messages.iter().enumerate().map(record).collect())

@@ -179,7 +179,7 @@ impl Stream for ScriptedStream {
     async fn put(&self, records: Vec<Record>, _: Timestamp) -> Result<(), Rejected> {
         let [record] = &records[..] else { panic!("a request is one record") };
         let message = RequestMessage::parse(&record.data).expect("a request message");
-        match self.0.call(Call::Put(Arc::new(message.envelope))).await {
+        match self.0.call(Call::Put(message.envelope)).await {
             Answer::Taken => Ok(()),
             Answer::Failed => {
                 Err(Rejected { indexes: vec![0], cause: unavailable("stream input") })

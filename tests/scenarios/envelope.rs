@@ -1,6 +1,6 @@
 //! What the message on the stream `input` says of a request, and what a plain request costs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use http::{HeaderValue, Method};
@@ -30,7 +30,7 @@ fn event(received: Timestamp, traceparent: &str) -> ApiGatewayV2httpRequest {
 }
 
 /// The envelope on the stream, and the answer.
-async fn sent(world: &World, event: ApiGatewayV2httpRequest) -> (Envelope, Reply) {
+async fn sent(world: &World, event: ApiGatewayV2httpRequest) -> (Arc<Envelope>, Reply) {
     let lanes = world.system.input.subscribe(Position::Latest, 1);
     let reply = world.send(event).await;
     let records = taken(lanes).await;
@@ -109,7 +109,8 @@ async fn a_plain_request_costs_no_write_of_its_own_and_a_silent_one_two_reads() 
 async fn the_score_of_a_replay_that_comes_by_the_live_stream_is_nowhere_but_in_quarantine() {
     let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
     let (envelope, _) = sent(&world, event(now(), "")).await;
-    let replay = Envelope { id: RequestId::random(), replay: Some(envelope.id), ..envelope };
+    let replay =
+        Envelope { id: RequestId::random(), replay: Some(envelope.id), ..(*envelope).clone() };
     let score = samples::score("z@1", "{\"p\":1}");
     let message = ScoreMessage::write(&to_raw_value(&replay).unwrap(), &score, None).unwrap();
     world.put(&world.system.scores, replay.key.as_str(), &message).await;

@@ -201,7 +201,7 @@ fn batch(data: impl Fn(&mut Rng, &Envelope) -> Bytes) -> StreamBatch<'static> {
         if bytes > BATCH_BYTES {
             return Batch::new("", records);
         }
-        let data = Data { partition_key: envelope.key.to_string().into(), bytes: data };
+        let data = Data::new(envelope.key.to_string(), data);
         // 56 digits, as Kinesis gives them.
         let sequence = format!("49545{sequence:051}");
         let arrived =

@@ -1,18 +1,17 @@
 //! The rows of the tables, as they are read off records, and their values.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use rendezvous_archive::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, Row, ScoreRow};
 use rendezvous_aws::{
-    batch::{Data, ItemChange, Record},
-    items::{ledger, outcome},
+    batch::{Data, Image, ItemChange, Record},
+    items::outcome,
 };
 use rendezvous_core::{
     Configuration, Invalid, Json, Payload, PayloadRef, RequestMessage, ScoreMessage, ScoreReader,
     mutation::{Mutation, mutated},
     value,
 };
-use serde_dynamo::Item;
 
 /// A row whose value is the number in its JSON at which a configuration points.
 pub(crate) trait Evaluate: Row {
@@ -44,8 +43,9 @@ pub type WithReference<R> = (R, Option<PayloadRef>);
 pub fn request<'r>(
     record: &'r Record<'r, Data<'r>>,
 ) -> Result<Option<WithReference<RequestRow<'r>>>, Invalid> {
-    let RequestMessage { envelope, payload, .. } = RequestMessage::parse(&record.content.bytes)?;
+    let RequestMessage { envelope, payload, .. } = record.content.request()?;
     envelope.require_live()?;
+    let envelope = Arc::unwrap_or_clone(envelope);
     let (payload, reference) = match payload {
         Payload::Inline(json) if mutated(Mutation::RewritePayload) => {
             (json.get().replace(' ', "").into(), None)
@@ -82,7 +82,7 @@ pub fn score<'r>(
     record: &'r Record<'r, Data<'r>>,
     reader: &mut ScoreReader<'r>,
 ) -> Result<Option<ScoreRow<'r>>, Invalid> {
-    let message = reader.read_live(&record.content.bytes)?;
+    let message = record.content.live_score(reader)?;
     if message.score.finished > message.envelope.deadline && mutated(Mutation::DropLateScore) {
         return Ok(None);
     }
@@ -172,14 +172,15 @@ impl Evaluate for ReplayRow<'_> {
 pub fn decision<'r>(
     record: &'r Record<'r, ItemChange<'r>>,
 ) -> Result<Option<DecisionRow<'r>>, Invalid> {
-    let Some(item) = new_image(&record.content)? else { return Ok(None) };
-    if !ledger::DECISION.is_in(item) || ledger::DECISION.is_in(&record.content.old) {
+    let Some(image) = new_image(&record.content)? else { return Ok(None) };
+    if record.content.old.is_decided() {
         return Ok(None);
     }
-    let (envelope, decision) = (ledger::ENVELOPE.get(item)?, ledger::DECISION.get(item)?);
+    let Some(decision) = image.decision()? else { return Ok(None) };
+    let (envelope, decision) = (image.envelope()?, Arc::unwrap_or_clone(decision));
     Ok(Some(DecisionRow {
         request_id: envelope.id,
-        endpoint: envelope.endpoint,
+        endpoint: envelope.endpoint.clone(),
         config: decision.config,
         arm: decision.arm,
         received_us: envelope.received,
@@ -212,8 +213,8 @@ impl Evaluate for DecisionRow<'_> {
 pub fn outcome<'r>(
     record: &'r Record<'r, ItemChange<'r>>,
 ) -> Result<Option<OutcomeRow<'r>>, Invalid> {
-    let Some(item) = new_image(&record.content)? else { return Ok(None) };
-    let reported = outcome::read(item)?;
+    let Some(image) = new_image(&record.content)? else { return Ok(None) };
+    let reported = outcome::read(&image.item())?;
     Ok(Some(OutcomeRow {
         request_id: reported.request,
         endpoint: reported.endpoint,
@@ -242,7 +243,7 @@ fn number(score: Option<&Json>, configuration: &Configuration) -> Option<f64> {
 }
 
 /// The item after the change; none when the change deleted it.
-fn new_image<'r>(change: &'r ItemChange<'r>) -> Result<Option<&'r Item>, Invalid> {
+fn new_image<'r>(change: &'r ItemChange<'r>) -> Result<Option<&'r Image<'r>>, Invalid> {
     match &change.new {
         _ if change.name == "REMOVE" => Ok(None),
         // A stream that is configured to carry keys only would otherwise archive nothing without

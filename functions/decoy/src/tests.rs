@@ -14,7 +14,7 @@ fn record(number: i64, arrived: i64) -> Record<'static, Data<'static>> {
          \"key\":\"k\",\"received_us\":1,\"deadline_us\":2}},\"payload\":{number}}}"
     )
     .into();
-    let data = Data { partition_key: "k".into(), bytes };
+    let data = Data::new("k", bytes);
     let arrived = Timestamp::from_micros(arrived);
     Record::new("shardId-000000000000", format!("{number:020}"), arrived, data)
 }

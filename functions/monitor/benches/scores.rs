@@ -89,7 +89,7 @@ fn batch(number: u64) -> StreamBatch<'static> {
                 result: Ok(Json::parse(&format!("{{\"p\":{value:.6}}}")).unwrap()),
             };
             let bytes = ScoreMessage::write(&raw, &score, None).unwrap();
-            let data = Data { partition_key: "k".into(), bytes };
+            let data = Data::new("k", bytes);
             let sequence = (request * models + at).to_string();
             Record::new("shardId-000000000000", sequence, received + finished, data)
         })

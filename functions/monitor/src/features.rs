@@ -44,7 +44,7 @@ where
 {
     /// Writes the windows of a batch of the stream `input`.
     pub async fn handle_input(&self, batch: StreamBatch<'_>) -> Response {
-        let messages = batch.messages(RequestMessage::parse);
+        let messages = batch.requests();
         let mut report = MonitorReport {
             source: "input",
             lag: batch.lag(),

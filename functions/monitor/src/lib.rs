@@ -32,7 +32,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rendezvous_aws::batch::{Response, StreamBatch, TableBatch};
 use rendezvous_core::{
-    EndpointCache, EndpointName, ScoreReader, Unavailable, now,
+    EndpointCache, EndpointName, Unavailable, now,
     ports::{EndpointTable, Ledger, Telemetry, WindowTable},
 };
 
@@ -121,8 +121,7 @@ where
 
     /// Writes the windows of a batch of the stream `scores`.
     pub async fn handle_scores(&self, batch: StreamBatch<'_>) -> Response {
-        let mut reader = ScoreReader::default();
-        let messages = batch.messages(|record| reader.read_live(record));
+        let messages = batch.live_scores();
         let mut report = MonitorReport {
             source: "scores",
             lag: batch.lag(),

@@ -96,7 +96,7 @@ where
             if record.content.name != "INSERT" {
                 continue;
             }
-            let Ok(reported) = item::read(&record.content.new) else {
+            let Ok(reported) = item::read(&record.content.new.item()) else {
                 report.unreadable += 1;
                 continue;
             };

@@ -9,10 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use rendezvous_aws::{
-    batch::{ItemChange, TableBatch},
-    items::ledger as item,
-};
+use rendezvous_aws::batch::{ItemChange, TableBatch};
 use rendezvous_core::{
     Invalid, Mailbox, Minute, RequestId, Timestamp, Unavailable,
     mutation::{Mutation, mutated},
@@ -72,11 +69,11 @@ fn deadline(change: &ItemChange<'_>) -> Result<Option<(RequestId, Option<Timesta
     if change.name == "REMOVE" {
         return Ok(None);
     }
-    let id = item::ID.get(&change.keys)?;
-    if item::DECISION.is_in(&change.new) {
+    let id = change.keys.request_id()?;
+    if change.new.is_decided() {
         return Ok(Some((id, None)));
     }
-    Ok(Some((id, Some(item::ENVELOPE.get(&change.new)?.deadline))))
+    Ok(Some((id, Some(change.new.envelope()?.deadline))))
 }
 
 /// The first minute that begins after the deadline.

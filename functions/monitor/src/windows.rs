@@ -25,10 +25,7 @@ use std::{
     time::Duration,
 };
 
-use rendezvous_aws::{
-    batch::{StreamBatch, TableBatch},
-    items::ledger as item,
-};
+use rendezvous_aws::batch::{ItemChange, StreamBatch, TableBatch};
 use rendezvous_core::{
     Arm, ArmPlan, Decision, Endpoint, EndpointName, Envelope, Invalid, Minute, ModelId, RequestId,
     Score, ScoreMessage, Timestamp, Unavailable,
@@ -125,8 +122,7 @@ where
         let mut guarded_in: BTreeSet<(EndpointName, Minute)> = BTreeSet::new();
         for record in batch.records().iter().flatten() {
             // What cannot be read was counted when the overdue requests were listed.
-            let Ok(Some((envelope, decision))) = decided(&record.content.old, &record.content.new)
-            else {
+            let Ok(Some((envelope, decision))) = decided(&record.content) else {
                 continue;
             };
             let version = self.endpoints.version(&envelope.endpoint, decision.config).await?;
@@ -139,8 +135,9 @@ where
             if guarded(&endpoint).next().is_some() {
                 guarded_in.insert((endpoint.name.clone(), minute));
             }
-            let Decision { kind, reason, decided, deadline, config, arm, .. } = decision;
-            let window = windows.entry((envelope.endpoint, config, arm, minute)).or_default();
+            let Decision { kind, reason, decided, deadline, config, ref arm, .. } = *decision;
+            let key = (envelope.endpoint.clone(), config, arm.clone(), minute);
+            let window = windows.entry(key).or_default();
             let (after, late) = (decided.since(envelope.received), decided > deadline + LATE_AFTER);
             window.push(kind, reason, after, late, true);
         }
@@ -243,15 +240,12 @@ where
 }
 
 /// The decision that first appears in a change of the ledger.
-fn decided(
-    old: &rendezvous_aws::items::Attributes,
-    new: &rendezvous_aws::items::Attributes,
-) -> Result<Option<(Envelope, Decision)>, Invalid> {
-    if item::DECISION.is_in(old) {
+fn decided(change: &ItemChange<'_>) -> Result<Option<(Arc<Envelope>, Arc<Decision>)>, Invalid> {
+    if change.old.is_decided() {
         return Ok(None);
     }
-    let Some(decision) = item::DECISION.find(new)? else { return Ok(None) };
-    Ok(Some((item::ENVELOPE.get(new)?, decision)))
+    let Some(decision) = change.new.decision()? else { return Ok(None) };
+    Ok(Some((change.new.envelope()?, decision)))
 }
 
 fn is_waited_for(endpoint: &Endpoint, envelope: &Envelope, decision: &Decision) -> bool {

@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
     Endpoint, EndpointCache, Envelope, ModelId, RequestId, Schedule, Score, ScoreMessage,
-    ScoreReader, Timestamp, Unavailable,
+    Timestamp, Unavailable,
     mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Ledger, Telemetry},
@@ -82,8 +82,7 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
     /// Files the scores of a batch of the stream `scores`. Scores that could not be filed are named
     /// in the response, so that Lambda hands them over again.
     pub async fn handle(&self, batch: StreamBatch<'_>) -> Response {
-        let mut reader = ScoreReader::default();
-        let messages = batch.messages(|record| reader.read_live(record));
+        let messages = batch.live_scores();
         let mut report = RendezvousReport {
             scores: messages.len(),
             unreadable: batch.records().len() - messages.len(),

@@ -49,7 +49,7 @@ impl World {
     async fn handle(&self, messages: Vec<Vec<u8>>) -> (Option<String>, RendezvousReport) {
         let arrived = now() - Duration::from_secs(1);
         let record = |(i, bytes): (usize, Vec<u8>)| {
-            let data = Data { partition_key: "k".into(), bytes: bytes.into() };
+            let data = Data::new("k", bytes.into());
             Record::new("shardId-000000000000", i.to_string(), arrived, data)
         };
         let batch = Batch::new("scores", messages.into_iter().enumerate().map(record).collect());

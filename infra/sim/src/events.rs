@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use rendezvous_aws::{
-    batch::{self, Data, ItemChange, Record, Response, StreamBatch, TableBatch},
+    batch::{self, Data, Image, ItemChange, Record, Response, StreamBatch, TableBatch},
     items::{
         ledger,
         outcome::{self, Reported},
@@ -15,7 +15,6 @@ use rendezvous_core::{
     memory::{Change, MemoryLedger, StoredOutcome, StoredRecord},
 };
 use serde::{Deserialize, Serialize};
-use serde_dynamo::Item;
 
 /// What the records of a stream carry. It determines a function's event and its response.
 pub trait Carried: Sized + Send + Sync + 'static {
@@ -62,7 +61,7 @@ impl Carried for Bytes {
             sequence: stored.sequence_number().into(),
             event_id: stored.event_id().into(),
             arrived: stored.arrived,
-            content: Data { partition_key: stored.key.as_str().into(), bytes: stored.data.clone() },
+            content: Data::new(stored.key.as_str(), stored.data.clone()).read_once(&stored.read),
         };
         let arn = format!("arn:aws:kinesis:local:000000000000:stream/{}", source.name);
         batch::Batch::new(arn, records.iter().map(record).collect())
@@ -92,9 +91,8 @@ impl Carried for Change {
 
     fn event<'a>(source: &Source, records: &'a Batch<Self>) -> TableBatch<'a> {
         let record = |stored: &'a Arc<StoredRecord<Self>>| {
-            let (keys, old, new) = images(&stored.data);
-            let name = if old.is_some() { "MODIFY" } else { "INSERT" };
-            let old = old.unwrap_or_default();
+            let [keys, old, new] = images(&stored.data);
+            let name = if old.is_empty() { "INSERT" } else { "MODIFY" };
             Record {
                 sequence: stored.sequence_number().into(),
                 event_id: stored.event_id().into(),
@@ -116,28 +114,28 @@ impl Carried for Change {
 }
 
 /// The keys of a changed item, its old image if there was one, and its new image.
-fn images(change: &Change) -> (Item, Option<Item>, Item) {
+fn images(change: &Change) -> [Image<'_>; 3] {
     match change {
         Change::Mailbox { old, new } => {
-            let item = |mailbox: &Mailbox| {
-                let mut item = ledger::item(mailbox);
-                let received = mailbox.envelope.received;
-                let expires_at = ledger::expires_at(received, MemoryLedger::RETENTION);
-                ledger::EXPIRES_AT.put(&expires_at, &mut item);
-                item
-            };
-            (ledger::key(new.envelope.id), old.as_ref().map(item), item(new))
+            let key = Image::MailboxKey(new.envelope.id);
+            [key, old.as_ref().map(image).unwrap_or_default(), image(new)]
         }
         Change::Outcome { endpoint, id, old, new } => {
-            let item = |StoredOutcome { outcome, reported }: &StoredOutcome| {
-                outcome::item(&Reported {
+            let image = |StoredOutcome { outcome, reported }: &StoredOutcome| {
+                Image::Item(outcome::item(&Reported {
                     request: *id,
                     endpoint: endpoint.clone(),
                     outcome: outcome.clone(),
                     reported: *reported,
-                })
+                }))
             };
-            (outcome::key(*id, endpoint), old.as_ref().map(item), item(new))
+            let key = Image::Item(outcome::key(*id, endpoint));
+            [key, old.as_ref().map(image).unwrap_or_default(), image(new)]
         }
     }
+}
+
+fn image(mailbox: &Mailbox) -> Image<'_> {
+    let received = mailbox.envelope.received;
+    Image::Mailbox { mailbox, expires_at: ledger::expires_at(received, MemoryLedger::RETENTION) }
 }

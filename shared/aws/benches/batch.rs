@@ -28,7 +28,7 @@ const RECORDS: usize = 100;
 fn sent() -> String {
     let record = |i: usize| {
         let data = format!("{{\"v\":1,\"number\":{i},\"rest\":\"{}\"}}", "x".repeat(570));
-        let content = Data { partition_key: "k".repeat(36).into(), bytes: data.into() };
+        let content = Data::new("k".repeat(36), data.into());
         let arrived =
             Timestamp::from_micros(1_763_794_344_120_000 + 1_000 * i64::try_from(i).unwrap_or(0));
         Record::new("shardId-000000000003", format!("49545{i:051}"), arrived, content)
@@ -49,7 +49,7 @@ fn batch(bencher: Bencher) {
     bencher.counter(ItemsCount::new(RECORDS)).bench(|| {
         let event: Event = serde_json::from_str(black_box(&sent)).expect("an event");
         let batch = event.batch::<Data<'_>>().expect("a batch");
-        let messages = batch.messages(|data| Ok(parse(data)));
+        let messages = batch.messages(|data| Ok(parse(&data.bytes)));
         let response = batch.response([7].into_iter());
         (messages.len(), batch.lag(), response)
     });

@@ -4,6 +4,7 @@
 //! [`Event`] is what Lambda sends. It is read into a [`Batch`], whose records are each read on
 //! their own: a record that cannot be read is [`Unreadable`] and leaves the others as they are.
 
+mod image;
 mod read;
 mod write;
 
@@ -11,14 +12,14 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use rendezvous_core::{
-    Invalid, Timestamp,
+    Invalid, ReadOnce, RequestMessage, ScoreMessage, ScoreReader, Timestamp,
     mutation::{Mutation, mutated},
     now,
 };
 use serde::{Deserialize, Serialize, Serializer};
-use serde_dynamo::Item;
 use serde_json::value::RawValue;
 
+pub use image::Image;
 pub use read::{Event, Unread};
 
 /// Records of one source, in the order of their shard.
@@ -48,21 +49,29 @@ pub struct Record<'a, T> {
 }
 
 /// What a record of a Kinesis stream carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Data<'a> {
     pub partition_key: Cow<'a, str>,
     pub bytes: Bytes,
+    /// What other functions of this process have read of `bytes`.
+    read: Option<&'a ReadOnce>,
 }
 
-/// What a record of a table's change stream carries, with the item before and after the change. An
-/// image is empty where there was no item, or where the stream does not carry it.
+/// Two are equal when they carry the same.
+impl PartialEq for Data<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.partition_key, &self.bytes) == (&other.partition_key, &other.bytes)
+    }
+}
+
+/// What a record of a table's change stream carries, with the item before and after the change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemChange<'a> {
     /// `INSERT`, `MODIFY` or `REMOVE`.
     pub name: Cow<'a, str>,
-    pub keys: Item,
-    pub old: Item,
-    pub new: Item,
+    pub keys: Image<'a>,
+    pub old: Image<'a>,
+    pub new: Image<'a>,
 }
 
 /// A record that lacks what every record has, or that has it in another form.
@@ -153,17 +162,56 @@ fn lowest(failed: impl Iterator<Item = usize>) -> Option<usize> {
     if mutated(Mutation::WrongLowestFailure) { failed.max() } else { failed.min() }
 }
 
-impl StreamBatch<'_> {
+impl<'a> Data<'a> {
+    pub fn new(partition_key: impl Into<Cow<'a, str>>, bytes: Bytes) -> Self {
+        Self { partition_key: partition_key.into(), bytes, read: None }
+    }
+
+    /// The same, where several functions of one process read the same bytes.
+    #[must_use]
+    pub fn read_once(self, read: &'a ReadOnce) -> Self {
+        Self { read: Some(read), ..self }
+    }
+
+    /// The request that it carries.
+    pub fn request(&self) -> Result<RequestMessage<'_>, Invalid> {
+        match self.read {
+            Some(read) => read.request(&self.bytes),
+            None => RequestMessage::parse(&self.bytes),
+        }
+    }
+
+    /// The score of a live request that it carries. `reader` has read those before it.
+    pub fn live_score<'b>(&'b self, reader: &mut ScoreReader<'b>) -> Result<ScoreMessage, Invalid> {
+        match self.read {
+            Some(read) => read.live_score(&self.bytes, reader),
+            None => reader.read_live(&self.bytes),
+        }
+    }
+}
+
+impl<'a> StreamBatch<'a> {
+    /// The requests in the batch: see [`Self::messages`].
+    pub fn requests(&self) -> Vec<(usize, RequestMessage<'_>)> {
+        self.messages(Data::request)
+    }
+
+    /// The scores of live requests in the batch: see [`Self::messages`].
+    pub fn live_scores(&self) -> Vec<(usize, ScoreMessage)> {
+        let mut reader = ScoreReader::default();
+        self.messages(|data| data.live_score(&mut reader))
+    }
+
     /// Reads every record of the batch with `parse`. A record that cannot be read is permanently
     /// unreadable: it is logged and skipped, so that it does not block its shard; the decoy keeps
     /// it. The number beside each message is that of its record.
     pub fn messages<'b, M>(
         &'b self,
-        mut parse: impl FnMut(&'b [u8]) -> Result<M, Invalid>,
+        mut parse: impl FnMut(&'b Data<'a>) -> Result<M, Invalid>,
     ) -> Vec<(usize, M)> {
         let mut messages = Vec::with_capacity(self.records.len());
         for (number, record) in self.records.iter().enumerate() {
-            let message = record.as_ref().ok().and_then(|r| parse(&r.content.bytes).ok());
+            let message = record.as_ref().ok().and_then(|record| parse(&record.content).ok());
             if let Some(message) = message {
                 messages.push((number, message));
                 continue;
@@ -218,7 +266,7 @@ mod tests {
 
     fn batch(records: &[&'static str]) -> StreamBatch<'static> {
         let record = |(i, data): (usize, &&'static str)| {
-            let content = Data { partition_key: "k".into(), bytes: data.as_bytes().into() };
+            let content = Data::new("k", data.as_bytes().into());
             let arrived = now() + Duration::from_secs(10) - Duration::from_secs(i as u64);
             Record::new("shardId-000000000003", i.to_string(), arrived, content)
         };
@@ -228,8 +276,8 @@ mod tests {
     #[test]
     fn unreadable_records_are_skipped_and_the_others_keep_their_numbers() {
         let batch = batch(&["1", "x", "3"]);
-        let parse = |data: &[u8]| {
-            let text = std::str::from_utf8(data).map_err(|_| Invalid::new("not UTF-8"))?;
+        let parse = |data: &Data<'_>| {
+            let text = std::str::from_utf8(&data.bytes).map_err(|_| Invalid::new("not UTF-8"))?;
             text.parse::<u8>().map_err(|error| Invalid::new(error.to_string()))
         };
         assert_eq!(batch.messages(parse), [(0, 1), (2, 3)]);

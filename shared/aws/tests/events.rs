@@ -153,10 +153,10 @@ fn the_documented_event_of_a_table_is_read_with_both_images() {
     assert_eq!(insert.arrived, Timestamp::from_micros(1_479_499_740_000_000));
     assert_eq!(modify.arrived, Timestamp::from_micros(1_479_499_741_500_000));
     assert!(insert.content.old.is_empty());
-    assert_eq!(insert.content.new["Username"], AttributeValue::S("John Doe".to_owned()));
-    assert_eq!(modify.content.old["Message"], AttributeValue::S("New item!".to_owned()));
-    assert_eq!(modify.content.new["Raw"], AttributeValue::B(vec![1, 2]));
-    assert_eq!(modify.content.keys["Id"], AttributeValue::N("101".to_owned()));
+    assert_eq!(insert.content.new.item()["Username"], AttributeValue::S("John Doe".to_owned()));
+    assert_eq!(modify.content.old.item()["Message"], AttributeValue::S("New item!".to_owned()));
+    assert_eq!(modify.content.new.item()["Raw"], AttributeValue::B(vec![1, 2]));
+    assert_eq!(modify.content.keys.item()["Id"], AttributeValue::N("101".to_owned()));
     assert_eq!(remove.content.name, "REMOVE");
     assert!(remove.content.new.is_empty());
 }

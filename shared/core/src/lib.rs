@@ -29,6 +29,7 @@ pub mod score;
 pub mod payload;
 
 pub mod message;
+pub mod read_once;
 
 pub mod mailbox;
 pub mod write;
@@ -68,6 +69,7 @@ pub use message::{Envelope, RequestMessage, ScoreMessage, ScoreReader};
 pub use minute::Minute;
 pub use names::{Arm, EndpointName, IdempotencySecret, Key, ModelId, RequestId};
 pub use payload::{Payload, PayloadRef, Sha256Digest};
+pub use read_once::ReadOnce;
 pub use schedule::{Choice, Schedule, Settlement, Verdict};
 pub use score::{Failure, FailureKind, Score};
 pub use share::Share;

@@ -51,7 +51,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    fn parse(raw: &RawValue) -> Result<Self, Invalid> {
+    pub(crate) fn parse(raw: &RawValue) -> Result<Self, Invalid> {
         let envelope: Self = serde_json::from_str(raw.get())
             .map_err(|error| Invalid::new(format!("envelope: {error}")))?;
         envelope.checked()
@@ -81,7 +81,7 @@ impl Envelope {
 /// A request as it stands on the stream `input`, in the bytes of its record.
 #[derive(Clone, Debug)]
 pub struct RequestMessage<'a> {
-    pub envelope: Envelope,
+    pub envelope: Arc<Envelope>,
     /// The envelope's own bytes, for the score that answers it.
     pub raw_envelope: &'a RawValue,
     pub payload: Payload<'a>,
@@ -105,6 +105,13 @@ fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, 
 impl<'a> RequestMessage<'a> {
     /// Reads a record of the stream `input`.
     pub fn parse(record: &'a [u8]) -> Result<Self, Invalid> {
+        Self::parse_with(record, |raw| Envelope::parse(raw).map(Arc::new))
+    }
+
+    pub(crate) fn parse_with(
+        record: &'a [u8],
+        parse_envelope: impl FnOnce(&RawValue) -> Result<Arc<Envelope>, Invalid>,
+    ) -> Result<Self, Invalid> {
         let RequestFields { envelope: raw_envelope, payload, payload_ref, .. } =
             parse_message("request", record, |fields: &RequestFields| fields.v)?;
         let payload = match (payload, payload_ref) {
@@ -115,7 +122,7 @@ impl<'a> RequestMessage<'a> {
                 return Err(Invalid::new(what));
             }
         };
-        Ok(Self { envelope: Envelope::parse(raw_envelope)?, raw_envelope, payload })
+        Ok(Self { envelope: parse_envelope(raw_envelope)?, raw_envelope, payload })
     }
 
     /// Writes the record of a new request.

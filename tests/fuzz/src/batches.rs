@@ -4,7 +4,6 @@ use rendezvous_aws::{
     batch::{Batch, Content, Data, Event, ItemChange, Response},
     items::{endpoint, ledger, outcome, window},
 };
-use rendezvous_core::{RequestMessage, ScoreReader};
 
 /// The failure of each record names its place, and only that.
 fn places<'a, T: Content<'a>>(batch: &Batch<'a, T>) {
@@ -21,9 +20,7 @@ pub(crate) fn kinesis(bytes: &[u8]) {
     let Ok(event) = serde_json::from_slice::<Event>(bytes) else { return };
     let Ok(batch) = event.batch::<Data<'_>>() else { return };
     places(&batch);
-    let mut reader = ScoreReader::default();
-    let scores = batch.messages(|record| reader.read(record));
-    let requests = batch.messages(RequestMessage::parse);
+    let (scores, requests) = (batch.live_scores(), batch.requests());
     assert!(scores.len().max(requests.len()) <= batch.records().len());
     let written = serde_json::to_string(&batch).unwrap();
     let event: Event = serde_json::from_str(&written).unwrap();
@@ -58,7 +55,8 @@ pub(crate) fn dynamodb(bytes: &[u8]) {
         }
     }
     let changes = batch.records().iter().flatten().map(|record| &record.content);
-    for item in changes.flat_map(|change| [&change.old, &change.new]) {
+    for image in changes.flat_map(|change| [&change.old, &change.new]) {
+        let item = &*image.item();
         if let Ok(mailbox) = ledger::mailbox(item) {
             assert_eq!(ledger::mailbox(&ledger::item(&mailbox)).unwrap(), mailbox);
         }

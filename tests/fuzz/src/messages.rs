@@ -25,7 +25,7 @@ pub(crate) fn request(bytes: &[u8]) {
     }
     let failed = ScoreMessage::write(read.raw_envelope, &failure(), None).unwrap();
     let score = ScoreMessage::parse(&failed).unwrap();
-    assert_eq!(*score.envelope, read.envelope, "a model hands the envelope back as it came");
+    assert_eq!(score.envelope, read.envelope, "a model hands the envelope back as it came");
 }
 
 fn failure() -> rendezvous_core::Score {

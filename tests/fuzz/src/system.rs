@@ -83,7 +83,7 @@ impl Stream for Echo {
             let result = checked_score(json.into());
             let (started, finished) = (now(), now());
             let score = Score { model: "a@1".parse().unwrap(), started, finished, result };
-            self.0.write(&Write::file(&Arc::new(envelope), &[score])).await.unwrap();
+            self.0.write(&Write::file(&envelope, &[score])).await.unwrap();
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use rendezvous_archive::{Row, read};
-use rendezvous_aws::batch::{Batch, Content, Data, ItemChange, Record, Response};
+use rendezvous_aws::batch::{Batch, Content, Data, Image, ItemChange, Record, Response};
 use rendezvous_core::{
     Configuration, Provenance, Timestamp, Unavailable,
     conformance::samples::CONFIGURATION,
@@ -167,7 +167,7 @@ fn is_acknowledged<'a, T: Content<'a>>(response: &Response, records: &[Record<'a
 }
 
 pub(crate) fn record(shard: usize, sequence: u64, arrived: Timestamp, data: &[u8]) -> StreamRecord {
-    let data = Data { partition_key: "k".into(), bytes: data.to_vec().into() };
+    let data = Data::new("k", data.to_vec().into());
     Record::new(&format!("shardId-{shard:012}"), format!("{sequence:020}"), arrived, data)
 }
 
@@ -181,7 +181,12 @@ pub(crate) fn change(sequence: u64, arrived: Timestamp, old: Item, new: Item) ->
         sequence: format!("{sequence:021}").into(),
         event_id: format!("{sequence:032x}").into(),
         arrived,
-        content: ItemChange { name: name.into(), keys: item([]), old, new },
+        content: ItemChange {
+            name: name.into(),
+            keys: Image::default(),
+            old: old.into(),
+            new: new.into(),
+        },
     }
 }
 

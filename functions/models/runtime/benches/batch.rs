@@ -69,8 +69,7 @@ fn sent() -> String {
     let payload = Json::parse(&payload).expect("JSON");
     let record = |i: usize| {
         let bytes = RequestMessage::write(&samples::envelope(&endpoint), &payload);
-        let content =
-            Data { partition_key: "k".repeat(36).into(), bytes: bytes.expect("a message") };
+        let content = Data::new("k".repeat(36), bytes.expect("a message"));
         Record::new("shardId-000000000003", format!("49545{i:051}"), now(), content)
     };
     let arn = "arn:aws:kinesis:eu-central-1:123456789012:stream/rendezvous-input";

@@ -53,7 +53,7 @@ impl<M: Model, S: Stream, P: Payloads, T: Telemetry<ModelReport>> ModelFunction<
     /// Scores a batch of the stream `input`. The response names the first request of which a score or
     /// failure was not sent, so that Lambda hands it and those after it over again.
     pub async fn handle(&self, batch: StreamBatch<'_>) -> Response {
-        let messages = batch.messages(RequestMessage::parse);
+        let messages = batch.requests();
         let report = |model: &M| ModelReport {
             unreadable: batch.records().len() - messages.len(),
             lag: batch.lag(),

@@ -159,7 +159,7 @@ impl<M: Model, A: Archive + ArchiveFiles, E: EndpointTable> Local<M, A, E> {
         self.free = begin + scores.len() as u128;
         let record = |(score, number): (ports::Record, u128)| {
             let ports::Record { key, data: bytes } = score;
-            let data = Data { partition_key: key.as_str().to_owned().into(), bytes };
+            let data = Data::new(key.as_str().to_owned(), bytes);
             Record::new(SHARD, number.to_string(), arrived, data)
         };
         let records = scores.into_iter().zip(begin..).map(record).collect();
@@ -186,7 +186,7 @@ fn batch(requests: &[Request]) -> Result<StreamBatch<'static>, Invalid> {
         let Request { envelope, payload } = request;
         let payload = Json::parse(payload)?;
         let bytes = RequestMessage::write(envelope, &payload)?;
-        let data = Data { partition_key: envelope.key.as_str().to_owned().into(), bytes };
+        let data = Data::new(envelope.key.as_str().to_owned(), bytes);
         Ok(Record::new(SHARD, number.to_string(), arrived, data))
     };
     let records: Result<Vec<_>, Invalid> = requests.iter().enumerate().map(record).collect();

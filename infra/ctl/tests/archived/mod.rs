@@ -16,7 +16,7 @@ use rendezvous_archive::{
     DecisionRow, OutcomeRow, ReplayRow, RequestRow, Row, ScoreRow, read,
     views::{Keeps, VIEWS},
 };
-use rendezvous_aws::batch::{Batch, Data, ItemChange, Record};
+use rendezvous_aws::batch::{Batch, Data, Image, ItemChange, Record};
 use rendezvous_core::{
     RequestId, Timestamp, Unavailable,
     memory::{MemoryArchive, MemoryEndpoints, MemoryPayloads, MemoryTelemetry},
@@ -132,7 +132,7 @@ pub(crate) async fn archive(decoy: &TestDecoy, requests: Range<usize>) {
     // Every fourth second: 900 requests an hour.
     let at = |n: usize| ARRIVED + std::time::Duration::from_secs(4 * n as u64);
     let record = |n: usize, source: usize, data: String| {
-        let data = Data { partition_key: key(n).into(), bytes: data.into() };
+        let data = Data::new(key(n), data.into());
         Record::new("shardId-000000000000", format!("{source}{n:020}"), at(n), data)
     };
     let of_stream = async |stream, records: Vec<Record<'static, Data<'static>>>| {
@@ -160,7 +160,12 @@ pub(crate) async fn archive(decoy: &TestDecoy, requests: Range<usize>) {
         sequence: format!("{source}{n:020}").into(),
         event_id: format!("{source}{n:032}").into(),
         arrived: at(n),
-        content: ItemChange { name: "INSERT".into(), keys: item([]), old: item([]), new },
+        content: ItemChange {
+            name: "INSERT".into(),
+            keys: Image::default(),
+            old: Image::default(),
+            new: new.into(),
+        },
     };
     let decision = |n| {
         let at = ARRIVED.as_micros();

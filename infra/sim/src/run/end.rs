@@ -95,7 +95,7 @@ struct Failed {
 fn requests(body: &[u8]) -> Vec<RequestId> {
     let Ok(Failed { payload }) = serde_json::from_slice(body) else { return Vec::new() };
     let Ok(batch) = payload.batch::<Data<'_>>() else { return Vec::new() };
-    let messages = batch.messages(RequestMessage::parse);
+    let messages = batch.requests();
     messages.into_iter().map(|(_, request)| request.envelope.id).collect()
 }
 

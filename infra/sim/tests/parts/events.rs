@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rendezvous_aws::{
-    batch::ItemChange,
+    batch::{Image, ItemChange},
     items::{ledger, outcome},
 };
 use rendezvous_core::{
@@ -15,7 +15,6 @@ use rendezvous_core::{
     ports::{Ledger, OutcomeTable},
 };
 use rendezvous_sim::events::{Batch, Carried, Source};
-use serde_dynamo::Item;
 
 async fn records(lane: &Subscription<Change>) -> Batch<Change> {
     lane.next(10, usize::MAX, Duration::ZERO).await.into()
@@ -39,19 +38,19 @@ async fn a_change_has_the_images_of_the_item_before_and_after() {
     }
     let records = records(lane).await;
     let [made, insert, modify] = &events(&records)[..] else { panic!("not three events") };
-    assert_eq!((&*made.name, &ledger::mailbox(&made.new)), ("INSERT", &Ok(old.clone())));
+    assert_eq!((&*made.name, &ledger::mailbox(&made.new.item())), ("INSERT", &Ok(old.clone())));
     assert_eq!([0, 1, 2].map(|number| records[number].data.is_decided()), [false, true, true]);
     assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
-    assert_eq!(insert.keys, ledger::key(new.id));
+    assert_eq!(*insert.keys.item(), ledger::key(new.id));
     assert!(insert.old.is_empty());
-    let decided = ledger::mailbox(&insert.new).unwrap();
+    let decided = ledger::mailbox(&insert.new.item()).unwrap();
     assert_eq!((decided.envelope, decided.scores.len()), (new, 0));
     assert!(decided.decision.is_some());
-    assert_eq!(ledger::mailbox(&modify.old), Ok(old.clone()));
-    let decided = ledger::mailbox(&modify.new).unwrap();
+    assert_eq!(ledger::mailbox(&modify.old.item()), Ok(old.clone()));
+    let decided = ledger::mailbox(&modify.new.item()).unwrap();
     assert_eq!(decided.scores, old.scores);
     assert!(decided.decision.is_some());
-    assert!(ledger::EXPIRES_AT.is_in(&modify.new));
+    assert!(ledger::EXPIRES_AT.is_in(&modify.new.item()));
 }
 
 #[tokio::test]
@@ -67,7 +66,8 @@ async fn an_outcome_that_is_reported_again_modifies_its_item() {
     let [insert, modify] = &events(&records)[..] else { panic!("not two events") };
     assert_eq!((&*insert.name, &*modify.name), ("INSERT", "MODIFY"));
     assert_eq!(modify.old, insert.new);
-    let read = |image: &Item| outcome::read(image).unwrap().outcome.as_str().to_owned();
+    let read =
+        |image: &Image<'_>| outcome::read(&image.item()).unwrap().outcome.as_str().to_owned();
     assert_eq!([&modify.old, &modify.new].map(read), ["1", "2"]);
 }
 

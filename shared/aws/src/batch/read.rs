@@ -151,7 +151,7 @@ impl<'a> Content<'a> for Data<'a> {
             sequence: kinesis.sequence_number,
             event_id,
             arrived: kinesis.approximate_arrival_timestamp,
-            content: Self { partition_key: kinesis.partition_key, bytes },
+            content: Self::new(kinesis.partition_key, bytes),
         })
     }
 
@@ -200,9 +200,9 @@ impl<'a> Content<'a> for ItemChange<'a> {
             arrived: dynamodb.approximate_creation_date_time,
             content: Self {
                 name,
-                keys: dynamodb.keys.unwrap_or_default(),
-                old: dynamodb.old_image.unwrap_or_default(),
-                new: dynamodb.new_image.unwrap_or_default(),
+                keys: dynamodb.keys.unwrap_or_default().into(),
+                old: dynamodb.old_image.unwrap_or_default().into(),
+                new: dynamodb.new_image.unwrap_or_default().into(),
             },
         })
     }

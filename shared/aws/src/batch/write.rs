@@ -133,9 +133,9 @@ pub(super) fn change<S: Serializer>(
     let ItemChange { name, keys, old, new } = &record.content;
     let dynamodb = Change {
         approximate_creation_date_time: seconds(record.arrived),
-        keys,
-        old_image: old,
-        new_image: new,
+        keys: &keys.item(),
+        old_image: &old.item(),
+        new_image: &new.item(),
         sequence_number: &record.sequence,
     };
     let head = Head {

@@ -28,6 +28,7 @@ use crate::{
     error::Unavailable,
     names::Key,
     ports::{Record, Rejected, Stream},
+    read_once::ReadOnce,
 };
 
 /// How long a throttled put pauses before it tries again.
@@ -267,6 +268,7 @@ impl<T> MemoryStream<T> {
             data,
             arrived,
             endpoint: OnceLock::new(),
+            read: ReadOnce::default(),
             bytes,
             held: self.held.clone(),
             kept: None,

@@ -41,7 +41,7 @@ pub(crate) fn batch(payloads: &[&str]) -> StreamBatch<'static> {
 /// A batch of records of this data.
 pub(crate) fn records(data: impl IntoIterator<Item = Bytes>) -> StreamBatch<'static> {
     let record = |(i, bytes): (usize, Bytes)| {
-        let data = Data { partition_key: "k".into(), bytes };
+        let data = Data::new("k", bytes);
         Record::new("shardId-000000000000", i.to_string(), now(), data)
     };
     Batch::new("input", data.into_iter().enumerate().map(record).collect())

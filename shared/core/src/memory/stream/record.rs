@@ -12,6 +12,7 @@ use super::super::hold::Hold;
 use crate::{
     clock::Timestamp,
     names::{EndpointName, Key},
+    read_once::ReadOnce,
 };
 
 /// A record as the stream keeps it.
@@ -27,6 +28,8 @@ pub struct StoredRecord<T = Bytes> {
     pub(super) hash: u64,
     /// Once it is asked for.
     pub(super) endpoint: OnceLock<Option<EndpointName>>,
+    /// What functions read of `data`.
+    pub read: ReadOnce,
     /// What `data` takes.
     pub(super) bytes: usize,
     pub(super) held: Arc<AtomicUsize>,
