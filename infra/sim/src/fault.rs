@@ -173,7 +173,7 @@ impl Shares {
             (Fault::Horizon, Step::DecoyBatch | Step::MonitorBatch) | (_, Step::MonitorSettle) => {
                 100.0
             }
-            (_, Step::Publish) => return (self.of(fault) * 400.0).min(0.12),
+            (_, Step::Publish) => return (self.of(fault) * 800.0).min(0.25),
             (_, Step::DecoyEndpoint | Step::Minute) => 25.0,
             _ if step.is_rare() => 12.0,
             _ => 1.0,
