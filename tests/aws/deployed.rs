@@ -69,7 +69,7 @@ struct System {
     stack: Stack,
     ledger: DynamoLedger,
     flights: Vec<Flight>,
-    /// How long each choice is preferred to the next one; DEPLOYED_AFTER_MS, 4,000 by default.
+    /// How long each choice is preferred to the next one; `DEPLOYED_AFTER_MS`, 4,000 by default.
     after_ms: usize,
     /// Of a request. Longer than the last choice waits.
     deadline: Duration,

@@ -122,9 +122,9 @@ where
         let mut guarded_in: BTreeSet<(EndpointName, Minute)> = BTreeSet::new();
         for record in batch.records().iter().flatten() {
             // What cannot be read was counted when the overdue requests were listed.
-            let Ok(Some((envelope, decision))) = decided(&record.content) else {
-                continue;
-            };
+            let change = &record.content;
+            let Ok(Some(decision)) = decided(change) else { continue };
+            let Ok(envelope) = change.new.envelope() else { continue };
             let version = self.endpoints.version(&envelope.endpoint, decision.config).await?;
             let Some(endpoint) =
                 version.filter(|endpoint| is_waited_for(endpoint, &envelope, &decision))
@@ -240,12 +240,8 @@ where
 }
 
 /// The decision that first appears in a change of the ledger.
-fn decided(change: &ItemChange<'_>) -> Result<Option<(Arc<Envelope>, Arc<Decision>)>, Invalid> {
-    if change.old.is_decided() {
-        return Ok(None);
-    }
-    let Some(decision) = change.new.decision()? else { return Ok(None) };
-    Ok(Some((change.new.envelope()?, decision)))
+fn decided(change: &ItemChange<'_>) -> Result<Option<Arc<Decision>>, Invalid> {
+    if change.old.is_decided() { Ok(None) } else { change.new.decision() }
 }
 
 fn is_waited_for(endpoint: &Endpoint, envelope: &Envelope, decision: &Decision) -> bool {
