@@ -160,12 +160,7 @@ pub(crate) async fn archive(decoy: &TestDecoy, requests: Range<usize>) {
         sequence: format!("{source}{n:020}").into(),
         event_id: format!("{source}{n:032}").into(),
         arrived: at(n),
-        content: ItemChange {
-            name: "INSERT".into(),
-            keys: Image::default(),
-            old: Image::default(),
-            new: new.into(),
-        },
+        content: inserted(new),
     };
     let decision = |n| {
         let at = ARRIVED.as_micros();
@@ -263,4 +258,9 @@ pub(crate) fn views(store: &Store) -> BTreeMap<&'static str, Vec<String>> {
         views.insert(view.name, shown.into_values().map(|row| row.text).collect());
     }
     views
+}
+
+fn inserted(new: Item) -> ItemChange<'static> {
+    let [keys, old] = [Image::default(), Image::default()];
+    ItemChange { name: "INSERT".into(), keys, old, new: new.into() }
 }
