@@ -192,15 +192,15 @@ async fn bad_headers_are_refused_and_malformed_preferences_ignored() {
         ("Rendezvous-Key", "", "1 to 256 characters"),
         ("Idempotency-Key", long.as_str(), "1 to 255 bytes"),
         ("Idempotency-Key", "", "1 to 255 bytes"),
+        ("Rendezvous-Key", "a\tb", "control character"),
+        ("Idempotency-Key", "a\tb", "without control characters"),
     ] {
-        let reply = world.ask_with("{}", &[(name, value)]).await;
-        refused(&world, &reply, 400, words).await;
+        refused(&world, &world.ask_with("{}", &[(name, value)]).await, 400, words).await;
     }
     let longest = [("Idempotency-Key", &long[..255])];
     world.ask_with("{}", &longest).await.is("a@1 preferred", 10.0..=15.0);
     let mut event = binary(b"{}");
-    let latin = http::HeaderValue::from_bytes(b"caf\xe9").unwrap();
-    event.headers.insert("rendezvous-key", latin);
+    event.headers.insert("rendezvous-key", http::HeaderValue::from_bytes(b"caf\xe9").unwrap());
     refused(&world, &world.send(event).await, 400, "not UTF-8").await;
     for (name, value) in [
         ("Prefer", "wait=soon, unheard-of; wait"),

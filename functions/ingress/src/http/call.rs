@@ -143,8 +143,11 @@ impl Call {
             options.key = Some(key.map_err(|e| Problem::header("Rendezvous-Key", &e))?);
         }
         if let Some(text) = self.header("idempotency-key")? {
-            if text.is_empty() || text.len() > MAX_IDEMPOTENCY_KEY_BYTES {
-                let rule = format!("must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes");
+            let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len());
+            if !fits || text.chars().any(char::is_control) {
+                let rule = format!(
+                    "must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes, without control characters"
+                );
                 return Err(Problem::header("Idempotency-Key", &rule));
             }
             options.idempotency_key = Some(text.to_owned());
