@@ -9,7 +9,11 @@ use aws_lambda_events::{
     },
     encodings::Body,
 };
-use futures_util::{StreamExt, future::join, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+    stream::FuturesUnordered,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rendezvous_core::{
     RequestId, now,
@@ -58,12 +62,24 @@ struct Named {
 
 /// Every client asks; returns the requests that were answered, each with its client.
 pub(super) async fn all(world: &World, phase: u8) -> Vec<(usize, RequestId)> {
-    let calls = world.plan.requests.div_ceil(CLIENTS).max(1);
+    let calls = calls(world);
     let clients = CLIENTS.min(world.plan.requests);
     let client = |number| Client { world, phase, number }.ask_all(calls);
     // Unlike with `join_all`, one that is woken does not wake all others.
     let clients: FuturesUnordered<_> = (0..clients).map(client).collect();
     clients.concat().await
+}
+
+/// So many clients ask once more, in a minute after those in which all asked.
+pub(super) async fn one_each(world: &World, minute: usize, clients: usize) {
+    let call = calls(world) + minute;
+    let ask = |number| Ask { client: Client { world, phase: 0, number }, call }.ask();
+    join_all((0..clients.min(world.plan.requests)).map(ask)).await;
+}
+
+/// How often each client asks.
+fn calls(world: &World) -> usize {
+    world.plan.requests.div_ceil(CLIENTS).max(1)
 }
 
 /// Reads requests that the ledger has forgotten.

@@ -121,7 +121,7 @@ impl Run {
 
     async fn each_minute(&self, minute: u32, tell: &mut impl FnMut(&Progress)) {
         self.system.archive.forget(KEPT);
-        if minute.is_multiple_of(15) {
+        if minute.is_multiple_of(5) {
             self.weather.forget();
         }
         if minute.is_multiple_of(60) {

@@ -39,7 +39,7 @@ impl Weather {
         let draw = |detail: u8| self.draw(("configuration", number, detail));
         let schedule = self.schedule(number, 0);
         let share = if draw(20) < 0.3 { ",\"share\":0.5" } else { "" };
-        let arms = if draw(21) < 0.6 {
+        let arms = if draw(21) < 0.8 {
             let (other, step) = (self.schedule(number, 10), pick(draw(22), 2));
             // Without a condition the arm steps, and becomes main; with this one it is removed.
             let guard = match draw(23) {

@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use rendezvous_core::{
     Configuration, Minute, Provenance, clock::sleep_until, now, ports::EndpointTable, promotion,
 };
 use rendezvous_monitor::guards::AUTHOR;
 use tokio::time::sleep;
 
-use super::{World, operator};
+use super::{World, clients, operator};
 use crate::{
     fault::Fault,
     invariant::{Invariant, Violation},
     step::Dependency,
 };
 
-/// The share of runs that go on until an arm is judged.
-const SHARE: f64 = 0.5;
+/// For how many minutes a run goes on: an arm is judged by windows that are three minutes old, and has two steps.
+const MINUTES: u8 = 20;
 
-/// For how many minutes: an arm is judged by windows that are three minutes old.
-const MINUTES: u32 = 10;
+/// How many clients go on asking, once a minute, so that there is something to judge each step by.
+const CLIENTS: usize = 4;
 
 /// The operator publishes, and an outage begins, at about the time at which the monitor publishes.
 const AROUND: Duration = Duration::from_millis(40);
@@ -28,18 +28,16 @@ const AROUND: Duration = Duration::from_millis(40);
 /// The numbers of the configurations of this part of a run.
 const FIRST: u32 = 10;
 
-/// Waits until arms are judged. At the beginning of each minute the operator may publish, and the monitor
-/// may be without a dependency.
+/// Goes on until arms are judged, while clients ask now and then. At the beginning of each minute the operator may
+/// publish, and the monitor may be without a dependency.
 pub(super) async fn judged(world: &World) {
-    if world.draw("ramps") >= SHARE {
-        return;
-    }
     for minute in 0..MINUTES {
         let draw = |detail: u8| world.draw(("ramps", minute, detail));
-        sleep_until(Minute::of(now()).plus(1).start()).await;
+        let asking = clients::one_each(world, minute.into(), CLIENTS);
+        join(asking, sleep_until(Minute::of(now()).plus(1).start())).await;
         sleep(AROUND.mul_f64(draw(0))).await;
-        if minute >= 2 && draw(1) < 0.3 {
-            operator::publish(world, FIRST + minute).await;
+        if minute >= 2 && draw(1) < 0.08 {
+            operator::publish(world, FIRST + u32::from(minute)).await;
         }
         if draw(2) < world.plan.shares.of(Fault::Outage) {
             let dependency = match draw(3) {
