@@ -38,7 +38,7 @@ struct Options {
     /// Only these faults, separated by commas; none: an empty text
     #[arg(long, value_name = "NAMES", value_parser = shares)]
     faults: Option<Shares>,
-    /// Requests of each run
+    /// Requests of each run, without those of the minutes in which arms are judged
     #[arg(long, default_value_t = 800, value_parser = requests)]
     requests: usize,
     /// Show what happens in the run of the one seed

@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub seed: u64,
-    /// How many requests clients make, repeats of a key not counted.
+    /// How many requests clients make before the minutes in which arms are judged, repeats of a key not counted.
     pub requests: usize,
     pub shares: Shares,
     pub traced: bool,
