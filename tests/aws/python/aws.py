@@ -1,5 +1,6 @@
 """Calls to AWS that the tests make by boto3 instead of a Rust SDK; each prints JSON.
 
+    aws.py create STACK FILE            creates a stack of a template; its outputs
     aws.py outputs STACK                the outputs of a stack, by key
     aws.py mapping UUID on|off          enables or disables an event source mapping, and waits for the new state
     aws.py keys BUCKET PREFIX           the keys of the objects in a bucket
@@ -15,6 +16,14 @@ import sys
 import time
 
 import boto3
+
+
+def create(stack, file):
+    client = boto3.client("cloudformation")
+    with open(file, encoding="utf-8") as template:
+        client.create_stack(StackName=stack, TemplateBody=template.read())
+    client.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return outputs(stack)
 
 
 def outputs(stack):
@@ -97,5 +106,5 @@ def empty_and_delete(bucket):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    commands = (outputs, mapping, keys, logs, end, invocations, invoke, secret, delete)
+    commands = (create, outputs, mapping, keys, logs, end, invocations, invoke, secret, delete)
     print(json.dumps({c.__name__: c for c in commands}[command](*arguments)))

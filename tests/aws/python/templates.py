@@ -4,6 +4,7 @@
     templates.py immutable FILE...      by file and logical id, the resources that hold data, a position in a stream, or a
                                         name that clients use, with the properties that CloudFormation cannot change
                                         without replacing the resource
+    templates.py storage FILE           the template with nothing but its streams, tables and buckets
 """
 
 import json
@@ -51,6 +52,15 @@ def kept(resource):
     }
 
 
+def storage(file):
+    template = parse(file)
+    kinds = ("AWS::DynamoDB::Table", "AWS::Kinesis::Stream", "AWS::S3::Bucket")
+    resources = {name: r for name, r in template["Resources"].items() if r["Type"] in kinds}
+    outputs = {name: o for name, o in template["Outputs"].items() if o["Value"] in [{"Ref": r} for r in resources]}
+    kept = ("AWSTemplateFormatVersion", "Parameters", "Mappings", "Conditions")
+    return {name: template[name] for name in kept} | {"Resources": resources, "Outputs": outputs}
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    print(json.dumps({"parse": parse, "immutable": immutable}[command](*arguments)))
+    print(json.dumps({"parse": parse, "immutable": immutable, "storage": storage}[command](*arguments)))

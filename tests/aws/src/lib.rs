@@ -6,6 +6,7 @@
 mod client;
 mod console;
 mod endpoint;
+mod storage;
 
 use std::{
     collections::HashMap,
