@@ -99,7 +99,8 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     must(not told.contradicted, f"contradicted: {told.contradicted[:5]}; {summary}")
     must(not wrong, f"{len(wrong)} differ from the archive: {wrong[:5]}; {summary}")
     must(missing <= failed.records, f"scores are missing that no batch in the failure bucket names; {summary}")
-    must(not lost, f"{len(lost)} requests are missing: {sorted(lost)[:5]}; {summary}")
+    of_lost = [(request, found["decisions"].get(request), request in found["scored"]) for request in sorted(lost)]
+    must(not lost, f"{len(lost)} requests are missing (decision, whether scored): {of_lost[:5]}; {summary}")
     return summary
 
 
