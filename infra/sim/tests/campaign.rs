@@ -11,7 +11,7 @@ use rendezvous_sim::{
 
 /// Requests of each run, and how many runs there are: more than 10^5 requests.
 const REQUESTS: usize = 800;
-const RUNS: u64 = 110;
+const RUNS: u64 = 120;
 
 #[test]
 fn every_invariant_holds_in_runs_of_fresh_seeds_under_all_faults() {
