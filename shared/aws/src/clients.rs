@@ -87,6 +87,14 @@ impl Aws {
     /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which
     /// Lambda sets for the life of the process, and `AWS_ENDPOINT_URL`, which emulators set.
     pub fn new(environment: Environment) -> Result<Self, BadVariable> {
+        Self::calling(environment, http_client())
+    }
+
+    /// The same with another HTTP client.
+    pub(crate) fn calling(
+        environment: Environment,
+        http: SharedHttpClient,
+    ) -> Result<Self, BadVariable> {
         let credentials = Credentials::new(
             environment.required("AWS_ACCESS_KEY_ID")?,
             environment.required("AWS_SECRET_ACCESS_KEY")?,
@@ -98,7 +106,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(environment.required("AWS_REGION")?.to_owned()))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(http_client())
+            .http_client(http)
             .timeout_config(quick())
             .retry_config(retries());
         config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL").map(str::to_owned));

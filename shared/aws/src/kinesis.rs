@@ -285,6 +285,25 @@ mod tests {
         let sizes: Vec<usize> = made.iter().map(Vec::len).collect();
         assert_eq!(sizes, [vec![500; 2], vec![250; 4], vec![125; 8]].concat());
         assert_eq!(Most { records: 1, bytes: 1 }.halved().records, 1);
+        assert_eq!(Most::ALLOWED.halved().bytes, 5 * 1024 * 1024);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_count_as_bytes_of_a_call() {
+        rendezvous_core::clock::simulate(now());
+        for (bytes_of_key, calls) in [(8, 1), (9, 2)] {
+            let record = Record {
+                key: "k".repeat(bytes_of_key).parse().unwrap(),
+                data: vec![0; 1024 * 1024 - 8].into(),
+            };
+            let (records, made) = (vec![record; 10], Mutex::new(0));
+            let put = |_: Vec<&Record>| {
+                *made.lock().unwrap() += 1;
+                async { Ok(()) }
+            };
+            put_all(&records, now() + Duration::from_secs(1), put).await.unwrap();
+            assert_eq!(made.into_inner().unwrap(), calls, "{bytes_of_key}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

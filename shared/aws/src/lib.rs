@@ -6,6 +6,8 @@
 pub mod batch;
 pub mod items;
 
+#[cfg(all(test, feature = "sdk"))]
+mod answers;
 #[cfg(feature = "sdk")]
 mod clients;
 #[cfg(feature = "sdk")]

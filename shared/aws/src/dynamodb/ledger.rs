@@ -252,7 +252,7 @@ impl Ledger for DynamoLedger {
 
     fn watch(&self, envelope: &Arc<Envelope>) -> impl Watch + '_ {
         let pace = self.pace(&envelope.endpoint);
-        DynamoWatch { ledger: self, envelope: envelope.clone(), pace, polls: 0, seen: None }
+        DynamoWatch { ledger: self, envelope: envelope.clone(), pace, seen: None }
     }
 }
 
@@ -261,16 +261,14 @@ struct DynamoWatch<'a> {
     ledger: &'a DynamoLedger,
     envelope: Arc<Envelope>,
     pace: Pace,
-    polls: u32,
     seen: Option<Mailbox>,
 }
 
 impl Watch for DynamoWatch<'_> {
     async fn changed(&mut self, until: Timestamp) -> Result<Option<Mailbox>, Unavailable> {
         loop {
-            let pause = self.pace.next(now().since(self.envelope.received), self.polls, POLLS);
+            let pause = self.pace.next(now().since(self.envelope.received), POLLS);
             sleep_until((now() + pause).min(until)).await;
-            self.polls += 1;
             let found = self.ledger.read(self.envelope.id, Consistency::Eventual).await?;
             // A read by another replica may be older than the last one.
             let changed = found.is_some() && found != self.seen;

@@ -36,16 +36,15 @@ impl Pace {
         });
     }
 
-    /// How long to wait before the next poll, `elapsed` after the request was received and after
-    /// `polls` polls that found nothing.
-    pub(super) fn next(&self, elapsed: Duration, polls: u32, bounds: Bounds) -> Duration {
+    /// How long to wait before the next poll, `elapsed` after the request was received.
+    pub(super) fn next(&self, elapsed: Duration, bounds: Bounds) -> Duration {
         let clamp = |interval: Duration| interval.clamp(bounds.shortest, bounds.longest);
         let Some((mean, spread)) = self.usual else {
             // Nothing is known yet: the interval grows with the time waited.
             return clamp(elapsed / 4);
         };
         let early = mean.saturating_sub(spread).saturating_sub(elapsed);
-        if polls == 0 && !early.is_zero() {
+        if !early.is_zero() {
             // Not bounded from above: no answer is expected earlier.
             return early.max(bounds.shortest);
         }
@@ -65,11 +64,34 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    #[test]
+    fn the_usual_time_moves_by_half_to_early_answers_and_by_an_eighth_to_late_ones() {
+        let mut pace = Pace::default();
+        let mut usual = |taken| {
+            pace.observe(ms(taken));
+            pace.usual.unwrap()
+        };
+        assert_eq!(usual(80), (ms(80), ms(40)));
+        assert_eq!(usual(160), (ms(90), ms(50)));
+        assert_eq!(usual(10), (ms(50), Duration::from_micros(57_500)));
+    }
+
+    #[test]
+    fn the_first_poll_is_when_answers_usually_begin_and_the_others_are_half_a_spread_apart() {
+        let pauses = |pace: Pace, elapsed: [u64; 6]| elapsed.map(|at| pace.next(ms(at), BOUNDS));
+        let known = Pace { usual: Some((ms(100), ms(20))) };
+        // 220 ms are 40 over the usual time and four spreads.
+        let expected = [80, 20, 10, 10, 20, 50].map(ms);
+        assert_eq!(pauses(known, [0, 60, 80, 180, 220, 10_000]), expected);
+        let expected = [1, 2, 25, 50, 50, 50].map(ms);
+        assert_eq!(pauses(Pace::default(), [0, 8, 100, 200, 400, 1_000]), expected);
+    }
+
     /// Polls for a request that is settled after `taken`: how many polls, and how late the last.
     fn watch(pace: &mut Pace, taken: Duration) -> (u32, Duration) {
         let (mut elapsed, mut polls) = (Duration::ZERO, 0);
         while elapsed < taken {
-            elapsed += pace.next(elapsed, polls, BOUNDS);
+            elapsed += pace.next(elapsed, BOUNDS);
             polls += 1;
         }
         pace.observe(taken);
