@@ -45,6 +45,9 @@ class Told:
     statuses: Counter[str] = field(default_factory=Counter)
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+    # Replies that name no request, and connections that ended without one: ingress was killed.
+    unnamed: int = 0
     contradicted: list[str] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     troubles: Counter[str] = field(default_factory=Counter)
@@ -56,6 +59,10 @@ class Told:
         with self.lock:
             kind = body.get("kind", "")
             self.statuses[f"{status} {kind}".strip()] += 1
+            if "request" in body:
+                self.named.add(body["request"])
+            else:
+                self.unnamed += 1
             if status == 202:
                 self.accepted.add(body["request"])
             if status != 200:
@@ -82,24 +89,27 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     wrong = _compare(told, found)
     gaps = stack.ctl("gaps", ENDPOINT)
     failed = _failed(stack)
-    unsent = _unsent(found)
-    # A request without a row could not be sent, or the decoy has given it up.
+    # A request without a row was not sent, or the decoy has given it up.
     unarchived = (set(found["decisions"]) | set(found["scored"])) - set(found["ids"])
+    unsent = _unsent(unarchived, told, found) - failed.unarchived
+    nameless = unsent - told.named
     lost = unarchived - unsent - failed.unarchived
     # An arm of the ramps has a model that is not there.
     missing = sum(gaps["missing"].get(model, 0) for model in MODELS) - len(unsent) * len(MODELS)
     summary = (
         f"{asked} requests in {SECONDS} s, {asked / SECONDS:.1f} a second: {dict(told.statuses)}; {dict(told.troubles)}; "
         f"{len(told.settled)} settled answers, {len(told.accepted)} accepted; archived {found['requests']} requests and "
-        f"{len(found['decisions'])} decisions, {len(unarchived)} requests without a row, of which {len(unsent)} could not be "
-        f"sent and {len(unarchived & failed.unarchived)} are in the failure bucket; {max(missing, 0)} of "
-        f"{gaps['pairs']} scores missing, {failed.records} records in the failure bucket; {len(told.late)} late; functions "
-        f"{_flat(told.memory)}"
+        f"{len(found['decisions'])} decisions, {len(unarchived)} requests without a row, of which {len(unsent)} were not "
+        f"sent ({len(nameless)} by an ingress that was killed) and {len(unarchived & failed.unarchived)} are in the failure "
+        f"bucket; {max(missing, 0)} of {gaps['pairs']} scores missing, {failed.records} records in the failure bucket; "
+        f"{len(told.late)} late; functions {_flat(told.memory)}"
     )
     must(not told.contradicted, f"contradicted: {told.contradicted[:5]}; {summary}")
     must(not wrong, f"{len(wrong)} differ from the archive: {wrong[:5]}; {summary}")
     must(missing <= failed.records, f"scores are missing that no batch in the failure bucket names; {summary}")
     of_lost = [(request, found["decisions"].get(request), request in found["scored"]) for request in sorted(lost)]
+    killed = f"{len(nameless)} requests that no client knows have no row, and {told.unnamed} replies name no request"
+    must(len(nameless) <= told.unnamed, f"{killed}; {summary}")
     must(not lost, f"{len(lost)} requests are missing (decision, whether scored): {of_lost[:5]}; {summary}")
     return summary
 
@@ -139,6 +149,7 @@ def _ask(stack: Stack, told: Told, caller: int, key: str, wait: bool) -> None:
     except (OSError, http.client.HTTPException, ValueError) as error:
         with told.lock:
             told.statuses[type(error).__name__] += 1
+            told.unnamed += 1
     finally:
         connection.close()
 
@@ -279,10 +290,15 @@ def _compare(told: Told, found: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def _unsent(found: dict[str, Any]) -> set[str]:
-    """Requests that the stream did not take: they are decided at once, and no model has seen them."""
-    decisions, ids = found["decisions"], set(found["ids"])
-    return {request for request, each in decisions.items() if each["reason"] == "unavailable" and request not in ids}
+def _unsent(unarchived: set[str], told: Told, found: dict[str, Any]) -> set[str]:
+    """Requests that the stream did not take: nobody was promised a score, and no model has seen them.
+
+    What ingress could not send it decides at once. Where it was killed before that, or had no time for it, the monitor decides
+    what has a mailbox.
+    """
+    decisions = found["decisions"]
+    at_once = {request for request in unarchived if decisions.get(request, {}).get("reason") == "unavailable"}
+    return at_once | unarchived - set(told.settled) - told.accepted - set(found["scored"])
 
 
 @dataclass
