@@ -25,8 +25,12 @@ use serde_json::{Value, json};
 
 use crate::{Aws, Calls, CallsSince, Environment, ObjectError, items::ledger as items};
 
-/// An answer: a status and a body; without, the connection times out.
-type Answer = Option<(u16, String)>;
+#[derive(Clone, Debug)]
+enum Answer {
+    /// A status and a body.
+    Is(u16, String),
+    TimesOut,
+}
 
 /// Gives the answers one after the other, and the last one again and again.
 #[derive(Clone, Debug, Default)]
@@ -57,10 +61,10 @@ impl HttpConnector for Given {
             _ => answers.pop_front().unwrap(),
         };
         HttpConnectorFuture::ready(match answer {
-            Some((status, body)) => {
+            Answer::Is(status, body) => {
                 Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
             }
-            None => Err(ConnectorError::timeout("on purpose".into())),
+            Answer::TimesOut => Err(ConnectorError::timeout("on purpose".into())),
         })
     }
 }
@@ -88,16 +92,16 @@ fn aws<const N: usize>(answers: [Answer; N]) -> (Aws, Given) {
 
 /// An error of DynamoDB or Kinesis.
 fn json_error(code: &str) -> Answer {
-    Some((400, json!({ "__type": code, "message": "on purpose" }).to_string()))
+    Answer::Is(400, json!({ "__type": code, "message": "on purpose" }).to_string())
 }
 
 /// An error of S3.
 fn s3_error(status: u16, code: &str) -> Answer {
-    Some((status, format!("<Error><Code>{code}</Code></Error>")))
+    Answer::Is(status, format!("<Error><Code>{code}</Code></Error>"))
 }
 
 fn well(body: impl Into<String>) -> Answer {
-    Some((200, body.into()))
+    Answer::Is(200, body.into())
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +111,7 @@ async fn throttling_a_time_out_and_other_errors_are_told_apart() {
         (json_error("ProvisionedThroughputExceededException"), UnavailableKind::Throttled),
         (json_error("RequestLimitExceeded"), UnavailableKind::Throttled),
         (json_error("AccessDeniedException"), UnavailableKind::Down),
-        (None, UnavailableKind::TimedOut),
+        (Answer::TimesOut, UnavailableKind::TimedOut),
     ] {
         let (aws, _) = aws([answer.clone()]);
         let id = envelope(&endpoint()).id;
@@ -156,7 +160,7 @@ fn versions(keys: &[&str], next: Option<&str>) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn every_page_of_an_objects_versions_is_erased_and_no_page_of_others_is_read() {
-    let deleted = || Some((204, String::new()));
+    let deleted = || Answer::Is(204, String::new());
     let pages = || {
         let first = [versions(&["k", "k"], Some("k")), deleted(), deleted()];
         let second = [versions(&["k", "k2"], Some("k2")), deleted()];
@@ -187,8 +191,8 @@ async fn a_stream_is_asked_again_unless_the_call_itself_is_wrong() {
     let taken = well(r#"{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"s"}]}"#);
     for passing in [
         json_error("ProvisionedThroughputExceededException"),
-        Some((500, json!({ "__type": "InternalFailure" }).to_string())),
-        None,
+        Answer::Is(500, json!({ "__type": "InternalFailure" }).to_string()),
+        Answer::TimesOut,
     ] {
         let (aws, asked) = aws([passing.clone(), taken.clone()]);
         let put = aws.stream("INPUT_STREAM").unwrap();

@@ -6,7 +6,8 @@
 pub mod batch;
 pub mod items;
 
-#[cfg(all(test, feature = "sdk"))]
+#[cfg(test)]
+#[cfg(feature = "sdk")]
 mod answers;
 #[cfg(feature = "sdk")]
 mod clients;
