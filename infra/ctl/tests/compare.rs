@@ -146,8 +146,14 @@ async fn a_sample_is_stored_before_its_labels_and_weighed_with_its_probabilities
     let labelled = &compare(files, table, &weighs).await.unwrap().json["labelled"];
     // Each request is drawn with probability 30/60 and differs by -0.24, so that the estimate depends on
     // how many were drawn only.
-    let estimate = labelled["estimate"].as_f64().unwrap();
-    assert!((estimate + 0.24 * drawn as f64 / 30.0).abs() < 1e-9, "{drawn} drawn: {labelled}");
+    let [estimate, low, high] =
+        ["estimate", "low", "high"].map(|figure| labelled[figure].as_f64().unwrap());
+    let (weighed, drawn) = (-0.24 / 30.0, drawn as f64);
+    assert!((estimate - weighed * drawn).abs() < 1e-9, "{drawn} drawn: {labelled}");
+    // 2.5758 standard deviations on either side are 99 %; the variance is half of the sum of squares.
+    let half_width = 2.5758 * (0.5 * drawn).sqrt() * weighed.abs();
+    assert!((estimate - half_width - low).abs() < 1e-5, "{drawn} drawn: {labelled}");
+    assert!((estimate + half_width - high).abs() < 1e-5, "{drawn} drawn: {labelled}");
     assert_eq!(labelled["anytime"], false, "{labelled}");
     let other = CompareOptions { sample, ..options("a@1", "b@1") };
     let other = compare(files, table, &other).await.unwrap_err();

@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rendezvous_core::{
     Mailbox, Minute, Sha256Digest, UnavailableKind, Write, Written, clock,
     conformance::samples::{endpoint, envelope, failure, fallback, received_at, score, settlement},
@@ -36,7 +37,7 @@ enum Answer {
 #[derive(Clone, Debug, Default)]
 struct Given {
     answers: Arc<Mutex<VecDeque<Answer>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<HttpRequest>>>,
 }
 
 impl Given {
@@ -47,14 +48,19 @@ impl Given {
 
     /// What the last call had as its body: JSON.
     fn last(&self) -> Value {
-        serde_json::from_str(self.asked.lock().unwrap().last().unwrap()).unwrap()
+        let asked = self.asked.lock().unwrap();
+        serde_json::from_slice(asked.last().unwrap().body().bytes().unwrap()).unwrap()
+    }
+
+    /// A header of the last call.
+    fn header(&self, name: &str) -> Option<String> {
+        self.asked.lock().unwrap().last().unwrap().headers().get(name).map(str::to_owned)
     }
 }
 
 impl HttpConnector for Given {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body = request.body().bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        self.asked.lock().unwrap().push(body.unwrap_or_default());
+        self.asked.lock().unwrap().push(request);
         let mut answers = self.answers.lock().unwrap();
         let answer = match answers.len() {
             1 => answers[0].clone(),
@@ -280,7 +286,10 @@ async fn entries_that_are_not_processed_are_sent_six_times_ever_more_slowly() {
 async fn a_payload_is_put_with_its_digest() {
     let (aws, asked) = aws([s3_error(400, "BadDigest")]);
     let payloads = aws.payloads().unwrap();
-    let put = payloads.put("payloads/a", "{}".into(), Sha256Digest::of("[]")).await;
+    let digest = Sha256Digest::of("[]");
+    let put = payloads.put("payloads/a", "{}".into(), digest).await;
     assert!(put.is_err());
+    let sent = BASE64_STANDARD.encode(digest.as_bytes());
+    assert_eq!(asked.header("x-amz-checksum-sha256"), Some(sent));
     assert_eq!((payloads.url(), asked.calls()), ("s3://x", 1));
 }

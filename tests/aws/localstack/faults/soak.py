@@ -46,7 +46,7 @@ class Told:
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
-    # Replies that name no request, and connections that ended without one: ingress was killed.
+    # Replies that name no request, and connections without a reply.
     unnamed: int = 0
     contradicted: list[str] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
@@ -100,7 +100,7 @@ def soak(stack: Stack, proxy: Proxy) -> str:
         f"{asked} requests in {SECONDS} s, {asked / SECONDS:.1f} a second: {dict(told.statuses)}; {dict(told.troubles)}; "
         f"{len(told.settled)} settled answers, {len(told.accepted)} accepted; archived {found['requests']} requests and "
         f"{len(found['decisions'])} decisions, {len(unarchived)} requests without a row, of which {len(unsent)} were not "
-        f"sent ({len(nameless)} by an ingress that was killed) and {len(unarchived & failed.unarchived)} are in the failure "
+        f"sent ({len(nameless)} of them known to no client) and {len(unarchived & failed.unarchived)} are in the failure "
         f"bucket; {max(missing, 0)} of {gaps['pairs']} scores missing, {failed.records} records in the failure bucket; "
         f"{len(told.late)} late; functions {_flat(told.memory)}"
     )
@@ -108,8 +108,8 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     must(not wrong, f"{len(wrong)} differ from the archive: {wrong[:5]}; {summary}")
     must(missing <= failed.records, f"scores are missing that no batch in the failure bucket names; {summary}")
     of_lost = [(request, found["decisions"].get(request), request in found["scored"]) for request in sorted(lost)]
-    killed = f"{len(nameless)} requests that no client knows have no row, and {told.unnamed} replies name no request"
-    must(len(nameless) <= told.unnamed, f"{killed}; {summary}")
+    unknown = f"{len(nameless)} requests that no client knows have no row, and {told.unnamed} calls named no request"
+    must(len(nameless) <= told.unnamed, f"{unknown}; {summary}")
     must(not lost, f"{len(lost)} requests are missing (decision, whether scored): {of_lost[:5]}; {summary}")
     return summary
 
@@ -298,7 +298,8 @@ def _unsent(unarchived: set[str], told: Told, found: dict[str, Any]) -> set[str]
     """
     decisions = found["decisions"]
     at_once = {request for request in unarchived if decisions.get(request, {}).get("reason") == "unavailable"}
-    return at_once | unarchived - set(told.settled) - told.accepted - set(found["scored"])
+    promised = set(told.settled) | told.accepted
+    return at_once | (unarchived - promised - set(found["scored"]))
 
 
 @dataclass
