@@ -94,6 +94,7 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     unsent = _unsent(unarchived, told, found) - failed.unarchived
     nameless = unsent - told.named
     lost = unarchived - unsent - failed.unarchived
+    undecided = set(found["ids"]) - set(found["decisions"])
     # An arm of the ramps has a model that is not there.
     missing = sum(gaps["missing"].get(model, 0) for model in MODELS) - len(unsent) * len(MODELS)
     summary = (
@@ -101,6 +102,7 @@ def soak(stack: Stack, proxy: Proxy) -> str:
         f"{len(told.settled)} settled answers, {len(told.accepted)} accepted; archived {found['requests']} requests and "
         f"{len(found['decisions'])} decisions, {len(unarchived)} requests without a row, of which {len(unsent)} were not "
         f"sent ({len(nameless)} of them known to no client) and {len(unarchived & failed.unarchived)} are in the failure "
+        f"bucket, {len(undecided)} without a decision, of which {len(undecided & failed.undecided)} are in the failure "
         f"bucket; {max(missing, 0)} of {gaps['pairs']} scores missing, {failed.records} records in the failure bucket; "
         f"{len(told.late)} late; functions {_flat(told.memory)}"
     )
@@ -111,6 +113,8 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     unknown = f"{len(nameless)} requests that no client knows have no row, and {told.unnamed} calls named no request"
     must(len(nameless) <= told.unnamed, f"{unknown}; {summary}")
     must(not lost, f"{len(lost)} requests are missing (decision, whether scored): {of_lost[:5]}; {summary}")
+    forgotten = sorted(undecided - failed.undecided)
+    must(not forgotten, f"{len(forgotten)} requests have no decision: {forgotten[:5]}; {summary}")
     return summary
 
 
@@ -304,10 +308,12 @@ def _unsent(unarchived: set[str], told: Told, found: dict[str, Any]) -> set[str]
 
 @dataclass
 class Failed:
-    """What functions have given up: records, each counted once for each function, and the requests that are not archived by that."""
+    """What functions have given up: records, each counted once for each function, and the requests that are not archived by that
+    or whose decisions are not."""
 
     records: int
     unarchived: set[str]
+    undecided: set[str]
 
 
 def _failed(stack: Stack) -> Failed:
@@ -320,8 +326,9 @@ def _failed(stack: Stack) -> Failed:
         for batch in batches
         for record in batch.get("payload", {}).get("Records", [])
     ]
-    sources = (record for function, record in given_up if "decoy" in function.lower())
-    # The mappings of the tables' changes name no stream.
-    data = (json.loads(base64.b64decode(record["kinesis"]["data"])) for record in sources if "kinesis" in record)
+    decoys = [record for function, record in given_up if "decoy" in function.lower()]
+    data = (json.loads(base64.b64decode(record["kinesis"]["data"])) for record in decoys if "kinesis" in record)
     requests = {message["envelope"]["id"] for message in data if "model" not in message}
-    return Failed(len({(function, record["eventID"]) for function, record in given_up}), requests)
+    changes = [record["dynamodb"] for record in decoys if "dynamodb" in record]
+    undecided = {change["Keys"]["id"]["S"] for change in changes if "decision" in change.get("NewImage", {})}
+    return Failed(len({(function, record["eventID"]) for function, record in given_up}), requests, undecided)
