@@ -213,15 +213,15 @@ where
         let tombstones = self.erased.tombstones(&*self.archive).await?;
         rows.retain(|Numbered { row, .. }| !tombstones.hold(row.endpoint(), row.request_id()));
         self.evaluate(&mut rows).await?;
-        let (inline, stored): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.reference.is_none());
+        // Rows are large, and usually none is stored elsewhere: they stay where they are.
+        let stored: Vec<_> = rows.extract_if(.., |row| row.reference.is_some()).collect();
         for portion in portions(stored) {
             let complete = complete(&*self.payloads, portion, &mut rejected).await?;
             let files = table_files_of(batch, &complete, &write, &mut rejected);
             drop(complete);
             self.store(&files, report).await?;
         }
-        let mut files = table_files_of(batch, &inline, &write, &mut rejected);
+        let mut files = table_files_of(batch, &rows, &write, &mut rejected);
         if !rejected.is_empty() {
             let places = rejected.keys().map(|number| place(batch, *number));
             let name = files::quarantine_file(source, places);

@@ -39,7 +39,10 @@ impl<P: Ports> Http<P> {
     }
 
     /// Answers one HTTP request. Every error has a status and a body in the form of its protocol.
-    pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    ///
+    /// The event is boxed because it takes more than a kilobyte, which a future has once for each function that
+    /// hands it on.
+    pub async fn handle(&self, event: Box<ApiGatewayV2httpRequest>) -> ApiGatewayV2httpResponse {
         let start = now();
         let call = Call::new(event);
         let id = RequestId::new(call.id());

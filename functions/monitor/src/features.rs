@@ -33,7 +33,7 @@ pub const ARRIVALS: &str = "arrivals";
 pub const FEATURES: &str = "features";
 
 /// The requests of an endpoint and a version of its configuration that arrived in a minute.
-type Key = (EndpointName, u64, Minute);
+type Key<'m> = (&'m EndpointName, u64, Minute);
 
 impl<E, L, W, T> Monitor<E, L, W, T>
 where
@@ -68,12 +68,12 @@ where
         expires: Timestamp,
     ) -> Result<Vec<Entry>, Unavailable> {
         let name = batch.place(0).event_id;
-        let mut arrivals: BTreeMap<Key, u64> = BTreeMap::new();
-        let mut features: BTreeMap<Key, Features> = BTreeMap::new();
+        let mut arrivals: BTreeMap<Key<'_>, u64> = BTreeMap::new();
+        let mut features: BTreeMap<Key<'_>, Features> = BTreeMap::new();
         for (number, RequestMessage { envelope, payload, .. }) in messages {
             let Some(Ok(record)) = batch.records().get(*number) else { continue };
-            let key = (envelope.endpoint.clone(), envelope.config, Minute::of(record.arrived));
-            *arrivals.entry(key.clone()).or_default() += 1;
+            let key = (&envelope.endpoint, envelope.config, Minute::of(record.arrived));
+            *arrivals.entry(key).or_default() += 1;
             let Payload::Inline(payload) = payload else { continue };
             let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
             let Some(endpoint) = version else { continue };
@@ -81,7 +81,7 @@ where
             if pointers.is_empty() {
                 continue;
             }
-            let seed = |key: &Key| {
+            let seed = |key: &Key<'_>| {
                 let (endpoint, config, minute) = key;
                 let subject = format!("{endpoint}/{config}/{minute}/{name}");
                 let seed = u64::from_le_bytes(random::bytes("window of features", &subject));

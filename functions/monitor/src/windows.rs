@@ -102,6 +102,9 @@ fn values(
     Some(Entry { key, body: body.into(), expires: Some(expires) })
 }
 
+/// The scores of a model in a minute, of a version of an endpoint's configuration and of an arm.
+type OfModel<'m> = (&'m EndpointName, u64, &'m Arm, &'m ModelId, Minute);
+
 /// The results of one request in a batch that may be paired.
 type Results = HashMap<ModelId, Option<f64>>;
 
@@ -160,31 +163,30 @@ where
         expires: Timestamp,
     ) -> Result<Vec<Entry>, Unavailable> {
         let name = batch.place(0).event_id;
-        let mut models: BTreeMap<(EndpointName, u64, Arm, ModelId, Minute), Window> =
-            BTreeMap::new();
+        let mut models: BTreeMap<OfModel<'_>, Window> = BTreeMap::new();
         let mut requests: BTreeMap<(RequestId, Timestamp), (Minute, Arc<Envelope>, Results)> =
             BTreeMap::new();
         let mut together = Together::default();
-        for (number, ScoreMessage { envelope, score, .. }) in messages {
-            let Some(Ok(record)) = batch.records().get(number) else { continue };
+        for (number, ScoreMessage { envelope, score, .. }) in &messages {
+            let Some(Ok(record)) = batch.records().get(*number) else { continue };
             let version = self.endpoints.version(&envelope.endpoint, envelope.config).await?;
             let Some(endpoint) = version else { continue };
             let minute = Minute::of(record.arrived);
-            let value = number_of(&score, &endpoint);
-            let Envelope { endpoint: of, config, arm, .. } = &*envelope;
-            let key = (of.clone(), *config, arm.clone(), score.model.clone(), minute);
+            let value = number_of(score, &endpoint);
+            let Envelope { endpoint: of, config, arm, .. } = &**envelope;
+            let key = (of, *config, arm, &score.model, minute);
             let window = models.entry(key).or_insert_with_key(|key| Window::new(seed(key, name)));
             match &score.result {
                 Ok(_) => window.score(score.finished.since(envelope.received), value),
                 Err(failure) => window.failure(failure.kind),
             }
-            together.add(&endpoint, minute, &envelope, &score.model, value);
+            together.add(&endpoint, minute, envelope, &score.model, value);
             let is_champion = |pair: [&ModelId; 2]| pair.contains(&&score.model);
             if guarded(&endpoint).any(|(_, pair)| pair.is_some_and(is_champion)) {
                 let key = (envelope.id, envelope.received);
-                let (.., results) =
-                    requests.entry(key).or_insert((minute, envelope, HashMap::new()));
-                results.entry(score.model).or_insert(value);
+                let first = || (minute, envelope.clone(), HashMap::new());
+                let (.., results) = requests.entry(key).or_insert_with(first);
+                results.entry(score.model.clone()).or_insert(value);
             }
         }
         let batch = Batch { name, expires };
@@ -256,8 +258,7 @@ fn number_of(score: &Score, endpoint: &Endpoint) -> Option<f64> {
 }
 
 /// Windows that are merged have different seeds.
-fn seed(key: &(EndpointName, u64, Arm, ModelId, Minute), batch: &str) -> u64 {
-    let (endpoint, config, arm, model, minute) = key;
+fn seed((endpoint, config, arm, model, minute): &OfModel<'_>, batch: &str) -> u64 {
     let subject = format!("{endpoint}/{config}/{arm}/{model}/{minute}/{batch}");
     u64::from_le_bytes(random::bytes("window", &subject))
 }

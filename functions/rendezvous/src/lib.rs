@@ -97,20 +97,26 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         // Fail fast: after the first failure no request is begun; Lambda redelivers the rest.
         let failing = AtomicBool::new(false);
         let failing = &failing;
-        let mut results = stream::iter(arrivals)
-            .map(|Arrivals { envelope, scores, records }| async move {
-                if failing.load(Ordering::Relaxed) {
-                    return (None, records);
-                }
-                let result = self.file(&envelope, scores).await;
-                if let Err(cause) = &result {
-                    tracing::warn!(request = %envelope.id, %cause, "scores are not filed and will be redelivered");
-                    failing.store(true, Ordering::Relaxed);
-                }
-                (result.ok(), records)
-            })
-            .buffer_unordered(CONCURRENCY);
-        while let Some((settled, records)) = results.next().await {
+        let file = |Arrivals { envelope, scores, records }: Arrivals| async move {
+            if failing.load(Ordering::Relaxed) {
+                return (None, records);
+            }
+            let result = self.file(&envelope, scores).await;
+            if let Err(cause) = &result {
+                tracing::warn!(request = %envelope.id, %cause, "scores are not filed and will be redelivered");
+                failing.store(true, Ordering::Relaxed);
+            }
+            (result.ok(), records)
+        };
+        let results = match <[Arrivals; 1]>::try_from(arrivals) {
+            // At low rates most batches are of one request.
+            Ok([one]) => vec![file(one).await],
+            Err(many) => {
+                let filed = stream::iter(many).map(file).buffer_unordered(CONCURRENCY);
+                filed.collect().await
+            }
+        };
+        for (settled, records) in results {
             match settled {
                 Some(settled) => report.settled += usize::from(settled),
                 None => again.extend(records),
@@ -227,7 +233,8 @@ fn listed(schedule: &Schedule, scores: &[Score]) -> Vec<Score> {
 /// Groups the scores of a batch by request, keeping their order, and counts those that are left out
 /// because they came too late.
 fn by_request(messages: Vec<(usize, ScoreMessage)>) -> (Vec<Arrivals>, usize) {
-    let mut positions: HashMap<RequestId, usize> = HashMap::with_capacity(messages.len());
+    let mut positions: HashMap<RequestId, usize, foldhash::fast::RandomState> =
+        HashMap::with_capacity_and_hasher(messages.len(), foldhash::fast::RandomState::default());
     let mut arrivals: Vec<Arrivals> = Vec::with_capacity(messages.len());
     let (start, mut expired) = (now(), 0);
     for (record, ScoreMessage { envelope, score, .. }) in messages {

@@ -9,13 +9,13 @@ const REMEMBERED: usize = 8_192;
 /// The latest distinct values.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
-    values: HashSet<T>,
+    values: HashSet<T, foldhash::fast::RandomState>,
     by_age: VecDeque<T>,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { values: HashSet::new(), by_age: VecDeque::new() }
+        Self { values: HashSet::default(), by_age: VecDeque::new() }
     }
 }
 

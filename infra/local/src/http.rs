@@ -216,7 +216,7 @@ async fn call<
     };
     // The deadline of a body that arrives slowly begins when it has arrived.
     let received = now();
-    let mut event = ApiGatewayV2httpRequest::default();
+    let mut event = Box::<ApiGatewayV2httpRequest>::default();
     event.version = Some("2.0".to_owned());
     event.raw_path = Some(head.uri.path().to_owned());
     event.raw_query_string = head.uri.query().map(str::to_owned);

@@ -1,7 +1,7 @@
 use std::{
     future::{pending, poll_fn},
     hash::Hasher,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed},
     task::Poll,
     time::Duration,
@@ -137,9 +137,8 @@ impl Actor {
         (Instant::now() < until).then_some(until)
     }
 
-    /// Runs `future` as this actor.
-    pub async fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
+    /// Runs `future` as this actor. It is pinned by the caller, so that it is not moved again: it may be large.
+    pub async fn run<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
         let mut thaw: Option<Pin<Box<Sleep>>> = None;
         let poll = poll_fn(|context| {
             while let Some(until) = self.frozen_until() {

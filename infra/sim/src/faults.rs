@@ -1,6 +1,7 @@
 //! Faults of a model on demand: kill it, slow it down, or let some calls hang.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -50,8 +51,7 @@ impl Faults {
     }
 }
 
-/// A model with its faults. It runs as its function's instance, because the runtime calls it in a
-/// task of its own.
+/// A model with its faults.
 pub(crate) struct Faulty<M> {
     pub(crate) model: Arc<Link<M>>,
     pub(crate) faults: Arc<Faults>,
@@ -83,7 +83,7 @@ impl<M: Model> Model for Faulty<M> {
         if slow > 0 {
             sleep(Duration::from_millis(slow)).await;
         }
-        let score = self.model.port().score(payloads);
-        self.model.actor().run(self.model.step(Step::Score, payloads, score)).await
+        let score = pin!(self.model.port().score(payloads));
+        self.model.step(Step::Score, payloads, score).await
     }
 }

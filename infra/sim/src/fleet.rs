@@ -1,8 +1,11 @@
 //! The instances of a function, as Lambda runs them: each handles one invocation at a time.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use crate::{
@@ -70,8 +73,8 @@ impl<F: Send + Sync + 'static> Fleet<F> {
         W: Future<Output = T>,
     {
         let Some(weather) = &self.conditions.weather else {
-            let instance = self.first.clone();
-            return Ok(self.actor.run(work(instance)).await);
+            let work = pin!(work(self.first.clone()));
+            return Ok(self.actor.run(work).await);
         };
         let occasion = weather.occasion(step, subject);
         weather.tally().step(step);
@@ -81,8 +84,8 @@ impl<F: Send + Sync + 'static> Fleet<F> {
             self.conditions.trace(actor, || "! dies-before");
             return Err("it died before it began");
         }
-        // On the heap: it is large, and would be moved several times.
-        let work = actor.run(Box::pin(work(instance.clone())));
+        let mut work = Box::pin(work(instance.clone()));
+        let work = actor.run(work.as_mut());
         let result = tokio::select! {
             biased;
             result = work => result,

@@ -65,10 +65,6 @@ impl<P> Link<P> {
         &self.port
     }
 
-    pub(crate) fn actor(&self) -> &Actor {
-        &self.actor
-    }
-
     /// Takes a step that calls nothing outside.
     pub(crate) async fn step<T>(
         &self,

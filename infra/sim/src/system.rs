@@ -334,7 +334,11 @@ where
     }
 
     /// Answers one HTTP request, which comes as the event that API Gateway sends.
-    pub async fn call(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    pub async fn call(
+        &self,
+        event: impl Into<Box<ApiGatewayV2httpRequest>>,
+    ) -> ApiGatewayV2httpResponse {
+        let event = event.into();
         let request = event.request_context.request_id.clone().unwrap_or_default();
         let step = step(&event);
         let mut hasher = DefaultHasher::new();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     error::Invalid,
-    names::{Text, TextVisitor, name, shown},
+    names::{Text, name, shown},
 };
 
 name! {

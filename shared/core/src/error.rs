@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, future::Future, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 
 /// A permanent error: the input is wrong and will be wrong at every attempt. Quarantine it and
@@ -79,16 +80,16 @@ impl fmt::Display for Unavailable {
 /// The result of `call`, or [`UnavailableKind::TimedOut`] of `dependency` after `limit`.
 ///
 /// A call that is cut off may still take effect.
-pub async fn within<T>(
+pub fn within<T>(
     dependency: &'static str,
     limit: Duration,
     call: impl Future<Output = Result<T, Unavailable>>,
-) -> Result<T, Unavailable> {
-    if let Ok(result) = timeout(limit, call).await {
-        return result;
-    }
-    let detail = format!("no answer within {} ms", limit.as_millis());
-    Err(Unavailable::timed_out(dependency, detail))
+) -> impl Future<Output = Result<T, Unavailable>> {
+    // An `async fn` would hold the call twice: as its argument, and while it waits.
+    timeout(limit, call).map(move |result| {
+        let detail = || format!("no answer within {} ms", limit.as_millis());
+        result.unwrap_or_else(|_| Err(Unavailable::timed_out(dependency, detail())))
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! poison. The payload and the score are never parsed, and a score's envelope is the very bytes
 //! of its request's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Borrow, collections::HashMap, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,7 +16,7 @@ use crate::{
     error::Invalid,
     json::Json,
     limits::MAX_ASYNC_DEADLINE,
-    names::{Arm, EndpointName, Key, ModelId, RequestId},
+    names::{Arm, EndpointName, Key, ModelId, RequestId, Text},
     payload::{Payload, PayloadRef},
     score::{Failure, Score, checked_score},
 };
@@ -139,12 +139,17 @@ impl<'a> RequestMessage<'a> {
             #[serde(flatten)]
             payload: &'a Payload<'a>,
         }
-        let size = match payload {
+        let payload_bytes = match payload {
             Payload::Inline(json) => json.get().len(),
             Payload::Stored(reference) => reference.url.len() + 120,
         };
-        // The envelope takes some 330 bytes.
-        write_message(&Fields { v: VERSION, envelope, payload }, size + 400)
+        let Envelope { endpoint, arm, key, traceparent, skip, .. } = envelope;
+        let names = endpoint.as_str().len() + arm.as_str().len() + key.as_str().len();
+        let traceparent = traceparent.as_ref().map_or(0, |context| context.len() + 20);
+        let skip: usize = skip.iter().map(|model| model.as_str().len() + 5).sum();
+        // Member names, the id and three numbers take some 200 bytes.
+        let size = payload_bytes + names + traceparent + skip + 220;
+        write_message(&Fields { v: VERSION, envelope, payload }, size)
     }
 }
 
@@ -162,8 +167,10 @@ struct ScoreFields<'a> {
     v: u32,
     #[serde(borrow)]
     envelope: &'a RawValue,
-    model: ModelId,
-    artifact: Option<Artifact>,
+    #[serde(borrow)]
+    model: Text<'a>,
+    #[serde(borrow)]
+    artifact: Option<Text<'a>>,
     started_us: Timestamp,
     finished_us: Timestamp,
     #[serde(borrow)]
@@ -209,15 +216,21 @@ impl ScoreMessage {
             failure: score.result.as_ref().err(),
         };
         let answer = score.result.as_ref().map_or(600, |json| json.as_str().len());
-        write_message(&fields, raw_envelope.get().len() + answer + 300)
+        let artifact = artifact.map_or(0, |name| name.as_str().len());
+        let names = score.model.as_str().len() + artifact;
+        // Member names and two numbers take some 120 bytes.
+        write_message(&fields, raw_envelope.get().len() + answer + names + 130)
     }
 }
 
 /// Reads score messages one after the other. The scores of one request have one envelope, byte for byte:
-/// it is parsed once, and they share it.
+/// it is parsed once, and they share it. A model sends many scores at a time: they share the name of the model
+/// and that of its artefact.
 #[derive(Debug, Default)]
 pub struct ScoreReader<'a> {
     envelopes: HashMap<&'a str, Arc<Envelope>, foldhash::fast::RandomState>,
+    last_model: Option<ModelId>,
+    last_artifact: Option<Artifact>,
 }
 
 impl<'a> ScoreReader<'a> {
@@ -231,14 +244,14 @@ impl<'a> ScoreReader<'a> {
                 return Err(Invalid::new("score message: needs either \"score\" or \"failure\""));
             }
         };
-        let score = Score {
-            model: fields.model,
-            started: fields.started_us,
-            finished: fields.finished_us,
-            result,
-        };
+        let invalid = |error| Invalid::new(format!("score message: {error}"));
+        let model = same(&mut self.last_model, &fields.model.0).map_err(invalid)?;
+        let artifact = fields.artifact.map(|name| same(&mut self.last_artifact, &name.0));
+        let artifact = artifact.transpose().map_err(invalid)?;
+        let score =
+            Score { model, started: fields.started_us, finished: fields.finished_us, result };
         let envelope = self.envelope(fields.envelope)?;
-        Ok(ScoreMessage { envelope, score, artifact: fields.artifact })
+        Ok(ScoreMessage { envelope, score, artifact })
     }
 
     /// The same for a stream of live requests, where the score of a replay is invalid.
@@ -264,6 +277,17 @@ impl<'a> ScoreReader<'a> {
         let envelope = Arc::new(Envelope::parse(raw)?);
         self.envelopes.insert(raw.get(), envelope.clone());
         Ok(envelope)
+    }
+}
+
+/// The last name, if this is the same; otherwise this is the last from now on.
+fn same<N: Borrow<str> + FromStr<Err = Invalid> + Clone>(
+    last: &mut Option<N>,
+    text: &str,
+) -> Result<N, Invalid> {
+    match last {
+        Some(name) if (*name).borrow() == text => Ok(name.clone()),
+        _ => Ok(last.insert(text.parse()?).clone()),
     }
 }
 
@@ -347,6 +371,10 @@ mod tests {
         let mut reader = ScoreReader::default();
         let [a, l, b] = records.each_ref().map(|record| reader.read(record).unwrap());
         assert!(Arc::ptr_eq(&a.envelope, &b.envelope));
+        assert!(
+            std::ptr::eq(a.score.model.as_str(), l.score.model.as_str()),
+            "one after the other"
+        );
         assert_eq!([&a, &l, &b].map(|m| m.envelope.key.as_str()), ["k", "l", "k"]);
         assert_eq!([&a, &l, &b].map(|m| m.score.model.as_str()), ["a@1", "a@1", "b@1"]);
         assert!(reader.read(b"{}").is_err() && reader.read(&records[0]).is_ok());

@@ -1,7 +1,7 @@
 //! Names from outside, valid by construction: who holds one need not check it again.
 
 use std::{
-    borrow::Borrow,
+    borrow::{Borrow, Cow},
     fmt,
     str::FromStr,
     sync::{Arc, LazyLock},
@@ -62,10 +62,9 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                from.deserialize_str(TextVisitor).and_then(|text: Text| {
-                    $check(text.0.as_ref()).map_err(de::Error::custom)?;
-                    Ok(Self(text.0.into()))
-                })
+                let Text(text) = Text::deserialize(from)?;
+                $check(&text).map_err(de::Error::custom)?;
+                Ok(Self(text.into()))
             }
         }
     };
@@ -315,9 +314,15 @@ impl fmt::Debug for RequestId {
 }
 
 /// Text borrowed from the input where possible, so that reading a name allocates only once.
-pub(crate) struct Text<'de>(pub(crate) std::borrow::Cow<'de, str>);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
-pub(crate) struct TextVisitor;
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
 
 impl<'de> de::Visitor<'de> for TextVisitor {
     type Value = Text<'de>;

@@ -1,8 +1,14 @@
 //! The number in an opaque JSON text at which a configuration points.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, fmt};
 
+use serde::{
+    Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
+
+use crate::names::Text;
 
 /// The number at `pointer` (RFC 6901); none where there is no number.
 pub fn number(json: &str, pointer: &str) -> Option<f64> {
@@ -26,17 +32,22 @@ pub enum Scalar<'j> {
     Text(Cow<'j, str>),
 }
 
-/// The scalars at several pointers (RFC 6901), in their order. An object is divided into its members once.
+/// The scalars at several pointers (RFC 6901), in their order. An object is read once.
 pub fn scalars<'j>(json: &'j str, pointers: &[String]) -> Vec<Option<Scalar<'j>>> {
-    let members: Option<HashMap<Cow<'j, str>, &'j RawValue>> =
-        json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
-    let found = |pointer: &String| {
-        let Some(members) = &members else { return at(json, pointer) };
-        let Some(path) = pointer.strip_prefix('/') else { return at(json, pointer) };
-        let (token, rest) = path.find('/').map_or((path, ""), |end| path.split_at(end));
-        at(members.get(name(token).as_str())?.get(), rest)
+    if !json.starts_with('{') {
+        return pointers.iter().map(|pointer| scalar(at(json, pointer)?)).collect();
+    }
+    let names: Vec<Cow<'_, str>> = pointers.iter().map(|pointer| first(pointer)).collect();
+    let mut found = vec![None; names.len()];
+    if members(json, &names, &mut found).is_none() {
+        return vec![None; names.len()];
+    }
+    let at_pointer = |(pointer, member): (&String, Option<&'j str>)| {
+        let Some(path) = pointer.strip_prefix('/') else { return scalar(at(json, pointer)?) };
+        let rest = path.find('/').map_or("", |end| &path[end..]);
+        scalar(at(member?, rest)?)
     };
-    pointers.iter().map(|pointer| scalar(found(pointer)?)).collect()
+    pointers.iter().zip(found).map(at_pointer).collect()
 }
 
 fn scalar(text: &str) -> Option<Scalar<'_>> {
@@ -57,25 +68,73 @@ fn parse(text: &str) -> Option<f64> {
 }
 
 /// The text at `pointer`. All other values are skipped without being converted, so that one that no
-/// type can hold, such as 1e999, is no error. Of two members with the same key the last counts.
+/// type can hold, such as 1e999, is no error.
 fn at<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
     let mut text = json;
     for token in pointer.split('/').skip(1) {
-        let value: &RawValue = if text.starts_with('{') {
-            let members: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-            members.get(&name(token)).copied()?
+        text = if text.starts_with('{') {
+            let mut found = [None];
+            members(text, &[name(token)], &mut found)?;
+            found[0]?
         } else {
             let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-            elements.get(index(token)?).copied()?
+            elements.get(index(token)?)?.get()
         };
-        text = value.get();
     }
     Some(text)
 }
 
+/// The first name in a pointer; nothing where it has none.
+fn first(pointer: &str) -> Cow<'_, str> {
+    name(pointer.split('/').nth(1).unwrap_or_default())
+}
+
 /// The name of a member in a pointer.
-fn name(token: &str) -> String {
-    token.replace("~1", "/").replace("~0", "~")
+fn name(token: &str) -> Cow<'_, str> {
+    if token.contains('~') {
+        return token.replace("~1", "/").replace("~0", "~").into();
+    }
+    token.into()
+}
+
+/// Finds the members of an object that have these names. Of two members with the same name the last counts.
+fn members<'j>(
+    object: &'j str,
+    names: &[impl AsRef<str>],
+    found: &mut [Option<&'j str>],
+) -> Option<()> {
+    let mut json = serde_json::Deserializer::from_str(object);
+    json.deserialize_map(Members { names, found }).ok()?;
+    json.end().ok()
+}
+
+struct Members<'n, 'f, 'j, N> {
+    names: &'n [N],
+    found: &'f mut [Option<&'j str>],
+}
+
+impl<'j, N: AsRef<str>> Visitor<'j> for Members<'_, '_, 'j, N> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'j>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(Text(name)) = members.next_key()? {
+            if !self.names.iter().any(|wanted| wanted.as_ref() == name) {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value: &'j RawValue = members.next_value()?;
+            for (wanted, found) in self.names.iter().zip(&mut *self.found) {
+                if wanted.as_ref() == name {
+                    *found = Some(value.get());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// "The array index is digits without a leading zero."

@@ -72,9 +72,9 @@ fn set_body(event: &mut ApiGatewayV2httpRequest, body: &[u8]) {
 fn calls(event: &ApiGatewayV2httpRequest) {
     run(async {
         let ingress = ingress().await;
-        let first = ingress.handle(event.clone()).await;
+        let first = ingress.handle(event.clone().into()).await;
         let answer = checked(event, &first);
-        let again = ingress.handle(event.clone()).await;
+        let again = ingress.handle(event.clone().into()).await;
         let repeated = checked(event, &again);
         let Some(id) = answer["request"].as_str().filter(|_| first.status_code == 200) else {
             return;
@@ -90,7 +90,7 @@ fn calls(event: &ApiGatewayV2httpRequest) {
         read.request_context.http.path = Some(path.clone());
         read.request_context.stage = Some("$default".to_owned());
         read.body = None;
-        let found = checked(&read, &ingress.handle(read.clone()).await);
+        let found = checked(&read, &ingress.handle(read.clone().into()).await);
         if found["kind"].is_string() {
             assert_eq!(found["score"], answer["score"], "a settled answer is read as it was");
         }
@@ -98,7 +98,7 @@ fn calls(event: &ApiGatewayV2httpRequest) {
         report.request_context.http.method = Method::PUT;
         report.request_context.http.path = Some(path + "/outcome");
         report.request_context.stage = Some("$default".to_owned());
-        checked(&report, &ingress.handle(report.clone()).await);
+        checked(&report, &ingress.handle(report.clone().into()).await);
     });
 }
 

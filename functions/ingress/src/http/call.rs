@@ -17,7 +17,7 @@ use crate::RequestOptions;
 
 /// A call as far as it can be understood without knowing the endpoint.
 pub(super) struct Call {
-    event: ApiGatewayV2httpRequest,
+    event: Box<ApiGatewayV2httpRequest>,
 }
 
 /// The value of `Prefer: wait`, in seconds.
@@ -25,7 +25,7 @@ pub(super) struct Call {
 pub(super) struct Wait(pub(super) u64);
 
 impl Call {
-    pub(super) fn new(event: ApiGatewayV2httpRequest) -> Self {
+    pub(super) fn new(event: Box<ApiGatewayV2httpRequest>) -> Self {
         Self { event }
     }
 

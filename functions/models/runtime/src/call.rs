@@ -1,8 +1,8 @@
 //! One call of the model, whatever the model does.
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use rendezvous_core::{Failure, FailureKind, Json, score::checked_score};
 use tokio::time::timeout;
 
@@ -13,12 +13,12 @@ use crate::{
 
 /// Exactly one result for each payload, before the limits end.
 pub(crate) async fn results<M: Model>(
-    model: &Arc<M>,
-    payloads: Vec<Json>,
+    model: &M,
+    payloads: &[Json],
     limits: Limits,
 ) -> Vec<Result<Json, Failure>> {
     let count = payloads.len();
-    match call(model.clone(), payloads.clone(), limits).await {
+    match call(model, payloads, limits).await {
         Ok(results) => results,
         Err(failure) if count == 1 || failure.kind == FailureKind::TimedOut => {
             vec![Err(failure); count]
@@ -26,24 +26,25 @@ pub(crate) async fn results<M: Model>(
         // One payload may have failed the call for all: score each alone, so that only that one
         // fails.
         Err(_) => {
-            let alone = payloads.into_iter().map(|payload| async {
-                call(model.clone(), vec![payload], limits).await?.swap_remove(0)
+            let alone = payloads.iter().map(|payload| async {
+                call(model, std::slice::from_ref(payload), limits).await?.swap_remove(0)
             });
             join_all(alone).await
         }
     }
 }
 
-/// Calls the model in a task of its own, which may panic or hang.
+/// Calls the model, which may panic or hang.
 async fn call<M: Model>(
-    model: Arc<M>,
-    payloads: Vec<Json>,
+    model: &M,
+    payloads: &[Json],
     limits: Limits,
 ) -> Result<Vec<Result<Json, Failure>>, Failure> {
     let count = payloads.len();
     let (limit, limited_by) = limits.next();
-    let mut task = tokio::spawn(async move { model.score(&payloads).await });
-    match timeout(limit, &mut task).await {
+    // The model has no state that a panic could leave half changed but its own.
+    let score = AssertUnwindSafe(async { model.score(payloads).await }).catch_unwind();
+    match timeout(limit, score).await {
         Ok(Ok(results)) if results.len() == count => {
             Ok(results.into_iter().map(|result| result.and_then(checked_score)).collect())
         }
@@ -54,7 +55,6 @@ async fn call<M: Model>(
         // The panic's text may quote the payload. It is in the function's log only.
         Ok(Err(_)) => Err(Failure::new(FailureKind::Failed, "the model panicked")),
         Err(_) => {
-            task.abort();
             let rest = match limited_by {
                 Limit::Model => "",
                 Limit::Invocation => ", which were left of the function's time-out",

@@ -177,7 +177,7 @@ impl<'a, M: Model> Work<'a, M> {
     /// Scores the requests of one call.
     pub(crate) async fn score(&self, requests: &[Ready<'a>]) -> Messages {
         let started = now();
-        let payloads = requests.iter().map(|(_, payload)| payload.clone()).collect();
+        let payloads: Vec<Json> = requests.iter().map(|(_, payload)| payload.clone()).collect();
         let latest = requests.iter().map(|((_, request), _)| request.envelope.deadline).max();
         let limits = match latest {
             Some(latest) if self.model.until_deadline() => {
@@ -185,7 +185,7 @@ impl<'a, M: Model> Work<'a, M> {
             }
             _ => self.limits,
         };
-        let results = results(self.model, payloads, limits).await;
+        let results = results(&**self.model, &payloads, limits).await;
         let requests = requests.iter().map(|(request, _)| *request);
         self.messages(requests.zip(results).collect(), started)
     }

@@ -52,14 +52,17 @@ pub struct MemoryLedger {
     writes: AtomicU64,
 }
 
+/// Ids are random, so that no client can choose which of them collide.
+type Ids<V> = HashMap<RequestId, V, foldhash::fast::RandomState>;
+
 #[derive(Debug)]
 struct Part {
-    entries: HashMap<RequestId, Entry>,
+    entries: Ids<Entry>,
     /// The keys of `entries`, oldest first.
     by_age: VecDeque<RequestId>,
     /// Who waits for a change of a mailbox. A watch adds and removes its own entry.
-    watched: HashMap<RequestId, (Arc<Notify>, usize)>,
-    forgotten: HashSet<RequestId>,
+    watched: Ids<(Arc<Notify>, usize)>,
+    forgotten: HashSet<RequestId, foldhash::fast::RandomState>,
     /// `forgotten`, oldest entry first, with when each was received.
     forgotten_by_age: VecDeque<(RequestId, Timestamp)>,
     /// The id of a request received until then may no longer be in `forgotten`.
@@ -78,10 +81,10 @@ struct Entry {
 impl Default for Part {
     fn default() -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: Ids::default(),
             by_age: VecDeque::new(),
-            watched: HashMap::new(),
-            forgotten: HashSet::new(),
+            watched: Ids::default(),
+            forgotten: HashSet::default(),
             forgotten_by_age: VecDeque::new(),
             horizon: Timestamp::from_micros(i64::MIN),
         }
@@ -192,7 +195,8 @@ impl MemoryLedger {
     fn apply(&self, write: &Write) -> Result<Written, Unavailable> {
         let id = write.envelope.id;
         let part = &mut *lock(self.part(id));
-        let former = part.entries.get(&id).map(|entry| &entry.mailbox);
+        let entry = part.entries.get(&id);
+        let former = entry.map(|entry| &entry.mailbox);
         let former = former.filter(|mailbox| !self.is_past_retention(&mailbox.envelope));
         if former.is_none() && !write.opens() {
             let expired = self.is_past_retention(&write.envelope);
@@ -204,24 +208,23 @@ impl MemoryLedger {
             Written::Applied(mailbox) => mailbox,
             unchanged => return Ok(unchanged),
         };
-        let former = former.cloned();
-        if !part.entries.contains_key(&id) {
-            part.make_room(self.capacity_of_part)?;
-            part.by_age.push_back(id);
-        }
         let is_new = |former: &Mailbox| {
             let (decided, was_decided) = (mailbox.decision.is_some(), former.decision.is_some());
             decided != was_decided || former.envelope.received != mailbox.envelope.received
         };
-        let entry = part.entries.get(&id);
+        let is_told = former.is_none_or(is_new);
+        let is_opened = mailbox.opening != former.and_then(|former| former.opening);
+        let former = former.filter(|_| is_told).cloned();
         let (version, mut kept) =
             entry.map_or((0, None), |entry| (entry.version, entry.kept.clone()));
-        if former.as_ref().is_none_or(is_new) {
-            let change = || Change::Mailbox { old: former.clone(), new: mailbox.clone() };
+        if entry.is_none() {
+            part.make_room(self.capacity_of_part)?;
+            part.by_age.push_back(id);
+        }
+        if is_told {
+            let change = || Change::Mailbox { old: former, new: mailbox.clone() };
             kept = self.changes.tell(change).or(kept);
-        } else if let Some(journal) = &self.journal
-            && mailbox.opening != former.and_then(|former| former.opening)
-        {
+        } else if let Some(journal) = self.journal.as_ref().filter(|_| is_opened) {
             kept = Some(journal.mailbox(mailbox.clone()));
         }
         part.entries.insert(id, Entry { mailbox: mailbox.clone(), version: version + 1, kept });

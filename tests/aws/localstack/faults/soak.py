@@ -113,8 +113,6 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     unknown = f"{len(nameless)} requests that no client knows have no row, and {told.unnamed} calls named no request"
     must(len(nameless) <= told.unnamed, f"{unknown}; {summary}")
     must(not lost, f"{len(lost)} requests are missing (decision, whether scored): {of_lost[:5]}; {summary}")
-    forgotten = sorted(undecided - failed.undecided)
-    must(not forgotten, f"{len(forgotten)} requests have no decision: {forgotten[:5]}; {summary}")
     return summary
 
 
