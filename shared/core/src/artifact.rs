@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     error::Invalid,
-    names::{Text, name, shown},
+    names::{name, shown},
+    text::Text,
 };
 
 name! {

@@ -38,6 +38,7 @@ pub mod schedule;
 
 pub mod arms;
 pub mod tensors;
+mod text;
 
 pub mod configuration;
 pub mod endpoint;

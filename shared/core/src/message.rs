@@ -16,9 +16,10 @@ use crate::{
     error::Invalid,
     json::Json,
     limits::MAX_ASYNC_DEADLINE,
-    names::{Arm, EndpointName, Key, ModelId, RequestId, Text},
+    names::{Arm, EndpointName, Key, ModelId, RequestId},
     payload::{Payload, PayloadRef},
     score::{Failure, Score, checked_score},
+    text::Text,
 };
 
 /// The version of the messages that this code writes and reads.

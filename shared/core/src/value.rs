@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::names::Text;
+use crate::text::Text;
 
 /// The number at `pointer` (RFC 6901); none where there is no number.
 pub fn number(json: &str, pointer: &str) -> Option<f64> {
