@@ -12,6 +12,9 @@ use rendezvous_ingress::{Dependencies, Ingress, Ports, Settings, http::Http};
 
 use crate::{Conditions, Counters, Link, actor::Role, fleet::Fleet, link::Past, step::Step};
 
+/// What API Gateway sends. It takes more than a kilobyte.
+pub(crate) type Event = Box<ApiGatewayV2httpRequest>;
+
 /// The ports of ingress in this system.
 pub(crate) struct Local<E, K, L>(PhantomData<(E, K, L)>);
 

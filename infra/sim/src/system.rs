@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use rendezvous_core::{
     EndpointName, ModelId,
     limits::MAX_PAYLOAD_BYTES,
@@ -39,7 +39,7 @@ use crate::{
     faults::{Faults, Faulty},
     fleet::{Fleet, Instance},
     functions::ModelHandler,
-    ingress::{GATEWAY_TIMEOUT, Inside, Local, bad_gateway, step},
+    ingress::{Event, GATEWAY_TIMEOUT, Inside, Local, bad_gateway, step},
     link::Past,
     mapping::{self, Function, Host, Mapping},
 };
@@ -334,17 +334,13 @@ where
     }
 
     /// Answers one HTTP request, which comes as the event that API Gateway sends.
-    pub async fn call(
-        &self,
-        event: impl Into<Box<ApiGatewayV2httpRequest>>,
-    ) -> ApiGatewayV2httpResponse {
+    pub async fn call(&self, event: impl Into<Event>) -> ApiGatewayV2httpResponse {
         let event = event.into();
         let request = event.request_context.request_id.clone().unwrap_or_default();
         let step = step(&event);
         let mut hasher = DefaultHasher::new();
         request.hash(&mut hasher);
-        let Conditions { witness, weather, .. } = &self.host.conditions;
-        let witness = witness.clone();
+        let Conditions { witness, weather, .. } = self.host.conditions.clone();
         let handle = |instance: Arc<Instance<Http<Local<E, K, L>>>>| async move {
             let Some(witness) = witness else { return instance.function.handle(event).await };
             witness.begins(&instance.actor, &event);
