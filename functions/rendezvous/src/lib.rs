@@ -97,26 +97,20 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
         // Fail fast: after the first failure no request is begun; Lambda redelivers the rest.
         let failing = AtomicBool::new(false);
         let failing = &failing;
-        let file = |Arrivals { envelope, scores, records }: Arrivals| async move {
-            if failing.load(Ordering::Relaxed) {
-                return (None, records);
-            }
-            let result = self.file(&envelope, scores).await;
-            if let Err(cause) = &result {
-                tracing::warn!(request = %envelope.id, %cause, "scores are not filed and will be redelivered");
-                failing.store(true, Ordering::Relaxed);
-            }
-            (result.ok(), records)
-        };
-        let results = match <[Arrivals; 1]>::try_from(arrivals) {
-            // At low rates most batches are of one request.
-            Ok([one]) => vec![file(one).await],
-            Err(many) => {
-                let filed = stream::iter(many).map(file).buffer_unordered(CONCURRENCY);
-                filed.collect().await
-            }
-        };
-        for (settled, records) in results {
+        let mut results = stream::iter(arrivals)
+            .map(|Arrivals { envelope, scores, records }| async move {
+                if failing.load(Ordering::Relaxed) {
+                    return (None, records);
+                }
+                let result = self.file(&envelope, scores).await;
+                if let Err(cause) = &result {
+                    tracing::warn!(request = %envelope.id, %cause, "scores are not filed and will be redelivered");
+                    failing.store(true, Ordering::Relaxed);
+                }
+                (result.ok(), records)
+            })
+            .buffer_unordered(CONCURRENCY);
+        while let Some((settled, records)) = results.next().await {
             match settled {
                 Some(settled) => report.settled += usize::from(settled),
                 None => again.extend(records),

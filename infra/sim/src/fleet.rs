@@ -84,8 +84,8 @@ impl<F: Send + Sync + 'static> Fleet<F> {
             self.conditions.trace(actor, || "! dies-before");
             return Err("it died before it began");
         }
-        let mut work = Box::pin(work(instance.clone()));
-        let work = actor.run(work.as_mut());
+        let work = pin!(work(instance.clone()));
+        let work = actor.run(work);
         let result = tokio::select! {
             biased;
             result = work => result,

@@ -10,6 +10,7 @@ mod tables;
 use std::{
     fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -70,7 +71,7 @@ impl<P> Link<P> {
         &self,
         step: Step,
         about: impl Debug,
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> T {
         let Some(weather) = self.weather() else { return work.await };
         let mut hasher = DefaultHasher::new();

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::{
     error::Invalid,
     names::{name, shown},
-    text::Text,
 };
 
 name! {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{clock::now, error::Invalid, limits::MAX_KEY_CHARS, random, text::Text};
+use crate::{clock::now, error::Invalid, limits::MAX_KEY_CHARS, random};
 
 /// Declares a cheaply cloned text type whose every value has passed `$check`.
 macro_rules! name {
@@ -62,7 +62,7 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let Text(text) = Text::deserialize(from)?;
+                let $crate::text::Text(text) = Deserialize::deserialize(from)?;
                 $check(&text).map_err(de::Error::custom)?;
                 Ok(Self(text.into()))
             }

@@ -37,17 +37,19 @@ pub fn scalars<'j>(json: &'j str, pointers: &[String]) -> Vec<Option<Scalar<'j>>
     if !json.starts_with('{') {
         return pointers.iter().map(|pointer| scalar(at(json, pointer)?)).collect();
     }
-    let names: Vec<Cow<'_, str>> = pointers.iter().map(|pointer| first(pointer)).collect();
+    // A pointer without a name leads to the object, which is no scalar.
+    let paths: Vec<Option<(Cow<'_, str>, &str)>> = pointers.iter().map(|p| first(p)).collect();
+    let names: Vec<&str> = paths.iter().flatten().map(|(name, _)| &**name).collect();
     let mut found = vec![None; names.len()];
     if members(json, &names, &mut found).is_none() {
-        return vec![None; names.len()];
+        return vec![None; pointers.len()];
     }
-    let at_pointer = |(pointer, member): (&String, Option<&'j str>)| {
-        let Some(path) = pointer.strip_prefix('/') else { return scalar(at(json, pointer)?) };
-        let rest = path.find('/').map_or("", |end| &path[end..]);
-        scalar(at(member?, rest)?)
+    let mut found = found.into_iter();
+    let at_path = |path: &Option<(_, &str)>| {
+        let (_, rest) = path.as_ref()?;
+        scalar(at(found.next()??, rest)?)
     };
-    pointers.iter().zip(found).map(at_pointer).collect()
+    paths.iter().map(at_path).collect()
 }
 
 fn scalar(text: &str) -> Option<Scalar<'_>> {
@@ -84,9 +86,11 @@ fn at<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
     Some(text)
 }
 
-/// The first name in a pointer; nothing where it has none.
-fn first(pointer: &str) -> Cow<'_, str> {
-    name(pointer.split('/').nth(1).unwrap_or_default())
+/// The first name in a pointer, and the pointer that follows.
+fn first(pointer: &str) -> Option<(Cow<'_, str>, &str)> {
+    let path = pointer.strip_prefix('/')?;
+    let (token, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+    Some((name(token), rest))
 }
 
 /// The name of a member in a pointer.

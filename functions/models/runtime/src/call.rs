@@ -42,7 +42,7 @@ async fn call<M: Model>(
 ) -> Result<Vec<Result<Json, Failure>>, Failure> {
     let count = payloads.len();
     let (limit, limited_by) = limits.next();
-    // The model has no state that a panic could leave half changed but its own.
+    // Nothing that the call changes is used after a panic, but what the model itself keeps.
     let score = AssertUnwindSafe(async { model.score(payloads).await }).catch_unwind();
     match timeout(limit, score).await {
         Ok(Ok(results)) if results.len() == count => {
