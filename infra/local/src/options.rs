@@ -97,6 +97,11 @@ impl SystemOptions {
         Ok(DataFolder::serve(&self.data.clone().unwrap_or_else(new_folder))?)
     }
 
+    /// The same for a run in which nobody is promised anything.
+    pub(crate) fn rehearsal_data(&self) -> Result<DataFolder, Error> {
+        Ok(DataFolder::rehearse(&self.data.clone().unwrap_or_else(new_folder))?)
+    }
+
     /// The size of the system.
     pub(crate) fn size(&self) -> Result<Size, Error> {
         let mut size = Size { shards: usize::try_from(self.shards)?, ..Size::default() };

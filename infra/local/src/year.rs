@@ -58,7 +58,7 @@ const REPORTED_AFTER: Duration = Duration::from_hours(36);
 pub(crate) fn play(options: &SystemOptions, alarms: bool) -> Result<(), Error> {
     let flights = Flights::read(&crate::flights::folder())?;
     let flights = flights.all()?;
-    let data = options.fresh_data()?;
+    let data = options.rehearsal_data()?;
     let archive = data.archive();
     if fs::read_dir(&archive)?.next().is_some() {
         return Err(format!("{}: it must be empty", archive.display()).into());

@@ -94,6 +94,11 @@ pub fn simulate(start: Timestamp) {
     SIMULATED.set(Some(Simulated { start, anchor: Instant::now(), ahead_us: 0 }));
 }
 
+/// Whether time on this thread is simulated.
+pub fn is_simulated() -> bool {
+    SIMULATED.get().is_some()
+}
+
 /// Runs `section` with a simulated clock that is `ahead_us` microseconds ahead (negative: behind).
 /// Without a simulation it changes nothing.
 pub fn with_clock_ahead<T>(ahead_us: i64, section: impl FnOnce() -> T) -> T {

@@ -19,7 +19,7 @@ use rendezvous_core::{
 use crate::{
     data_folder::DataFolder,
     files::{
-        FileError, Readers, UNFINISHED, at, blocking, delete, names, place, sync_folder,
+        FileError, Readers, Survives, UNFINISHED, at, blocking, delete, names, place, sync_folder,
         sync_folders, unfinished,
     },
 };
@@ -29,8 +29,8 @@ const ARCHIVE: &str = "archive";
 
 /// The archive of a data folder: files that are written once, whole or not at all.
 ///
-/// A file that was put survives a power failure: its content is synced, and so is every folder from
-/// its own up to the archive's. A put that finds a file of its name syncs the folders as well, because
+/// A file that was put survives a power failure, unless the folder is a [rehearsal](DataFolder::rehearse): its content
+/// is synced, and so is every folder from its own up to the archive's. A put that finds a file of its name syncs the folders as well, because
 /// the process that wrote that file may not have done so yet. Nothing deletes a folder: the names of those that
 /// this process has synced once stay durable.
 #[derive(Clone, Debug)]
@@ -77,23 +77,27 @@ impl FolderArchive {
         let folder = self.folder.clone();
         blocking(ARCHIVE, move || {
             // Deleted when it is dropped.
-            unfinished(&folder.archive(), &[0; 4096], Readers::Umask).map(drop)
+            let survives = folder.archive_survives();
+            unfinished(&folder.archive(), &[0; 4096], Readers::Umask, survives).map(drop)
         })
         .await
     }
 }
 
-fn put(root: &Path, name: &str, body: &[u8], synced: &Synced) -> Result<Stored, FileError> {
+fn put(folder: &DataFolder, name: &str, body: &[u8], synced: &Synced) -> Result<Stored, FileError> {
+    let (root, survives) = (&folder.archive(), folder.archive_survives());
     let path = root.join(name);
-    let stored = place(root, &path, body, Readers::Umask)?;
-    synced.sync(root, path.parent().unwrap_or(root))?;
+    let stored = place(root, &path, body, Readers::Umask, survives)?;
+    if survives == Survives::PowerFailure {
+        synced.sync(root, path.parent().unwrap_or(root))?;
+    }
     Ok(stored)
 }
 
 impl Archive for FolderArchive {
     async fn put(&self, name: &str, body: Bytes) -> Result<Stored, Unavailable> {
         let (folder, synced, name) = (self.folder.clone(), self.synced.clone(), name.to_owned());
-        blocking(ARCHIVE, move || put(&folder.archive(), &name, &body, &synced)).await
+        blocking(ARCHIVE, move || put(&folder, &name, &body, &synced)).await
     }
 }
 
@@ -186,8 +190,14 @@ mod tests {
     #[tokio::test]
     async fn it_keeps_the_rules_of_the_archive() {
         let directory = tempfile::tempdir().unwrap();
-        let folder = DataFolder::serve(directory.path()).unwrap();
-        let archive = FolderArchive::new(&folder);
+        let paths = [directory.path().join("served"), directory.path().join("rehearsed")];
+        for folder in [DataFolder::serve(&paths[0]), DataFolder::rehearse(&paths[1])] {
+            keeps_the_rules(&folder.unwrap()).await;
+        }
+    }
+
+    async fn keeps_the_rules(folder: &DataFolder) {
+        let archive = FolderArchive::new(folder);
         rendezvous_core::conformance::archive(&archive, async |_, name| {
             fs::read(folder.archive().join(name)).ok().map(Bytes::from)
         })

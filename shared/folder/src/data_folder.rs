@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::files::{FileError, UNFINISHED, at, create_folder, names, remove};
+use crate::files::{FileError, Survives, UNFINISHED, at, create_folder, names, remove};
 
 /// A data folder: what a local system keeps over restarts.
 ///
@@ -41,6 +41,7 @@ struct Inner {
     root: PathBuf,
     /// Open, and thereby locked, while this process serves the folder.
     _lock: Option<File>,
+    archive_survives: Survives,
 }
 
 /// Why a data folder cannot be used.
@@ -63,19 +64,30 @@ impl DataFolder {
     /// when it is missing. Processes that open it do not exclude each other, nor a server.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let root = create(path).map_err(|cause| unusable(path, cause))?;
-        Ok(Self(Arc::new(Inner { root, _lock: None })))
+        let archive_survives = Survives::PowerFailure;
+        Ok(Self(Arc::new(Inner { root, _lock: None, archive_survives })))
     }
 
     /// Opens a folder for a server, which excludes every other server. The folder is created when
     /// it is missing. Files of the archive that a former server has not finished are deleted.
     pub fn serve(path: &Path) -> Result<Self, FolderError> {
+        Self::lock(path, Survives::PowerFailure)
+    }
+
+    /// The same for a run that can be repeated, and in which nobody was promised anything: the files of the
+    /// archive do not survive a power failure, and are written faster.
+    pub fn rehearse(path: &Path) -> Result<Self, FolderError> {
+        Self::lock(path, Survives::Process)
+    }
+
+    fn lock(path: &Path, archive_survives: Survives) -> Result<Self, FolderError> {
         let root = create(path).map_err(|cause| unusable(path, cause))?;
         let lock = match lock(&root.join("lock")) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(FolderError::InUse { folder: root }),
             Err(cause) => return Err(unusable(&root, cause)),
         };
-        let folder = Self(Arc::new(Inner { root, _lock: Some(lock) }));
+        let folder = Self(Arc::new(Inner { root, _lock: Some(lock), archive_survives }));
         let archive = folder.archive();
         delete_unfinished(&archive).map_err(|cause| unusable(folder.root(), cause))?;
         Ok(folder)
@@ -94,6 +106,11 @@ impl DataFolder {
     /// The path of the archive's files.
     pub fn archive(&self) -> PathBuf {
         self.root().join("archive")
+    }
+
+    /// What the files of the archive survive.
+    pub(crate) fn archive_survives(&self) -> Survives {
+        self.0.archive_survives
     }
 
     /// The path of the payloads that are too large for a message.

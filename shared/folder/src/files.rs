@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rendezvous_core::{Unavailable, ports::Stored};
+use rendezvous_core::{Unavailable, clock, ports::Stored};
 use tempfile::{Builder, TempPath};
 
 /// How the names of unfinished files begin. No reader looks at such a file.
@@ -42,6 +42,15 @@ pub(crate) enum Readers {
     Owner,
 }
 
+/// What a new file survives, once its writer has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Survives {
+    /// The end of the process: the operating system has the content.
+    Process,
+    /// A power failure, too: the disk has the content.
+    PowerFailure,
+}
+
 /// Writes a file under `path`, which is below `root`, unless there is one. Durable in both cases:
 /// the content and the folders from the file's up to `root` are synced.
 ///
@@ -52,21 +61,22 @@ pub(crate) fn create(
     body: &[u8],
     readers: Readers,
 ) -> Result<Stored, FileError> {
-    let stored = place(root, path, body, readers)?;
+    let stored = place(root, path, body, readers, Survives::PowerFailure)?;
     sync_folders(root, path.parent().unwrap_or(root))?;
     Ok(stored)
 }
 
-/// The same with synced content and without the folders.
+/// The same without syncing the folders.
 pub(crate) fn place(
     root: &Path,
     path: &Path,
     body: &[u8],
     readers: Readers,
+    survives: Survives,
 ) -> Result<Stored, FileError> {
     let folder = path.parent().unwrap_or(root);
     at(folder, fs::create_dir_all(folder))?;
-    let unfinished = unfinished(root, body, readers)?;
+    let unfinished = unfinished(root, body, readers, survives)?;
     match unfinished.persist_noclobber(path) {
         Ok(()) => Ok(Stored::New),
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(Stored::Already),
@@ -78,15 +88,16 @@ pub(crate) fn place(
 /// there. The content is synced, the folder is not: after a power failure the former file may be
 /// back, whole.
 pub(crate) fn replace(root: &Path, path: &Path, body: &[u8]) -> Result<(), FileError> {
-    let unfinished = unfinished(root, body, Readers::Umask)?;
+    let unfinished = unfinished(root, body, Readers::Umask, Survives::PowerFailure)?;
     unfinished.persist(path).or_else(|failed| at(path, Err(failed.error)))
 }
 
-/// A synced file under a name of its own in `folder`; deleted when it is dropped.
+/// A file under a name of its own in `folder`; deleted when it is dropped.
 pub(crate) fn unfinished(
     folder: &Path,
     body: &[u8],
     readers: Readers,
+    survives: Survives,
 ) -> Result<TempPath, FileError> {
     let mut builder = Builder::new();
     builder.prefix(UNFINISHED);
@@ -98,7 +109,10 @@ pub(crate) fn unfinished(
     #[cfg(not(unix))]
     let _ = readers;
     let mut file = at(folder, builder.tempfile_in(folder))?;
-    let written = file.write_all(body).and_then(|()| file.as_file().sync_all());
+    let written = file.write_all(body).and_then(|()| match survives {
+        Survives::Process => Ok(()),
+        Survives::PowerFailure => file.as_file().sync_all(),
+    });
     at(file.path(), written)?;
     Ok(file.into_temp_path())
 }
@@ -191,6 +205,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
     dependency: &'static str,
     work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
 ) -> Result<T, Unavailable> {
+    if clock::is_simulated() {
+        // Simulated time does not pass until the work is done, so that another thread would only add its wake-up.
+        return work().map_err(|error| Unavailable::down(dependency, error.to_string()));
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|error| Unavailable::down(dependency, error.to_string())),
         Err(ended) => Err(Unavailable::down(dependency, ended.to_string())),
