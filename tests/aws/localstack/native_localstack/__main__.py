@@ -6,14 +6,19 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import psutil
 from localstack.runtime.main import main
+from localstack.utils.threads import TMP_THREADS
 
 # How long a thread keeps the interpreter while another waits for it. Python's default of 5 ms adds up over the threads that
 # a request passes.
 SWITCH_SECONDS = 0.001
+
+# How often the threads are forgotten that have ended, see `forget_ended_threads`.
+FORGET_SECONDS = 10
 
 
 def end_with_standard_input() -> None:
@@ -32,6 +37,19 @@ def end_with_standard_input() -> None:
         os._exit(0)
 
 
+def forget_ended_threads() -> None:
+    """LocalStack keeps each thread that it starts, one or two for an invocation, until it ends itself. From Python 3.13 on a thread
+    that nobody has joined keeps its stack: after some 32,000 of them the process has as many mappings of memory as Linux allows
+    (vm.max_map_count), and starts no thread any more."""
+    while True:
+        time.sleep(FORGET_SECONDS)
+        for thread in list(TMP_THREADS):
+            # Pools are among them.
+            if isinstance(thread, threading.Thread) and thread.ident is not None and not thread.is_alive():
+                thread.join()
+                TMP_THREADS.remove(thread)
+
+
 def keep_to_own_files() -> None:
     """Puts temporary files, the functions' code above all, under FILESYSTEM_ROOT.
 
@@ -44,5 +62,6 @@ def keep_to_own_files() -> None:
 if __name__ == "__main__":
     keep_to_own_files()
     threading.Thread(target=end_with_standard_input, daemon=True).start()
+    threading.Thread(target=forget_ended_threads, daemon=True).start()
     sys.setswitchinterval(SWITCH_SECONDS)
     main()
