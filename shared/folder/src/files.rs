@@ -205,11 +205,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
     dependency: &'static str,
     work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
 ) -> Result<T, Unavailable> {
-    if clock::is_simulated() {
-        // Simulated time does not pass until the work is done, so that another thread would only add its wake-up.
-        return work().map_err(|error| Unavailable::down(dependency, error.to_string()));
-    }
-    match tokio::task::spawn_blocking(work).await {
+    let ended = if clock::is_simulated() {
+        // Paused time does not pass until the work is done, so that another thread would only add its wake-up.
+        Ok(work())
+    } else {
+        tokio::task::spawn_blocking(work).await
+    };
+    match ended {
         Ok(result) => result.map_err(|error| Unavailable::down(dependency, error.to_string())),
         Err(ended) => Err(Unavailable::down(dependency, ended.to_string())),
     }
