@@ -49,18 +49,25 @@ async fn the_memory_windows_conform() {
 }
 
 #[tokio::test]
-async fn a_full_table_of_outcomes_throttles_and_takes_what_replaces_another() {
+async fn a_full_table_of_outcomes_forgets_the_oldest_and_takes_every_one() {
     let (table, endpoint) = (MemoryOutcomes::default(), samples::endpoint().name);
     let put = async |id, outcome: &Json| table.put(&endpoint, id, outcome.clone(), now()).await;
-    // An entry takes 200 bytes beside its JSON: four of these fill the 64 MiB.
-    let quarter = 16 * 1024 * 1024 - 200;
+    let changes = table.changes.subscribe(Position::Latest, 1).remove(0);
+    // An entry takes 200 bytes beside its JSON: four of these fill the 4 MiB.
+    let quarter = 1024 * 1024 - 200;
     let quarter = Json::parse(&format!("\"{}\"", "x".repeat(quarter - 2))).unwrap();
     let ids = [0; 4].map(|_| RequestId::random());
     for id in ids.into_iter().chain([ids[0], ids[1]]) {
         put(id, &quarter).await.unwrap();
     }
-    let one_more = put(RequestId::random(), &Json::parse("1").unwrap()).await;
-    assert!(one_more.unwrap_err().is_throttled());
+    let kept = || ids.map(|id| table.get(&endpoint, id).is_some());
+    assert_eq!(kept(), [true; 4], "what replaces another takes no more");
+    put(RequestId::random(), &Json::parse("1").unwrap()).await.unwrap();
+    assert_eq!(kept(), [false, true, true, true]);
+    put(ids[0], &quarter).await.unwrap();
+    assert_eq!(kept(), [true, false, true, true], "it may be reported again");
+    let told = changes.next(usize::MAX, usize::MAX, Duration::ZERO).await;
+    assert_eq!(told.len(), 8, "none of them is lost");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -94,8 +94,8 @@ impl EndpointTable for MemoryEndpoints {
     }
 }
 
-/// The most bytes of outcomes kept in memory; beyond it puts are throttled.
-const MAX_OUTCOME_BYTES: usize = 64 * 1024 * 1024;
+/// The most bytes of outcomes kept in memory; the oldest are forgotten first.
+const MAX_OUTCOME_BYTES: usize = 4 * 1024 * 1024;
 
 /// What an entry takes beside its JSON, roughly.
 const ENTRY_BYTES: usize = 200;
@@ -107,7 +107,14 @@ pub struct StoredOutcome {
     pub reported: Timestamp,
 }
 
-/// Outcomes in memory.
+impl StoredOutcome {
+    fn bytes(&self) -> usize {
+        self.outcome.as_str().len() + ENTRY_BYTES
+    }
+}
+
+/// Outcomes in memory, at most 4 MiB of them: of a request whose outcome is forgotten another one is as the first.
+/// Whoever needs all of them reads the changes.
 #[derive(Debug)]
 pub struct MemoryOutcomes {
     pub outage: Outage,
@@ -125,7 +132,27 @@ impl Default for MemoryOutcomes {
 #[derive(Debug, Default)]
 struct Outcomes {
     by_request: HashMap<(EndpointName, RequestId), StoredOutcome>,
+    /// The keys of `by_request`, in the order in which they came.
+    by_age: VecDeque<(EndpointName, RequestId)>,
     bytes: usize,
+}
+
+impl Outcomes {
+    /// Returns the outcome that it replaces.
+    fn put(&mut self, key: (EndpointName, RequestId), new: StoredOutcome) -> Option<StoredOutcome> {
+        self.bytes += new.bytes();
+        let old = self.by_request.insert(key.clone(), new);
+        match &old {
+            Some(old) => self.bytes -= old.bytes(),
+            None => self.by_age.push_back(key),
+        }
+        while self.bytes > MAX_OUTCOME_BYTES
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.bytes -= self.by_request.remove(&oldest).map_or(0, |outcome| outcome.bytes());
+        }
+        old
+    }
 }
 
 impl MemoryOutcomes {
@@ -153,16 +180,9 @@ impl OutcomeTable for MemoryOutcomes {
     ) -> Result<(), Unavailable> {
         self.outage.check(OUTCOMES).await?;
         self.changes.room()?;
-        let Outcomes { by_request, bytes } = &mut *lock(&self.outcomes);
-        let size = |outcome: &StoredOutcome| outcome.outcome.as_str().len() + ENTRY_BYTES;
         let new = StoredOutcome { outcome, reported };
-        let old = by_request.get(&(endpoint.clone(), id)).cloned();
-        let former = old.as_ref().map_or(0, size);
-        if *bytes - former + size(&new) > MAX_OUTCOME_BYTES {
-            return Err(Unavailable::throttled(OUTCOMES, "full"));
-        }
-        *bytes = *bytes - former + size(&new);
-        by_request.insert((endpoint.clone(), id), new.clone());
+        let outcomes = &mut *lock(&self.outcomes);
+        let old = outcomes.put((endpoint.clone(), id), new.clone());
         // While the table is locked, so that changes are in the order of the puts.
         self.changes.tell(|| Change::Outcome { endpoint: endpoint.clone(), id, old, new });
         Ok(())
