@@ -21,7 +21,7 @@ use rendezvous_core::EndpointName;
 
 use crate::{
     layout::{Column, EncodingHint, Row},
-    pages::{Pages, ZSTD_LEVEL},
+    pages::{Pages, Repetition, ZSTD_LEVEL},
     value::{ScalarType, Shape},
 };
 
@@ -55,13 +55,17 @@ fn chunk<R>(
     properties: &WriterPropertiesPtr,
 ) -> Result<(Bytes, ColumnCloseResult)> {
     let is_long = column.hint != EncodingHint::Few && column.r#type.scalar == ScalarType::Text;
-    let compress = is_long || rows.len() > SMALL;
+    let shortest = match column.hint {
+        EncodingHint::Distinct => Repetition::Six,
+        EncodingHint::Near | EncodingHint::Few => Repetition::Seven,
+    };
+    let compress = (is_long || rows.len() > SMALL).then_some(shortest);
     let mut bytes = TrackedWrite::new(Vec::new());
     let pages = Box::new(Pages::new(&mut bytes, compress));
     let mut writer = get_column_writer(place, properties.clone(), pages);
     (column.write)(rows, &mut writer)?;
     let mut closed = writer.close()?;
-    if compress {
+    if compress.is_some() {
         // The writer of the column does not know what becomes of its pages.
         let zstd = Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?);
         closed.metadata = closed.metadata.into_builder().set_compression(zstd).build()?;
