@@ -2,6 +2,7 @@
 //! that invoke them with the events that AWS would send.
 
 mod functions;
+mod size;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,14 +17,13 @@ use std::{
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use rendezvous_core::{
     EndpointName, ModelId,
-    limits::MAX_PAYLOAD_BYTES,
     memory::{
         Journal, MemoryEndpoints, MemoryLedger, MemoryOutcomes, MemoryPayloads, MemorySecrets,
-        MemoryStream, MemoryWindows, Position,
+        MemoryStream, MemoryWindows,
     },
     ports::{Archive, ArchiveFiles, EndpointTable, Payloads, Secrets, WindowTable},
 };
-use rendezvous_ingress::{Settings, http::Http};
+use rendezvous_ingress::http::Http;
 use rendezvous_model::{Model, ModelFunction, Profile, time::DEFAULT_FUNCTION_TIMEOUT};
 use tokio::{
     runtime::Handle,
@@ -32,6 +32,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::size::Size;
 use crate::{
     Actor, Conditions, Counters, Link,
     actor::Role,
@@ -43,66 +44,6 @@ use crate::{
     link::Past,
     mapping::{self, Function, Host, Mapping},
 };
-
-/// The size of a system, and what is to happen in it.
-#[derive(Clone, Debug)]
-pub struct Size {
-    /// Shards of each stream.
-    pub shards: usize,
-    /// How many mailboxes the ledger keeps.
-    pub mailboxes: usize,
-    pub settings: Settings,
-    /// The decoy's mappings. Their batches become the files of the archive.
-    pub decoy: Mapping,
-    /// The mapping of the monitor; without one there is no monitor.
-    pub monitor: Option<Mapping>,
-    /// The runtimes of the models' functions and of rendezvous, in turns; without any, that of the caller.
-    pub compute: Vec<Handle>,
-    /// The runtime on which the decoy and the monitor run; without one, that of the caller.
-    pub archiving: Option<Handle>,
-    /// What goes wrong by chance, and who watches.
-    pub conditions: Conditions,
-    /// What is handed all that must outlive the process.
-    pub journal: Option<Arc<Journal>>,
-}
-
-impl Default for Size {
-    fn default() -> Self {
-        Self {
-            shards: 2,
-            mailboxes: 4_096,
-            settings: Settings {
-                margin: Duration::from_millis(5),
-                max_payload_bytes: MAX_PAYLOAD_BYTES,
-                inline_payload_bytes: 256 * 1024,
-                ledger_retention: MemoryLedger::RETENTION,
-                in_flight: 2_000,
-            },
-            // Large batches make few files and take less time for each record, and most of the memory.
-            decoy: Mapping {
-                batch_size: 1_000,
-                maximum_batching_window: Duration::from_secs(1),
-                maximum_record_age: Duration::from_hours(23),
-                maximum_retry_attempts: u32::MAX,
-                starting_position: Position::TrimHorizon,
-                ..Mapping::default()
-            },
-            // Most requests are decided within the batch in which they appear, and cost the monitor nothing.
-            monitor: Some(Mapping {
-                batch_size: 1_000,
-                maximum_batching_window: Duration::from_secs(1),
-                maximum_record_age: Duration::from_hours(23),
-                maximum_retry_attempts: u32::MAX,
-                starting_position: Position::TrimHorizon,
-                ..Mapping::default()
-            }),
-            compute: Vec::new(),
-            archiving: None,
-            conditions: Conditions::default(),
-            journal: None,
-        }
-    }
-}
 
 /// A running system: streams, ledger and outcomes are in memory; the caller chooses the archive `A`,
 /// the table of endpoints `E`, the secret `K`, the table of windows `W` and the store of large payloads `L`.
@@ -208,7 +149,7 @@ where
         };
         system.start_rendezvous();
         let _entered = size.archiving.as_ref().map(Handle::enter);
-        size.monitor.iter().for_each(|mapping| system.start_monitor(mapping));
+        system.start_monitor(size);
         system.start_decoy(&size.decoy);
         system
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rendezvous_core::mutation::{Mutation, apply};
 use rendezvous_sim::{
-    fault::Shares,
+    fault::{Fault, Shares},
     run::long::{Long, Progress, run},
 };
 
@@ -28,4 +28,13 @@ fn a_batch_that_is_acknowledged_and_not_stored_is_missed() {
     let _applied = apply(Mutation::AcknowledgeUnstored);
     let progress = of_minutes(20);
     assert!(progress.wrong.iter().any(|what| what.contains("not archived")), "{progress:?}");
+}
+
+#[test]
+fn a_system_that_does_not_keep_up_is_missed() {
+    let shares = Shares::usual().with(Fault::LostAnswer, 0.5);
+    let time = Duration::from_hours(5);
+    let progress = run(Long { seed: 7, rate: 1.0, time, shares }, |_| ()).unwrap();
+    assert!(progress.wrong.iter().any(|what| what.contains("are not settled")), "{progress:?}");
+    assert!(progress.virtual_time < Duration::from_hours(2), "it ends: {progress:?}");
 }

@@ -9,7 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
-use rendezvous_core::memory::{MemoryEndpoints, MemorySecrets};
+use rendezvous_core::memory::{MemoryEndpoints, MemorySecrets, MemoryWindows};
 use serde_json::from_str;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -23,6 +23,17 @@ use crate::{Conditions, Size, System, fault::Shares, weather::Weather};
 
 /// How long what a client was told of a request is kept. By then it is in the archive.
 const KEPT: Duration = Duration::from_mins(30);
+
+/// How many requests a second a shard is for. A model that scores one request at a time scores some 75 a second.
+const RATE_OF_SHARD: f64 = 50.0;
+
+/// How long windows of minutes are kept, and how many bytes those take for each request a second, with what is kept of
+/// longer times: twice as many as were seen.
+const KEEP_WINDOWS: Duration = Duration::from_hours(3);
+const WINDOWS_BYTES: f64 = 512.0 * 1024.0;
+
+/// The part of an hour's answers that may come without the ledger or the input stream.
+const MOST_UNSETTLED: f64 = 0.1;
 
 /// How many records of each shard are retained: so many come again when a mapping starts over.
 const RETAINED: usize = 1_000;
@@ -84,11 +95,14 @@ impl Run {
         let mut size: Size = size(conditions);
         // Stored payloads are kept for ever.
         size.settings.inline_payload_bytes = size.settings.max_payload_bytes;
-        size.mailboxes = mailboxes(plan.rate);
+        size.mailboxes = 10_000 + count(plan.rate * 2.0 * RETENTION.as_secs_f64());
+        size.keep_windows = KEEP_WINDOWS;
         let (endpoints, secrets) =
             (Arc::<MemoryEndpoints>::default(), Arc::new(MemorySecrets::random()));
-        let (archive, windows, payloads) = (Arc::default(), Arc::default(), Arc::default());
-        let system = System::start_on(archive, endpoints, secrets, windows, payloads, &size);
+        let windows = MemoryWindows::holding_at_most((64 << 20) + count(plan.rate * WINDOWS_BYTES));
+        let (archive, payloads) = (Arc::default(), Arc::default());
+        let system = System::start_on(archive, endpoints, secrets, windows.into(), payloads, &size);
+        operator::spread(&system, count(plan.rate / RATE_OF_SHARD).max(size.shards));
         operator::retain(&system, RETAINED);
         models::start(&system, &weather);
         Self { plan, system, weather, began: Instant::now() }
@@ -97,14 +111,21 @@ impl Run {
     /// Clients ask at the rate, and each hour there is another configuration.
     async fn ask(&self, tell: &mut impl FnMut(&Progress)) {
         let mut asked = FuturesUnordered::new();
-        let (mut minutes, mut number) = (0, 0_u32);
+        let (mut minutes, mut number, mut before) = (0, 0_u32, Progress::default());
         loop {
             let due = self.began + Duration::from_secs_f64(f64::from(number) / self.plan.rate);
             if due - self.began >= self.plan.time {
                 break;
             }
             if due >= self.began + MINUTE * minutes {
-                self.each_minute(minutes, tell).await;
+                self.each_minute(minutes).await;
+                if minutes > 0 && minutes.is_multiple_of(60) {
+                    before = self.each_hour(&before);
+                    tell(&before);
+                }
+                if !before.wrong.is_empty() {
+                    break;
+                }
                 minutes += 1;
             }
             asked.push(self.ask_one(number));
@@ -119,17 +140,25 @@ impl Run {
         while asked.next().await.is_some() {}
     }
 
-    async fn each_minute(&self, minute: u32, tell: &mut impl FnMut(&Progress)) {
+    async fn each_minute(&self, minute: u32) {
         self.system.archive.forget(KEPT);
         if minute.is_multiple_of(5) {
             self.weather.forget();
         }
         if minute.is_multiple_of(60) {
             operator::publish_in(&self.system.endpoints, &self.weather, minute / 60).await;
-            if minute > 0 {
-                tell(&self.progress());
-            }
         }
+    }
+
+    /// How far it is after an hour, and that the system keeps up.
+    fn each_hour(&self, before: &Progress) -> Progress {
+        let Progress { answers, unsettled, .. } = self.progress();
+        let (answers, unsettled) = (answers - before.answers, unsettled - before.unsettled);
+        if unsettled as f64 > MOST_UNSETTLED * answers as f64 {
+            let what = format!("of the {answers} answers of an hour {unsettled} are not settled");
+            self.system.archive.wrong(what);
+        }
+        self.progress()
     }
 
     /// One client: it asks, some with a key and twice, some without waiting; it reads, and reports.
@@ -208,8 +237,11 @@ impl Run {
     }
 }
 
-/// How many mailboxes there are at a time, and some more.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, rounded")]
-fn mailboxes(rate: f64) -> usize {
-    (rate * 2.0 * RETENTION.as_secs_f64()) as usize + 10_000
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is positive, and small"
+)]
+fn count(number: f64) -> usize {
+    number.ceil() as usize
 }

@@ -148,6 +148,22 @@ pub(super) fn retain<A: Archive + ArchiveFiles>(system: &System<A>, records: usi
     outcomes.changes.retain(records);
 }
 
+/// Each stream gets so many shards, or some more; changes of tables come by one at the beginning.
+pub(super) fn spread<A: Archive + ArchiveFiles>(system: &System<A>, shards: usize) {
+    fn split<T>(stream: &MemoryStream<T>, shards: usize) {
+        while stream.open_shards().len() < shards {
+            for number in stream.open_shards() {
+                stream.split(number);
+            }
+        }
+    }
+    let System { input, scores, ledger, outcomes, .. } = system;
+    split(input, shards);
+    split(scores, shards);
+    split(&ledger.changes, shards);
+    split(&outcomes.changes, shards);
+}
+
 /// Shards are split and merged.
 pub(super) async fn reshards(world: &World) {
     let share = world.plan.shares.of(Fault::Reshard);

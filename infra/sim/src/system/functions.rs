@@ -1,6 +1,6 @@
 //! The functions that nobody calls, with their mappings, and the monitor's schedule.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use rendezvous::Rendezvous;
 use rendezvous_core::{
@@ -10,7 +10,7 @@ use rendezvous_core::{
 use rendezvous_decoy::{Decoy, Stream, Table};
 use rendezvous_monitor::Monitor;
 
-use super::{System, lock};
+use super::{Size, System, lock};
 use crate::{
     Link, Role,
     functions::{
@@ -20,9 +20,6 @@ use crate::{
     mapping::Mapping,
     minutes,
 };
-
-/// How long windows of minutes are kept.
-const KEPT: Duration = Duration::from_hours(24 * 35);
 
 impl<A, E, K, W, L> System<A, E, K, W, L>
 where
@@ -73,7 +70,8 @@ where
         }
     }
 
-    pub(super) fn start_monitor(&self, mapping: &Mapping) {
+    pub(super) fn start_monitor(&self, size: &Size) {
+        let (Some(mapping), keep) = (&size.monitor, size.keep_windows) else { return };
         let (endpoints, ledger) = (self.endpoints.clone(), self.ledger.clone());
         let (windows, past) = (self.windows.clone(), self.past.clone());
         let (counters, conditions) = (self.counters.clone(), self.host.conditions.clone());
@@ -83,7 +81,7 @@ where
                 Link::with_past(ledger.clone(), actor, &conditions, &past),
                 Link::new(windows.clone(), actor, &conditions),
                 counters.clone(),
-                KEPT,
+                keep,
             )
         }));
         let ledger = (&self.ledger.changes, Table::Ledger);

@@ -20,16 +20,15 @@ use crate::{
 /// The name of the dependency in errors.
 const WINDOWS: &str = "windows table";
 
-/// The most bytes of entries kept in memory; beyond it puts are throttled.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
-
 /// What an entry takes beside its body and the texts of its key, roughly.
 const ENTRY_BYTES: usize = 150;
 
-/// The table of windows in memory. Every read sees every write.
-#[derive(Debug, Default)]
+/// The table of windows in memory. Every read sees every write. While it is full of entries that have not expired, puts
+/// are throttled.
+#[derive(Debug)]
 pub struct MemoryWindows {
     pub outage: Outage,
+    most_bytes: usize,
     kept: Mutex<Kept>,
     reads: AtomicU64,
     writes: AtomicU64,
@@ -63,7 +62,20 @@ impl Kept {
     }
 }
 
+impl Default for MemoryWindows {
+    /// Holds 64 MiB.
+    fn default() -> Self {
+        Self::holding_at_most(64 * 1024 * 1024)
+    }
+}
+
 impl MemoryWindows {
+    /// A table that holds so many bytes of entries.
+    pub fn holding_at_most(most_bytes: usize) -> Self {
+        let (outage, kept) = (Outage::default(), Mutex::default());
+        Self { outage, most_bytes, kept, reads: AtomicU64::new(0), writes: AtomicU64::new(0) }
+    }
+
     /// Reads, and entries that were written or deleted, since the start.
     pub fn calls(&self) -> (u64, u64) {
         (self.reads.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
@@ -80,10 +92,10 @@ impl WindowTable for MemoryWindows {
         self.wrote(entries.len());
         let kept = &mut *lock(&self.kept);
         let new: usize = entries.iter().map(|entry| size(&entry.key, &entry.body)).sum();
-        if kept.bytes + new > MAX_BYTES {
+        if kept.bytes + new > self.most_bytes {
             kept.remove_expired(now());
         }
-        if kept.bytes + new > MAX_BYTES {
+        if kept.bytes + new > self.most_bytes {
             return Err(Unavailable::throttled(WINDOWS, "full"));
         }
         for Entry { key, body, expires } in entries {
