@@ -16,7 +16,7 @@ pub(crate) const ZSTD_LEVEL: i32 = 3;
 /// The shortest repetition that Zstandard looks for in a column; by itself it looks for 4 or 5 bytes at this level.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Repetition {
-    /// In JSON. Numbers have many short ones by chance, and words some that are worth it: with 7, prose becomes 4 %
+    /// In JSON. Numbers have many short ones by chance, and words some that are worth it: with 7, prose becomes 5 %
     /// larger, with 6, 1 %.
     Six = 6,
     /// In ids, keys and sequence numbers. Random digits repeat 4 or 5 others often, and to say where takes as many bits

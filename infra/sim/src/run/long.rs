@@ -27,8 +27,8 @@ const KEPT: Duration = Duration::from_mins(30);
 /// How many requests a second a shard is for. A model that scores one request at a time scores some 75 a second.
 const RATE_OF_SHARD: f64 = 50.0;
 
-/// How long windows of minutes are kept, and how many bytes those take for each request a second, with what is kept of
-/// longer times: twice as many as were seen.
+/// How long windows of minutes are kept, and how many bytes there are for them for each request a second: at 1,000 a second
+/// 64 MiB were full after some 50 minutes; this is twice as much for each hour.
 const KEEP_WINDOWS: Duration = Duration::from_hours(3);
 const WINDOWS_BYTES: f64 = 512.0 * 1024.0;
 

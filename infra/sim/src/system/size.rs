@@ -35,6 +35,16 @@ pub struct Size {
 
 impl Default for Size {
     fn default() -> Self {
+        // Large batches make few files and take less time for each record, and most of the memory. Most requests are
+        // decided within the batch in which they appear, and cost the monitor nothing.
+        let large = Mapping {
+            batch_size: 1_000,
+            maximum_batching_window: Duration::from_secs(1),
+            maximum_record_age: Duration::from_hours(23),
+            maximum_retry_attempts: u32::MAX,
+            starting_position: Position::TrimHorizon,
+            ..Mapping::default()
+        };
         Self {
             shards: 2,
             mailboxes: 4_096,
@@ -45,24 +55,8 @@ impl Default for Size {
                 ledger_retention: MemoryLedger::RETENTION,
                 in_flight: 2_000,
             },
-            // Large batches make few files and take less time for each record, and most of the memory.
-            decoy: Mapping {
-                batch_size: 1_000,
-                maximum_batching_window: Duration::from_secs(1),
-                maximum_record_age: Duration::from_hours(23),
-                maximum_retry_attempts: u32::MAX,
-                starting_position: Position::TrimHorizon,
-                ..Mapping::default()
-            },
-            // Most requests are decided within the batch in which they appear, and cost the monitor nothing.
-            monitor: Some(Mapping {
-                batch_size: 1_000,
-                maximum_batching_window: Duration::from_secs(1),
-                maximum_record_age: Duration::from_hours(23),
-                maximum_retry_attempts: u32::MAX,
-                starting_position: Position::TrimHorizon,
-                ..Mapping::default()
-            }),
+            decoy: large.clone(),
+            monitor: Some(large),
             keep_windows: Duration::from_hours(24 * 35),
             compute: Vec::new(),
             archiving: None,

@@ -140,3 +140,23 @@ impl WindowTable for MemoryWindows {
         Ok(alive.map(entry).take(limit).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_table_of_windows_throttles_until_entries_have_expired() {
+        // An entry takes 150 bytes beside its key and its body: two of these fit.
+        let table = MemoryWindows::holding_at_most(2 * (150 + 2 + 100));
+        let put = async |part: &str, expires| {
+            let (series, part, minute) = ("s".to_owned(), part.to_owned(), Minute::FIRST);
+            let body = Bytes::from_static(&[0; 100]);
+            table.put(vec![Entry { key: EntryKey { series, minute, part }, body, expires }]).await
+        };
+        put("a", None).await.unwrap();
+        put("b", Some(now())).await.unwrap();
+        put("c", None).await.unwrap();
+        assert!(put("d", None).await.unwrap_err().is_throttled());
+    }
+}
