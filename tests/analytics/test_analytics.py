@@ -34,6 +34,16 @@ ENDPOINT = archive.ENDPOINT
 CANARY = "mlp@1"
 PERIODS = {"a day": 10, "a month": 7}
 TEMPLATE = queries.load()
+# The names that Athena takes for an own one only in double quotes:
+# https://docs.aws.amazon.com/athena/latest/ug/reserved-words.html, for SELECT and views.
+KEYWORDS = frozenset(
+    """ALTER AND AS BETWEEN BY CASE CAST CONSTRAINT CREATE CROSS CUBE CURRENT_CATALOG CURRENT_DATE CURRENT_PATH CURRENT_SCHEMA
+    CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER DEALLOCATE DELETE DESCRIBE DISTINCT DROP ELSE END ESCAPE EXCEPT EXECUTE EXISTS
+    EXTRACT FALSE FIRST FOR FROM FULL GROUP GROUPING HAVING IN INNER INSERT INTERSECT INTO IS JOIN JSON_ARRAY JSON_EXISTS
+    JSON_OBJECT JSON_QUERY JSON_TABLE JSON_VALUE LAST LEFT LIKE LISTAGG LOCALTIME LOCALTIMESTAMP NATURAL NORMALIZE NOT NULL OF
+    ON OR ORDER OUTER PREPARE RECURSIVE RIGHT ROLLUP SELECT SKIP TABLE THEN TRIM TRUE UESCAPE UNION UNNEST USING VALUES WHEN
+    WHERE WITH""".split()
+)
 # The views of which a filter on the date reads only the days that it names, and those before.
 PRUNABLE = ("requests", "scores", "decisions", "outcomes_by_day")
 
@@ -133,6 +143,16 @@ class TheTemplate(unittest.TestCase):
             with self.subTest(name):
                 self.assertRegex(sql, r"\A-- .+\?\n--\n-- .+\n")
                 self.assertIn("WITH settings AS", sql)
+
+    def test_a_name_that_is_a_keyword_of_athena_is_in_double_quotes(self) -> None:
+        def bare(sql: str) -> set[str]:
+            names = sqlglot.parse_one(sql, read="athena").find_all(exp.Identifier)
+            return {name.name for name in names if not name.quoted and name.name.upper() in KEYWORDS}
+
+        self.assertEqual(bare("SELECT skip, payload FROM requests"), {"skip"})
+        texts = {name: view.sql for name, view in TEMPLATE.views.items()} | TEMPLATE.queries
+        for name, sql in texts.items():
+            self.assertEqual(bare(sql), set(), name)
 
     def test_views_declare_the_columns_that_their_sql_gives(self) -> None:
         hive = {"varchar": "string", "integer": "int", "timestamp(3)": "timestamp", "array(varchar)": "array<string>"}

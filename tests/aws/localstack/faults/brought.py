@@ -119,7 +119,8 @@ def _stacks(stack: Stack, port: int) -> Iterator[tuple[str, dict[str, str], list
     for model in ("timetable", "prior"):
         _renamed(built / f"flights/{model}.json", f"{model}@1", f"{model}@2")
     cards = "flights/timetable.json,flights/prior.json"
-    yield "panel", {"Model": "panel@1", "Card": cards}, ["timetable@2", "prior@2"]
+    models = ["timetable@2", "prior@2"]
+    yield "panel", {"Model": "panel@1", "PanelModels": ",".join(models), "Card": cards}, models
 
 
 def _renamed(card: Path, model: str, name: str) -> None:
@@ -130,7 +131,7 @@ def _renamed(card: Path, model: str, name: str) -> None:
 def _listed(stack: Stack) -> None:
     """`rendezvousctl models` tells each stack's function with its package, and from what each model scores."""
     functions = stack.ctl("models", ENDPOINT)["functions"]
-    for model in ("rule@1", "remote@1", STORED, "panel@1"):
+    for model in ("rule@1", "remote@1", STORED, "timetable@2", "prior@2"):
         function = functions[model]
         must(function["package"] and function["mapping"] == "Enabled", f"{model} has no package or is not up: {function}")
 
