@@ -163,7 +163,9 @@ where
             let past = first.minus(back + around)..end.plus(around).minus(back);
             counts.extend(by_minute(&self.windows.read(&series, past, MAX_ENTRIES).await?));
         }
-        let oldest = self.windows.read(&series, Minute::FIRST..end, 1).await?;
+        // What is older has expired, but may not be deleted yet: a read would go through all of it.
+        let kept = Minute::of(now() - self.keep);
+        let oldest = self.windows.read(&series, kept..end, 1).await?;
         let Some(oldest) = oldest.first() else { return Ok(0) };
         let requests = |minute| counts.get(&minute_of(minute)).copied().unwrap_or(0);
         let unusual = callers::judge(number(last), number(oldest.key.minute), requests);

@@ -30,8 +30,8 @@ pub type Undecided = BTreeMap<RequestId, Timestamp>;
 /// For how long an entry is kept. Longer than a ledger keeps a mailbox.
 const KEPT: Duration = Duration::from_hours(24 * 16);
 
-/// How many entries a run reads, and how long it begins to settle requests.
-const MAX_ENTRIES: usize = 256;
+/// How many entries are read at a time, and how long a run begins to settle requests.
+const PAGE: usize = 256;
 const BUDGET: Duration = Duration::from_secs(40);
 
 /// How many requests are settled at a time, and how long the ledger may take for each.
@@ -135,50 +135,68 @@ where
         &self,
         report: &mut MonitorReport,
     ) -> Result<(), Unavailable> {
-        let start = now();
+        let (start, before) = (now(), report.left);
         let minutes = Minute::FIRST..Minute::of(start).plus(1);
-        for entry in self.windows.read(SERIES, minutes, MAX_ENTRIES).await? {
-            let ids = ids(&entry);
-            if now().since(start) > BUDGET {
-                report.left += ids.len();
-                continue;
+        loop {
+            let page = self.windows.read(SERIES, minutes.clone(), PAGE).await?;
+            self.settle_page(&page, start + BUDGET, report).await?;
+            // What is left stays on the list, and would be read again.
+            if page.len() < PAGE || report.left > before {
+                return Ok(());
             }
-            self.settle_entry(&entry, ids, report).await?;
         }
-        Ok(())
     }
 
-    /// Decides the requests of an entry. Those that are left stay in it, or move to a later minute.
-    async fn settle_entry(
+    /// Decides the requests of some entries. Those that are left stay in their entry, or move to a later minute.
+    async fn settle_page(
         &self,
-        entry: &Entry,
-        ids: Vec<RequestId>,
+        page: &[Entry],
+        end: Timestamp,
         report: &mut MonitorReport,
     ) -> Result<(), Unavailable> {
-        let mut later: BTreeMap<Minute, Vec<u8>> = BTreeMap::new();
-        let mut ended = stream::iter(ids)
-            .map(|id| async move { (id, self.settle_one(id).await) })
+        let mut later: BTreeMap<(usize, Minute), Vec<u8>> = BTreeMap::new();
+        let mut listed = Vec::new();
+        for (at, entry) in page.iter().enumerate() {
+            listed.extend(ids(entry).into_iter().map(|id| (at, id)));
+        }
+        let mut ended = stream::iter(listed)
+            .map(|(at, id)| async move {
+                let ended = if now() > end { None } else { Some(self.settle_one(id).await) };
+                (at, id, ended)
+            })
             .buffer_unordered(CONCURRENCY);
-        while let Some((id, ended)) = ended.next().await {
-            match ended {
-                Ok(Ended::Settled { late }) => {
+        while let Some((at, id, ended)) = ended.next().await {
+            let minute = match ended {
+                Some(Ok(Ended::Settled { late })) => {
                     report.settled += 1;
                     report.latest = report.latest.max(late);
+                    continue;
                 }
-                Ok(Ended::DecidedBefore) => report.decided_before += 1,
-                Ok(Ended::Dropped) => {}
-                Ok(Ended::Later(minute)) => later.entry(minute).or_default().extend(id.as_bytes()),
-                Err(cause) => {
+                Some(Ok(Ended::DecidedBefore)) => {
+                    report.decided_before += 1;
+                    continue;
+                }
+                Some(Ok(Ended::Dropped)) => continue,
+                Some(Ok(Ended::Later(minute))) => minute,
+                Some(Err(cause)) => {
                     tracing::warn!(request = %id, %cause, "an overdue request is not decided");
                     report.left += 1;
-                    later.entry(entry.key.minute).or_default().extend(id.as_bytes());
+                    page[at].key.minute
                 }
-            }
+                None => {
+                    report.left += 1;
+                    page[at].key.minute
+                }
+            };
+            later.entry((at, minute)).or_default().extend(id.as_bytes());
         }
-        let keeps = later.contains_key(&entry.key.minute);
-        let left = later.into_iter().map(|(minute, ids)| self::entry(moved(entry, minute), ids));
-        self.windows.put(left.collect()).await?;
-        if keeps { Ok(()) } else { self.windows.delete(vec![entry.key.clone()]).await }
+        let keeps = |(at, entry): &(usize, &Entry)| later.contains_key(&(*at, entry.key.minute));
+        let done = page.iter().enumerate().filter(|entry| !keeps(entry));
+        let done = done.map(|(_, entry)| entry.key.clone()).collect();
+        let moved =
+            |((at, minute), ids): ((usize, Minute), Vec<u8>)| entry(moved(&page[at], minute), ids);
+        self.windows.put(later.into_iter().map(moved).collect()).await?;
+        self.windows.delete(done).await
     }
 
     async fn settle_one(&self, id: RequestId) -> Result<Ended, Unavailable> {
@@ -226,7 +244,7 @@ mod tests {
     use std::sync::Arc;
 
     use rendezvous_core::{
-        Write,
+        Configuration, Provenance, Write, clock,
         conformance::samples,
         memory::{MemoryEndpoints, MemoryLedger, MemoryTelemetry, MemoryWindows, Trouble},
     };
@@ -266,5 +284,44 @@ mod tests {
         assert_eq!(telemetry.last().unwrap().left, 0);
         let now_there = windows.read(SERIES, Minute::FIRST..minute, 10).await.unwrap();
         assert_eq!(now_there, [], "a request without a mailbox is dropped");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_decides_all_that_there_is_time_for_however_many_batches_have_listed_it() {
+        clock::simulate(now());
+        let (ledger, windows) = (Arc::<MemoryLedger>::default(), Arc::<MemoryWindows>::default());
+        let endpoints = Arc::<MemoryEndpoints>::default();
+        let telemetry = Arc::<MemoryTelemetry<MonitorReport>>::default();
+        let endpoint = samples::endpoint();
+        let provenance = Provenance::new("test", "").unwrap();
+        let configuration = Configuration::parse(samples::CONFIGURATION).unwrap();
+        endpoints.publish(&endpoint.name, configuration, provenance, None).await.unwrap();
+        let monitor =
+            Monitor::new(endpoints, ledger.clone(), windows.clone(), telemetry.clone(), KEPT);
+        let list = async |batches: std::ops::Range<usize>| {
+            for batch in batches {
+                let envelope = samples::envelope(&endpoint);
+                ledger.write(&Write::open(&envelope, [1; 32], None)).await.unwrap();
+                let listed = [(envelope.id, now() - Duration::from_mins(5))];
+                windows.put(entries(&format!("batch {batch}"), &listed.into())).await.unwrap();
+            }
+            clock::sleep_until(now() + Duration::from_mins(1)).await;
+        };
+        list(0..3 * PAGE).await;
+        monitor.minute().await;
+        let report = telemetry.last().unwrap();
+        assert_eq!((report.settled, report.left), (3 * PAGE, 0));
+
+        // 32 at a time, of which each takes a read and a write of half a second: 40 seconds are enough for 1,280.
+        list(0..2_000).await;
+        ledger.outage.set(Trouble::Slow(Duration::from_millis(500)));
+        monitor.minute().await;
+        let report = telemetry.last().unwrap();
+        assert!((1_280..1_400).contains(&report.settled), "{report:?}");
+        assert!(report.left > 0, "{report:?}");
+        ledger.outage.set(Trouble::None);
+        monitor.minute().await;
+        let settled = telemetry.last().unwrap().settled;
+        assert_eq!((report.settled + settled, telemetry.last().unwrap().left), (2_000, 0));
     }
 }
