@@ -1,14 +1,17 @@
 //! What the archive holds.
 
+use std::time::Duration;
+
 use http::Method;
 use rendezvous_archive::{DecisionRow, OutcomeRow, RequestRow, ScoreRow};
-use rendezvous_core::{FailureKind, Kind, Reason};
+use rendezvous_core::{FailureKind, Kind, Reason, memory::Trouble};
 use rendezvous_sim::Size;
 use rendezvous_tests::{
     CONFIGURATION,
     Does::{Fail, Hang, Score},
     World, model, rows,
 };
+use tokio::time::sleep;
 
 use crate::world;
 
@@ -44,6 +47,21 @@ async fn the_archive_is_what_the_models_saw_byte_for_byte() {
     sent.sort();
     assert_eq!(archived, sent);
     assert_eq!(seen, sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_archive_does_not_take_for_two_days_is_there_afterwards() {
+    let (world, _) = world(Score(10), Score(10), Score(10), Score(10)).await;
+    world.system.archive.outage.set(Trouble::Down);
+    let id = world.ask("{}").await.id();
+    sleep(Duration::from_hours(48)).await;
+    world.system.archive.outage.set(Trouble::None);
+    world.drain().await;
+    let files = world.system.archive.files();
+    assert_eq!(rows::<ScoreRow<'_>>(&files).len(), 4);
+    assert!(rows::<RequestRow<'_>>(&files).iter().all(|row| row.request_id == id));
+    assert_eq!(rows::<DecisionRow<'_>>(&files).len(), 1);
+    assert!(files.iter().all(|(name, _)| !name.starts_with("failed/")), "{files:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -187,7 +187,7 @@ fn size(usual: Size, alarms: bool) -> Size {
     Size {
         // Windows are so long that each hour is one file.
         shards: 1,
-        decoy: Mapping { maximum_batching_window: DAY, maximum_record_age: DAY * 7, ..usual.decoy },
+        decoy: Mapping { maximum_batching_window: DAY, ..usual.decoy },
         monitor: monitor.map(|usual| Mapping { maximum_batching_window: minute, ..usual }),
         ..usual
     }

@@ -72,7 +72,8 @@ pub struct Mapping {
 }
 
 impl Default for Mapping {
-    /// Lambda's defaults, except that bisecting is on and that retries and record age are limited.
+    /// Lambda's defaults, except that bisecting is on and that retries and record age are limited. The age is less than that
+    /// of the template: a stream in memory holds what its slowest reader has not read, and when it is full it takes nothing more.
     fn default() -> Self {
         Self {
             batch_size: 100,

@@ -10,6 +10,7 @@ use rendezvous_core::{
 };
 use rendezvous_folder::{FolderLog, Kept};
 use rendezvous_local_system::Local;
+use rendezvous_sim::mapping::Mapping;
 use tokio::time::{sleep, timeout};
 
 use super::entries::{Read, read};
@@ -30,9 +31,11 @@ pub(crate) struct Unscored {
 }
 
 impl Unscored {
-    /// Delivers it to the models that are up, and to the decoy.
+    /// Delivers it to the models that are up, and to the decoy. Models leave out what arrived long ago; the time without a
+    /// process does not count.
     pub(crate) fn deliver(self, system: &Local) {
-        system.input.restore(self.record, self.arrived, self.kept);
+        let recently = now() - Mapping::default().maximum_record_age / 2;
+        system.input.restore(self.record, self.arrived.max(recently), self.kept);
     }
 }
 

@@ -40,7 +40,8 @@ impl Default for Size {
         let large = Mapping {
             batch_size: 1_000,
             maximum_batching_window: Duration::from_secs(1),
-            maximum_record_age: Duration::from_hours(23),
+            // What a former process left, or what a full disk held up, is archived however old it is.
+            maximum_record_age: Duration::MAX,
             maximum_retry_attempts: u32::MAX,
             starting_position: Position::TrimHorizon,
             ..Mapping::default()
