@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rendezvous_core::Json;
+use rendezvous_core::{Json, memory::Trouble};
 use rendezvous_tests::{CONFIGURATION, Does::Score};
 use tokio::time::sleep;
 
@@ -25,6 +25,20 @@ async fn a_promotion_takes_effect_within_a_second_and_changes_no_request_in_flig
     after.is("d@1 preferred", 5.0..=26.0);
     assert_eq!(after.body["elapsed_ms"], 5.0);
     assert_eq!(after.body["config"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_takes_longer_to_read_than_a_request_waits_for_it_is_that_of_the_next_one() {
+    let (world, _) = world(Score(500), Score(500), Score(500), Score(500)).await;
+    assert_eq!(world.ask("{}").await.body["config"], 1);
+    assert_eq!(world.publish(CONFIGURATION).await, 2);
+    sleep(Duration::from_secs(2)).await;
+    // The pointer and the version take 400 ms, and a request waits for a quarter of its deadline of a second.
+    world.system.endpoints.outage.set(Trouble::Slow(Duration::from_millis(200)));
+    let behind = world.ask("{}").await;
+    assert_eq!(behind.body["config"], 1);
+    assert!(behind.took_ms < 800.0, "{behind:?}");
+    assert_eq!(world.ask("{}").await.body["config"], 2);
 }
 
 #[tokio::test(start_paused = true)]

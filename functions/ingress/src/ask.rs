@@ -1,8 +1,8 @@
 //! Asking: one request in, one answer out, in time.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use rendezvous_core::{
     Endpoint, EndpointName, Envelope, Json, Kind, Mailbox, Opening, Payload, RequestId,
     RequestMessage, Sha256Digest, Timestamp, Unavailable, Write, Written,
@@ -37,6 +37,16 @@ struct Call {
     begun: Timestamp,
     owner: Option<[u8; 16]>,
     repeat: bool,
+}
+
+/// Waits for `call`, and runs `other` until then.
+async fn beside<T>(call: impl Future<Output = T>, other: Option<impl Future<Output = ()>>) -> T {
+    // On the heap, because there seldom is one.
+    let Some(other) = other.map(Box::pin) else { return call.await };
+    match select(pin!(call), other).await {
+        Either::Left((waited, _)) => waited,
+        Either::Right(((), call)) => call.await,
+    }
 }
 
 /// What came of opening a mailbox.
@@ -197,7 +207,8 @@ impl<P: Ports> Ingress<P> {
         let sent = now();
         let margin = self.settings.margin;
         let due = self.due_of(call);
-        let waited = wait(&*self.ledger, &call.endpoint, &call.envelope, margin, due).await;
+        let waiting = wait(&*self.ledger, &call.endpoint, &call.envelope, margin, due);
+        let waited = beside(waiting, self.endpoints.catch_up(&call.envelope.endpoint)).await;
         self.respond(call, waited, Some(sent))
     }
 

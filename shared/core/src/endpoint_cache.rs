@@ -39,6 +39,8 @@ struct Current {
     endpoint: Arc<Endpoint>,
     /// When the pointer to it was last read, or tried to be.
     asked: Timestamp,
+    /// Whether that did not end in time, and nobody catches up yet.
+    behind: bool,
 }
 
 impl<T: EndpointTable> EndpointCache<T> {
@@ -52,7 +54,8 @@ impl<T: EndpointTable> EndpointCache<T> {
     }
 
     /// The current version. A pointer older than [`POINTER_AGE`] is refreshed before use, and used
-    /// stale only while the table cannot be read; that is then tried again once a second.
+    /// stale while the table cannot be read, or not within a quarter of the endpoint's deadline; that is then tried again once a second, and
+    /// [`catch_up`](Self::catch_up) may take longer.
     pub async fn current(&self, name: &EndpointName) -> Result<Option<Arc<Endpoint>>, Unavailable> {
         let known = lock(&self.current).get(name).cloned();
         let limit = match &known {
@@ -66,23 +69,42 @@ impl<T: EndpointTable> EndpointCache<T> {
             }
             None => READ_LIMIT,
         };
-        let endpoint = match (within(TABLE, limit, self.read_current(name)).await, known) {
-            (Ok(endpoint), _) => endpoint,
+        let (endpoint, behind) = match (within(TABLE, limit, self.read_current(name)).await, known)
+        {
+            (Ok(endpoint), _) => (endpoint, false),
             (Err(cause), Some(known)) => {
                 tracing::warn!(endpoint = %name, %cause, "the last known version is used");
-                Some(known.endpoint)
+                (Some(known.endpoint), true)
             }
             (Err(cause), None) => return Err(cause),
         };
+        self.keep(name, endpoint.clone(), behind);
+        Ok(endpoint)
+    }
+
+    /// Reads the current version once more if it could not be read in time, for the next request. A caller that
+    /// waits for something else runs it meanwhile; where a new connection takes longer than requests wait for the table, nobody else would
+    /// ever see a new version.
+    pub fn catch_up(&self, name: &EndpointName) -> Option<impl Future<Output = ()> + use<'_, T>> {
+        let is_behind = |known: &mut Current| std::mem::take(&mut known.behind);
+        lock(&self.current).get_mut(name).is_some_and(is_behind).then(|| {
+            let name = name.clone();
+            async move {
+                if let Ok(endpoint) = within(TABLE, READ_LIMIT, self.read_current(&name)).await {
+                    self.keep(&name, endpoint, false);
+                }
+            }
+        })
+    }
+
+    fn keep(&self, name: &EndpointName, endpoint: Option<Arc<Endpoint>>, behind: bool) {
         let mut current = lock(&self.current);
-        match &endpoint {
+        match endpoint {
             Some(endpoint) => {
-                let endpoint = endpoint.clone();
-                current.insert(name.clone(), Current { endpoint, asked: now() });
+                current.insert(name.clone(), Current { endpoint, asked: now(), behind });
             }
             None => drop(current.remove(name)),
         }
-        Ok(endpoint)
     }
 
     async fn read_current(

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod arms;
+mod endpoint_cache;
 mod ids;
 mod payloads;
 mod ports;
