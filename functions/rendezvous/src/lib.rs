@@ -5,7 +5,7 @@ mod recent;
 mod silence;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +16,8 @@ use std::{
 use futures_util::{StreamExt, stream};
 use rendezvous_aws::batch::{Response, StreamBatch};
 use rendezvous_core::{
-    Endpoint, EndpointCache, Envelope, ModelId, RequestId, Schedule, Score, ScoreMessage,
-    Timestamp, Unavailable,
+    Endpoint, EndpointCache, EndpointName, Envelope, ModelId, RequestId, Schedule, Score,
+    ScoreMessage, Timestamp, Unavailable,
     mutation::{Mutation, mutated},
     now,
     ports::{EndpointTable, Ledger, Telemetry},
@@ -164,12 +164,24 @@ impl<E: EndpointTable, L: Ledger, T: Telemetry<RendezvousReport>> Rendezvous<E, 
 
     /// Takes note that the models of these messages are not silent, late messages included, and
     /// counts their requests. Without the endpoint's configuration a request is not counted; filing
-    /// its scores says why.
+    /// its scores says why. Each version is asked for once, and none after the first that cannot be read: the scores
+    /// of a batch wait for this.
     async fn hear(&self, messages: &[(usize, ScoreMessage)]) {
+        let mut versions: HashMap<(&EndpointName, u64), Option<Arc<Endpoint>>> = HashMap::new();
+        let mut failing = false;
         for (_, ScoreMessage { envelope, score, .. }) in messages {
             self.silence().hear(&score.model, now());
-            let endpoint = self.endpoints.version(&envelope.endpoint, envelope.config).await;
-            if let Ok(Some(endpoint)) = endpoint {
+            let endpoint = match versions.entry((&envelope.endpoint, envelope.config)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(_) if failing => continue,
+                Entry::Vacant(place) => {
+                    let (name, version) = *place.key();
+                    let read = self.endpoints.version(name, version).await;
+                    failing |= read.is_err();
+                    place.insert(read.unwrap_or_default())
+                }
+            };
+            if let Some(endpoint) = endpoint {
                 let schedule = endpoint.configuration.schedule(&envelope.arm);
                 self.silence().count(&score.model, envelope, schedule, now());
             }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 struct World {
     endpoint: Endpoint,
+    endpoints: Arc<MemoryEndpoints>,
     ledger: Arc<MemoryLedger>,
     telemetry: Arc<MemoryTelemetry<RendezvousReport>>,
     rendezvous: Rendezvous<MemoryEndpoints, MemoryLedger, MemoryTelemetry<RendezvousReport>>,
@@ -31,8 +32,8 @@ async fn world() -> World {
     let provenance = Provenance::new("test", "").unwrap();
     endpoints.publish(&endpoint.name, configuration, provenance, None).await.unwrap();
     let (ledger, telemetry) = (Arc::<MemoryLedger>::default(), Arc::default());
-    let rendezvous = Rendezvous::new(endpoints, ledger.clone(), Arc::clone(&telemetry));
-    World { endpoint, ledger, telemetry, rendezvous }
+    let rendezvous = Rendezvous::new(endpoints.clone(), ledger.clone(), Arc::clone(&telemetry));
+    World { endpoint, endpoints, ledger, telemetry, rendezvous }
 }
 
 fn message(envelope: &Envelope, score: &Score) -> Vec<u8> {
@@ -124,6 +125,21 @@ async fn after_a_failure_no_further_request_is_begun() {
     let (again, report) = world.handle(scores(33)).await;
     assert_eq!((again, report.settled), (None, 33));
     assert_eq!(begin.elapsed().as_millis(), 1_800, "32 requests at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_cannot_be_read_is_waited_for_once_and_not_by_each_message() {
+    let world = world().await;
+    let endpoint = Endpoint { version: 2, ..world.endpoint.clone() };
+    let known = message(&world.envelope(), &samples::score("a@1", "1"));
+    world.handle(vec![known.clone()]).await;
+    world.endpoints.outage.set(Trouble::Hanging);
+    let unknown = |_| message(&samples::envelope(&endpoint), &samples::score("a@1", "1"));
+    let messages = [known].into_iter().chain((0..64).map(unknown)).collect();
+    let begin = Instant::now();
+    let (again, report) = world.handle(messages).await;
+    assert_eq!((again.as_deref(), report.again), (Some("1"), 64));
+    assert_eq!(begin.elapsed().as_millis(), 4_000, "to hear the models, and to file");
 }
 
 #[tokio::test(start_paused = true)]
