@@ -54,7 +54,7 @@ pub async fn fetch(
     reference: &PayloadRef,
 ) -> Result<Json, FetchError> {
     let key = key(endpoint, id);
-    if reference.url != format!("{}/{key}", payloads.url()) {
+    if !payloads.is_at(&reference.url, &key) {
         return Err(Invalid::new(
             "payload_ref is not where this function's payload store has this request's payload",
         )

@@ -266,6 +266,12 @@ pub trait Payloads: Send + Sync + 'static {
     /// What the URLs of its objects begin with, up to the `/` before the key.
     fn url(&self) -> &str;
 
+    /// Whether this is the URL of its object with this key.
+    fn is_at(&self, url: &str, key: &str) -> bool {
+        let key_in = |rest: &str| rest.strip_prefix('/').is_some_and(|rest| rest == key);
+        url.strip_prefix(self.url()).is_some_and(key_in)
+    }
+
     /// Stores `body`, durably, in the place of what may be there. `sha256` is its digest.
     fn put(
         &self,

@@ -1,9 +1,10 @@
 //! The folder of `--data`: its layout, and who may use it at once.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::files::{FileError, Survives, UNFINISHED, at, create_folder, names, remove};
@@ -17,12 +18,13 @@ use crate::files::{FileError, Survives, UNFINISHED, at, create_folder, names, re
 /// | `archive/…` | the files of the archive, under the names that they have in S3 | the server, tools that replace files, and for `replays/` a tool | never; deleted when another one takes their place |
 /// | `payloads/{endpoint}/{request}` | a payload that is too large for a message | the server | deleted after the retention of the ledger, and when no message refers to it: when the server ends, or starts with an empty log |
 /// | `log/…` | what clients were told and is not in the archive yet, and the mailboxes of the ledger: [`FolderLog`](crate::FolderLog) | the server | appended to; deleted when nobody needs it |
-/// | `windows/{series}/{hour}` | entries of the table of windows | the server | appended to; deleted when all of it has expired; that of the first minute is rewritten |
+/// | `windows/{series}/{hour}` | entries of the table of windows | the server, and a tool that sets a baseline | appended to; deleted when all of it has expired; that of the first minute is rewritten |
 /// | `secret` | the secret for idempotency keys, 32 random bytes, readable by its owner only | the first process that needs it | never |
 /// | `replays/replay-{endpoint}-{model}.json` | how far a replay has come | a tool | replaced atomically |
 /// | `replays/replay-{endpoint}-{model}.lock` | empty; locked by a replay that runs | a tool | never |
 /// | `models.json` | the models that the server has up | the server | replaced atomically; deleted when the server ends |
 /// | `lock` | empty; locked by the server | the server | never |
+/// | `windows.lock` | empty; locked by who writes windows, for as long as that takes | the first writer | never |
 /// | `.unfinished-*`, in the folder, `endpoints/` and `archive/` | a file that is being written, or that a crash has left behind; no reader looks at it | the writer | renamed when it is finished |
 ///
 /// Any number of processes may read the folder, publish endpoints and read the secret at once. One
@@ -133,6 +135,11 @@ impl DataFolder {
         self.root().join("windows")
     }
 
+    /// The path of the lock of the table of windows.
+    pub(crate) fn windows_lock(&self) -> PathBuf {
+        self.root().join("windows.lock")
+    }
+
     /// The path of the secret.
     pub fn secret(&self) -> PathBuf {
         self.root().join("secret")
@@ -150,19 +157,23 @@ fn unusable(folder: &Path, cause: FileError) -> FolderError {
 
 /// Creates what is missing of a folder and returns its absolute path.
 fn create(path: &Path) -> Result<PathBuf, FileError> {
-    let root = at(path, std::path::absolute(path))?;
-    for folder in [root.join("endpoints"), root.join("archive")] {
+    for folder in [path.join("endpoints"), path.join("archive")] {
         create_folder(&folder)?;
     }
-    Ok(root)
+    // Without symbolic links: messages name it, and are read by processes that find it in another way.
+    at(path, fs::canonicalize(path))
+}
+
+/// The file of a lock.
+///
+/// The file is never deleted: a lock on a deleted file does not exclude one on its successor.
+pub(crate) fn lock_file(path: &Path) -> Result<File, FileError> {
+    at(path, File::options().create(true).truncate(false).write(true).open(path))
 }
 
 /// The locked file, unless another holds the lock.
-///
-/// The file is never deleted: a lock on a deleted file does not exclude one on its successor.
 fn lock(path: &Path) -> Result<Option<File>, FileError> {
-    let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = at(path, file)?;
+    let file = lock_file(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -170,21 +181,27 @@ fn lock(path: &Path) -> Result<Option<File>, FileError> {
     }
 }
 
-/// Deletes the unfinished files below `folder`. Nobody else writes there at the same time.
+/// A file that is unfinished for so long is nobody's: tools write into the archive while a server starts.
+const ABANDONED: Duration = Duration::from_hours(1);
+
+/// Deletes the unfinished files below `folder` that somebody has left there.
 fn delete_unfinished(folder: &Path) -> Result<(), FileError> {
     for name in names(folder)? {
         let path = folder.join(&name);
-        if name.starts_with(UNFINISHED) {
+        if name.starts_with(UNFINISHED) && is_abandoned(&path) {
             remove(&path)?;
         }
     }
     Ok(())
 }
 
+fn is_abandoned(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|file| file.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -215,13 +232,20 @@ mod tests {
         let (left, kept) = (archive.join(".unfinished-x"), archive.join("requests/kept.parquet"));
         // Another process may be about to publish it.
         let published = folder.endpoints().join(".unfinished-y");
-        for file in [&left, &kept, &published] {
+        // A tool may be writing it.
+        let writing = archive.join(".unfinished-z");
+        for file in [&left, &kept, &published, &writing] {
             fs::write(file, "x").unwrap();
+        }
+        let long_ago = fs::metadata(&left).unwrap().modified().unwrap() - ABANDONED * 2;
+        for file in [&left, &kept, &published] {
+            File::options().append(true).open(file).unwrap().set_modified(long_ago).unwrap();
         }
         DataFolder::open(directory.path()).unwrap();
         assert!(left.exists(), "a reader deletes nothing");
         DataFolder::serve(directory.path()).unwrap();
-        assert_eq!((left.exists(), kept.exists(), published.exists()), (false, true, true));
+        let there = [&left, &kept, &published, &writing].map(|file| file.exists());
+        assert_eq!(there, [false, true, true, true]);
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Payloads for FolderPayloads {
         &self.url
     }
 
+    /// A message of a former server names the folder as it was called then. What is read is in this folder all the same.
+    fn is_at(&self, url: &str, key: &str) -> bool {
+        let path = url.strip_prefix("file:///").and_then(|path| path.strip_suffix(key));
+        path.is_some_and(|folder| folder.ends_with('/'))
+    }
+
     async fn put(&self, key: &str, body: Bytes, _: Sha256Digest) -> Result<(), Unavailable> {
         let (root, path) = (self.folder.payloads(), self.path(key));
         let written = path.clone();
@@ -102,6 +108,8 @@ impl Erase for FolderPayloads {
 
 #[cfg(test)]
 mod tests {
+    use rendezvous_core::{Json, PayloadRef, conformance::samples, payloads};
+
     use super::*;
 
     #[tokio::test]
@@ -120,6 +128,32 @@ mod tests {
         payloads.clear().await.unwrap();
         assert!(!folder.payloads().exists());
         payloads.clear().await.expect("nothing is there");
+    }
+
+    #[tokio::test]
+    async fn a_payload_is_found_under_the_name_that_the_folder_had_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let (before, after) = (directory.path().join("before"), directory.path().join("after"));
+        let open =
+            |path| FolderPayloads::new(&DataFolder::serve(path).unwrap(), Duration::from_hours(1));
+        let envelope = samples::envelope(&samples::endpoint());
+        let (endpoint, id) = (&envelope.endpoint, envelope.id);
+        let payload = Json::parse("{}").unwrap();
+        let store = open(&before);
+        let digest = Sha256Digest::of("{}");
+        let reference = payloads::store(&store, &envelope, &payload, digest).await.unwrap();
+        drop(store);
+        fs::rename(&before, &after).unwrap();
+        let fetched = payloads::fetch(&open(&after), endpoint, id, &reference).await.unwrap();
+        assert_eq!(fetched, payload);
+        for url in ["file:///x", "file://payloads/sample", "s3://b/payloads/sample"] {
+            let other = PayloadRef { url: format!("{url}/{id}"), ..reference.clone() };
+            payloads::fetch(&open(&after), endpoint, id, &other).await.unwrap_err();
+        }
+        let linked = directory.path().join("linked");
+        std::os::unix::fs::symlink(&after, &linked).unwrap();
+        let url = open(&after).url().to_owned();
+        assert_eq!(open(&linked).url(), url);
     }
 
     #[tokio::test(start_paused = true)]

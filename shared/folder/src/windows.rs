@@ -17,7 +17,7 @@ use rendezvous_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data_folder::DataFolder,
+    data_folder::{DataFolder, lock_file},
     files::{self, FileError, at, blocking},
 };
 
@@ -28,7 +28,7 @@ const WINDOWS: &str = "windows table";
 /// each write is appended: a line of JSON and the body. Of the writes of one key the last one counts. What belongs to no
 /// minute is in `{hour}` of the first hour; former versions had one file for each hour, which is read, too.
 ///
-/// The server writes, any process reads. Nothing is synced: a power failure loses the latest writes,
+/// The server writes, and a tool that sets a baseline, one at a time; any process reads. Nothing is synced: a power failure loses the latest writes,
 /// and a write that was cut off ends the file. Every hour each series is tidied, also one that nobody writes to any
 /// more: files whose entries have all expired are deleted, and what was replaced is removed.
 #[derive(Clone, Debug)]
@@ -90,6 +90,10 @@ impl FolderWindows {
             encode(key, write.as_ref(), by_file.entry(file).or_default());
         }
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of another process, which may replace a file meanwhile. It is released when the file is closed.
+        let path = self.folder.windows_lock();
+        let lock = lock_file(&path)?;
+        at(&path, lock.lock())?;
         self.tidy(&mut hour, TIDIED * by_file.len())?;
         for ((folder, name), bytes) in by_file {
             files::create_folder(&folder)?;

@@ -12,6 +12,10 @@ impl<P: Payloads> Payloads for Link<P> {
         self.port.url()
     }
 
+    fn is_at(&self, url: &str, key: &str) -> bool {
+        self.port.is_at(url, key)
+    }
+
     async fn put(&self, key: &str, body: Bytes, sha256: Sha256Digest) -> Result<(), Unavailable> {
         if self.is_plain() {
             return self.port.put(key, body, sha256).await;
