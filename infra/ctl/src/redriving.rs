@@ -84,7 +84,7 @@ impl Failures for Bucket {
             let what = String::from_utf8_lossy(payload);
             return Ok(Handled::Failed(format!("{error}: {what}")));
         }
-        Ok(match serde_json::from_slice::<Response>(payload) {
+        Ok(match Response::parse(payload) {
             Ok(response) => handled(&response),
             Err(error) => Handled::Failed(format!("its response: {error}")),
         })

@@ -16,7 +16,7 @@ use rendezvous_core::{
     mutation::{Mutation, mutated},
     now,
 };
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use image::Image;
@@ -249,7 +249,20 @@ impl<'a, T: Content<'a>> Record<'a, T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub batch_item_failures: Vec<ItemFailure>,
+}
+
+impl Response {
+    /// What a function has returned. Lambda takes as a complete success also `null`, an empty object, and `null` in the place
+    /// of the list.
+    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(serde_json::from_slice::<Option<Self>>(body)?.unwrap_or_default())
+    }
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<ItemFailure>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 /// A record from which on the batch is to be handed over again.
@@ -271,6 +284,17 @@ mod tests {
             Record::new("shardId-000000000003", i.to_string(), arrived, content)
         };
         Batch::new("arn", records.iter().enumerate().map(record).collect())
+    }
+
+    #[test]
+    fn what_lambda_takes_as_a_complete_success_is_one() {
+        let all = ["null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#];
+        for body in all {
+            assert_eq!(Response::parse(body.as_bytes()).unwrap(), Response::default(), "{body}");
+        }
+        let one = Response::parse(br#"{"batchItemFailures":[{"itemIdentifier":"7"}]}"#).unwrap();
+        assert_eq!(one.batch_item_failures[0].item_identifier, "7");
+        Response::parse(b"7").unwrap_err();
     }
 
     #[test]

@@ -131,11 +131,7 @@ impl Pool {
             self.failed();
         }
         let body = answered?;
-        // "Lambda treats a batch as a complete success if you return null or an empty list."
-        match serde_json::from_slice::<Option<Response>>(&body) {
-            Ok(response) => Ok(response.unwrap_or_default()),
-            Err(_) => Err("its response is no partial batch response".to_owned()),
-        }
+        Response::parse(&body).map_err(|_| "its response is no partial batch response".to_owned())
     }
 }
 
