@@ -86,8 +86,8 @@ pub(crate) async fn wait<L: Ledger>(
             }
         }
     }
-    drop(watch);
     sleep_until(last).await;
+    // The watch goes on: a ledger in memory knows by it that this request had no mailbox before.
     close(ledger, endpoint, envelope, seen, due).await
 }
 

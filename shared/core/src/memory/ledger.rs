@@ -123,9 +123,11 @@ impl Part {
         }
     }
 
-    /// Whether a request that has no mailbox may have had one.
+    /// Whether a request that has no mailbox may have had one. One that somebody waits for had none: a wait ends with the
+    /// decision, and a mailbox is forgotten long after it.
     fn may_have_forgotten(&self, envelope: &Envelope) -> bool {
-        self.forgotten.contains(&envelope.id) || envelope.received <= self.horizon
+        let is_old = envelope.received <= self.horizon && !self.watched.contains_key(&envelope.id);
+        is_old || self.forgotten.contains(&envelope.id)
     }
 }
 

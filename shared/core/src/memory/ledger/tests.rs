@@ -45,6 +45,11 @@ fn a_request_as_old_as_the_latest_whose_id_is_not_kept_may_be_forgotten() {
     let microsecond = Duration::from_micros(1);
     assert!(part(envelope.received).may_have_forgotten(&envelope));
     assert!(!part(envelope.received - microsecond).may_have_forgotten(&envelope));
+    let mut waited_for = part(envelope.received);
+    waited_for.watched.insert(envelope.id, <_>::default());
+    assert!(!waited_for.may_have_forgotten(&envelope), "its wait would have ended");
+    waited_for.forgotten.insert(envelope.id);
+    assert!(waited_for.may_have_forgotten(&envelope));
 }
 
 #[tokio::test(start_paused = true)]
