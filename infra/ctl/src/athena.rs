@@ -42,6 +42,11 @@ impl Workgroup {
         for ids in ids.chunks(BATCH) {
             let get = self.client.batch_get_named_query();
             let got = get.set_named_query_ids(Some(ids.to_vec())).send().await.map_err(shown)?;
+            if let Some(left) = got.unprocessed_named_query_ids().first() {
+                let (id, why) = (left.named_query_id(), left.error_message());
+                let [id, why] = [id, why].map(Option::unwrap_or_default);
+                return Err(format!("Athena does not say what the saved query {id} is: {why}"));
+            }
             queries.extend(got.named_queries().iter().map(|query| Saved {
                 name: query.name().to_owned(),
                 description: query.description().unwrap_or_default().to_owned(),
