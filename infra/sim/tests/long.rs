@@ -10,14 +10,14 @@ use rendezvous_sim::{
     run::long::{Long, Progress, run},
 };
 
-fn of_minutes(minutes: u64) -> Progress {
+fn of_minutes(minutes: u64, shares: Shares) -> Progress {
     let time = Duration::from_mins(minutes);
-    run(Long { seed: 7, rate: 5.0, time, shares: Shares::usual() }, |_| ()).unwrap()
+    run(Long { seed: 7, rate: 5.0, time, shares }, |_| ()).unwrap()
 }
 
 #[test]
 fn the_archive_has_what_clients_were_told() {
-    let progress = of_minutes(20);
+    let progress = of_minutes(20, Shares::usual());
     assert_eq!(progress.wrong, [""; 0]);
     assert_eq!(progress.open, 0, "all are compared in the end");
     assert!(progress.compared > 5_000, "{progress:?}");
@@ -26,7 +26,9 @@ fn the_archive_has_what_clients_were_told() {
 #[test]
 fn a_batch_that_is_acknowledged_and_not_stored_is_missed() {
     let _applied = apply(Mutation::AcknowledgeUnstored);
-    let progress = of_minutes(20);
+    // A mapping that starts over would deliver it again.
+    let shares = Shares::usual().with(Fault::Horizon, 0.0).with(Fault::Throttled, 0.05);
+    let progress = of_minutes(20, shares);
     assert!(progress.wrong.iter().any(|what| what.contains("not archived")), "{progress:?}");
 }
 
