@@ -108,6 +108,15 @@ impl Server {
 }
 
 #[test]
+fn a_data_folder_may_be_named_from_where_the_program_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["demo", "--count", "5", "--data", "new"];
+    let done = program().current_dir(folder.path()).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(folder.path().join("new/archive/requests").exists());
+}
+
+#[test]
 fn the_printed_request_is_answered_by_the_champion_and_a_sigterm_archives_it() {
     let server = serve(&[]);
     let mut answer = String::new();

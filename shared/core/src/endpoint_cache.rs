@@ -54,8 +54,8 @@ impl<T: EndpointTable> EndpointCache<T> {
     }
 
     /// The current version. A pointer older than [`POINTER_AGE`] is refreshed before use, and used
-    /// stale while the table cannot be read, or not within a quarter of the endpoint's deadline; that is then tried again once a second, and
-    /// [`catch_up`](Self::catch_up) may take longer.
+    /// stale while the table cannot be read, or not within a quarter of the endpoint's deadline; that
+    /// is then tried again once a second, and [`catch_up`](Self::catch_up) may take longer.
     pub async fn current(&self, name: &EndpointName) -> Result<Option<Arc<Endpoint>>, Unavailable> {
         let known = lock(&self.current).get(name).cloned();
         let limit = match &known {
@@ -82,9 +82,9 @@ impl<T: EndpointTable> EndpointCache<T> {
         Ok(endpoint)
     }
 
-    /// Reads the current version once more if it could not be read in time, for the next request. A caller that
-    /// waits for something else runs it meanwhile; where a new connection takes longer than requests wait for the table, nobody else would
-    /// ever see a new version.
+    /// Reads the current version once more if it could not be read in time, for the next request. A
+    /// caller that waits for something else runs it meanwhile: where a new connection takes longer
+    /// than requests wait for the table, a new version would never be seen.
     pub fn catch_up(&self, name: &EndpointName) -> Option<impl Future<Output = ()> + use<'_, T>> {
         let is_behind = |known: &mut Current| std::mem::take(&mut known.behind);
         lock(&self.current).get_mut(name).is_some_and(is_behind).then(|| {

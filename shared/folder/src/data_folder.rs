@@ -157,11 +157,12 @@ fn unusable(folder: &Path, cause: FileError) -> FolderError {
 
 /// Creates what is missing of a folder and returns its absolute path.
 fn create(path: &Path) -> Result<PathBuf, FileError> {
-    for folder in [path.join("endpoints"), path.join("archive")] {
+    let root = at(path, std::path::absolute(path))?;
+    for folder in [root.join("endpoints"), root.join("archive")] {
         create_folder(&folder)?;
     }
     // Without symbolic links: messages name it, and are read by processes that find it in another way.
-    at(path, fs::canonicalize(path))
+    at(path, fs::canonicalize(root))
 }
 
 /// The file of a lock.
