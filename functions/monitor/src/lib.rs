@@ -6,7 +6,7 @@
 //! | a batch of the stream `scores` | writes windows of its scores |
 //! | a batch of the outcomes' changes | lists the outcomes that a guard waits for |
 //! | a batch of the stream `input` | writes windows of its requests and their features |
-//! | every minute | counts the listed outcomes; decides the requests that are overdue; judges guarded arms; merges complete minutes and hours; raises alarms |
+//! | every minute | judges guarded arms; merges complete minutes and hours; raises alarms; counts the listed outcomes; decides the requests that are overdue |
 //! | every day | computes from the archive how good the models were, when the outcomes of a day are known |
 //!
 //! Each may run twice, at the same time, late, or not at all for a while: the list is kept in the table of
@@ -41,6 +41,12 @@ use crate::{
     day::ModelOfDay,
     looks::{Baselines, Stopped},
 };
+
+/// Until when after its beginning a minute's run begins to look at endpoints, to count outcomes and to decide overdue
+/// requests. What it has begun ends before the next run.
+const LOOKS: Duration = Duration::from_secs(25);
+const OUTCOMES: Duration = Duration::from_secs(35);
+const OVERDUE: Duration = Duration::from_secs(50);
 
 /// The Lambda function of the monitor.
 pub struct Monitor<E, L, W, T> {
@@ -147,21 +153,23 @@ where
         Some(0)
     }
 
-    /// The work of a minute. What a dependency that is unavailable prevents is left for the next one.
+    /// The work of a minute. What a dependency that is unavailable prevents is left for the next one, as is what there is
+    /// no time for. What takes long after an outage comes last: a run that is cut short has judged the arms.
     pub async fn minute(&self) {
+        let start = now();
         let mut report = MonitorReport { source: "minute", ..MonitorReport::default() };
-        if let Err(unavailable) = self.settle_overdue(&mut report).await {
-            tracing::error!(%unavailable, "overdue requests are left for the next minute");
-        }
-        if let Err(unavailable) = self.count_outcomes(&mut report).await {
-            tracing::error!(%unavailable, "outcomes are left for the next minute");
-        }
         let stopped = self.guards(&mut report).await.unwrap_or_else(|unavailable| {
             tracing::error!(%unavailable, "arms are left for the next minute");
             Stopped::new()
         });
-        if let Err(unavailable) = self.look(stopped, &mut report).await {
+        if let Err(unavailable) = self.look(stopped, start + LOOKS, &mut report).await {
             tracing::error!(%unavailable, "alarms are left for the next minute");
+        }
+        if let Err(unavailable) = self.count_outcomes(start + OUTCOMES, &mut report).await {
+            tracing::error!(%unavailable, "outcomes are left for the next minute");
+        }
+        if let Err(unavailable) = self.settle_overdue(start + OVERDUE, &mut report).await {
+            tracing::error!(%unavailable, "overdue requests are left for the next minute");
         }
         if report.left > 0 {
             tracing::warn!(left = report.left, "overdue requests are left for the next minute");

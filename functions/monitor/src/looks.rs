@@ -21,11 +21,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use rendezvous_core::{
-    Configuration, Endpoint, EndpointName, Minute, ModelId, Role, Share, Unavailable, now,
+    Configuration, Endpoint, EndpointName, Minute, ModelId, Role, Share, Timestamp, Unavailable,
+    now,
     ports::{EndpointTable, Ledger, Telemetry, WindowTable},
 };
 use rendezvous_evidence::{
@@ -57,9 +57,6 @@ const WEEK: u32 = 7 * DAY;
 
 /// How many entries of arrivals a read returns.
 const MAX_ENTRIES: usize = 10_000;
-
-/// For how long a run begins to look at further endpoints.
-const BUDGET: Duration = Duration::from_secs(50);
 
 /// Of so many endpoints the baseline is kept in memory.
 const MAX_BASELINES: usize = 100;
@@ -97,15 +94,15 @@ where
     W: WindowTable,
     T: Telemetry<MonitorReport>,
 {
-    /// Looks at every endpoint, and raises alarms.
+    /// Looks at every endpoint, and raises alarms. After `end` it begins to look at none.
     pub(crate) async fn look(
         &self,
         mut stopped: Stopped,
+        end: Timestamp,
         report: &mut MonitorReport,
     ) -> Result<(), Unavailable> {
-        let start = now();
         for name in self.endpoints.list().await? {
-            if now().since(start) > BUDGET {
+            if now() > end {
                 tracing::error!(endpoint = %name, "there was no time to look at all endpoints");
                 break;
             }

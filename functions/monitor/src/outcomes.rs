@@ -21,10 +21,7 @@
 //! **Cost**, while such a guard is in force: a write for each request (up to one for each batch that its two
 //! scores come in), and for each outcome a read of half a unit. Without such a guard: nothing but the mapping.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -33,7 +30,7 @@ use rendezvous_aws::{
     items::outcome as item,
 };
 use rendezvous_core::{
-    Arm, EndpointName, Invalid, Minute, ModelId, RequestId, Unavailable, now,
+    Arm, EndpointName, Invalid, Minute, ModelId, RequestId, Timestamp, Unavailable, now,
     ports::{EndpointTable, Entry, EntryKey, Ledger, Telemetry, WindowTable},
     value,
 };
@@ -59,9 +56,8 @@ type Listed = Vec<([u8; 16], f64)>;
 /// How many outcomes an entry holds, so that it fits an item.
 const AN_ENTRY: usize = 8_000;
 
-/// How many entries a run reads, how long it begins to count them, and how many values it reads at a time.
+/// How many entries a run reads, and how many values it reads at a time.
 const MAX_ENTRIES: usize = 64;
-const BUDGET: Duration = Duration::from_secs(20);
 const CONCURRENCY: usize = 32;
 
 impl<E, L, W, T> Monitor<E, L, W, T>
@@ -126,15 +122,15 @@ where
         Ok(entries.collect())
     }
 
-    /// Counts the outcomes whose minute has come, the oldest first, as many as there is time for.
+    /// Counts the outcomes whose minute has come, the oldest first, as many as there is time for until `end`.
     pub(crate) async fn count_outcomes(
         &self,
+        end: Timestamp,
         report: &mut MonitorReport,
     ) -> Result<(), Unavailable> {
-        let start = now();
-        let minutes = Minute::FIRST..Minute::of(start).plus(1);
+        let minutes = Minute::FIRST..Minute::of(now()).plus(1);
         for entry in self.windows.read(SERIES, minutes, MAX_ENTRIES).await? {
-            if now().since(start) > BUDGET {
+            if now() > end {
                 tracing::warn!("outcomes are left for the next minute");
                 break;
             }

@@ -5,7 +5,10 @@
 //! batch, as nearly all are, costs nothing. A batch that comes again writes its entries again; one that
 //! is cut anew may list a request twice, which costs a read of the ledger.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -30,9 +33,12 @@ pub type Undecided = BTreeMap<RequestId, Timestamp>;
 /// For how long an entry is kept. Longer than a ledger keeps a mailbox.
 const KEPT: Duration = Duration::from_hours(24 * 16);
 
-/// How many entries are read at a time, and how long a run begins to settle requests.
+/// How many entries are read at a time.
 const PAGE: usize = 256;
-const BUDGET: Duration = Duration::from_secs(40);
+
+/// How many of them are done before they are deleted: as many as DynamoDB deletes by one call. A run that is cut short reads
+/// those of the last ones again.
+const DONE: usize = 25;
 
 /// How many requests are settled at a time, and how long the ledger may take for each.
 const CONCURRENCY: usize = 32;
@@ -130,33 +136,45 @@ where
     W: WindowTable,
     T: Telemetry<MonitorReport>,
 {
-    /// Decides the requests that are overdue, the oldest first, as many as there is time for.
+    /// Decides the requests that are overdue, the oldest first, as many as there is time for until `end`.
     pub(crate) async fn settle_overdue(
         &self,
+        end: Timestamp,
         report: &mut MonitorReport,
     ) -> Result<(), Unavailable> {
-        let (start, before) = (now(), report.left);
-        let minutes = Minute::FIRST..Minute::of(start).plus(1);
+        let minutes = Minute::FIRST..Minute::of(now()).plus(1);
+        // They are read again with each page.
+        let mut kept = HashSet::new();
         loop {
-            let page = self.windows.read(SERIES, minutes.clone(), PAGE).await?;
-            self.settle_page(&page, start + BUDGET, report).await?;
-            // What is left stays on the list, and would be read again.
-            if page.len() < PAGE || report.left > before {
+            let wanted = PAGE + kept.len();
+            let page = self.windows.read(SERIES, minutes.clone(), wanted).await?;
+            let new: Vec<&Entry> = page.iter().filter(|entry| !kept.contains(&entry.key)).collect();
+            for entries in new.chunks(DONE) {
+                let before = report.left;
+                let requests: usize = entries.iter().map(|entry| ids(entry).len()).sum();
+                kept.extend(self.settle_entries(entries, end, report).await?);
+                // There is no time left, or the ledger is down.
+                if requests > 0 && report.left - before == requests {
+                    return Ok(());
+                }
+            }
+            if page.len() < wanted {
                 return Ok(());
             }
         }
     }
 
-    /// Decides the requests of some entries. Those that are left stay in their entry, or move to a later minute.
-    async fn settle_page(
+    /// Decides the requests of some entries. Those that are left stay in their entry, or move to a later minute. Returns
+    /// the keys of the entries in which some stay.
+    async fn settle_entries(
         &self,
-        page: &[Entry],
+        entries: &[&Entry],
         end: Timestamp,
         report: &mut MonitorReport,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<Vec<EntryKey>, Unavailable> {
         let mut later: BTreeMap<(usize, Minute), Vec<u8>> = BTreeMap::new();
         let mut listed = Vec::new();
-        for (at, entry) in page.iter().enumerate() {
+        for (at, entry) in entries.iter().enumerate() {
             listed.extend(ids(entry).into_iter().map(|id| (at, id)));
         }
         let mut ended = stream::iter(listed)
@@ -181,22 +199,26 @@ where
                 Some(Err(cause)) => {
                     tracing::warn!(request = %id, %cause, "an overdue request is not decided");
                     report.left += 1;
-                    page[at].key.minute
+                    entries[at].key.minute
                 }
                 None => {
                     report.left += 1;
-                    page[at].key.minute
+                    entries[at].key.minute
                 }
             };
             later.entry((at, minute)).or_default().extend(id.as_bytes());
         }
-        let keeps = |(at, entry): &(usize, &Entry)| later.contains_key(&(*at, entry.key.minute));
-        let done = page.iter().enumerate().filter(|entry| !keeps(entry));
-        let done = done.map(|(_, entry)| entry.key.clone()).collect();
-        let moved =
-            |((at, minute), ids): ((usize, Minute), Vec<u8>)| entry(moved(&page[at], minute), ids);
+        let keeps = |(at, entry): &(usize, &&Entry)| later.contains_key(&(*at, entry.key.minute));
+        let (kept, done): (Vec<_>, Vec<_>) = entries.iter().enumerate().partition(keeps);
+        let keys = |entries: Vec<(usize, &&Entry)>| {
+            entries.into_iter().map(|(_, entry)| entry.key.clone()).collect()
+        };
+        let moved = |((at, minute), ids): ((usize, Minute), Vec<u8>)| {
+            entry(moved(entries[at], minute), ids)
+        };
         self.windows.put(later.into_iter().map(moved).collect()).await?;
-        self.windows.delete(done).await
+        self.windows.delete(keys(done)).await?;
+        Ok(keys(kept))
     }
 
     async fn settle_one(&self, id: RequestId) -> Result<Ended, Unavailable> {
@@ -240,88 +262,4 @@ fn may_be_unsent(mailbox: &Mailbox) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use rendezvous_core::{
-        Configuration, Provenance, Write, clock,
-        conformance::samples,
-        memory::{MemoryEndpoints, MemoryLedger, MemoryTelemetry, MemoryWindows, Trouble},
-    };
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_request_that_moves_to_another_minute_replaces_none_that_its_batch_has_listed_there()
-    {
-        let (ledger, windows) = (Arc::<MemoryLedger>::default(), Arc::<MemoryWindows>::default());
-        let endpoints = Arc::<MemoryEndpoints>::default();
-        let telemetry = Arc::<MemoryTelemetry<MonitorReport>>::default();
-        let monitor =
-            Monitor::new(endpoints, ledger.clone(), windows.clone(), telemetry.clone(), KEPT);
-        let endpoint = samples::endpoint();
-        let reopened = samples::received_at(&samples::envelope(&endpoint), now() + KEPT);
-        ledger.write(&Write::open(&reopened, [1; 32], None)).await.unwrap();
-        let other = RequestId::random();
-        // The one was listed before it was opened again.
-        let listed = [(reopened.id, now() - Duration::from_mins(5)), (other, reopened.deadline)];
-        windows.put(entries("batch", &listed.into())).await.unwrap();
-        monitor.minute().await;
-        let all = Minute::FIRST..due(reopened.deadline).plus(1);
-        let found = windows.read(SERIES, all, 10).await.unwrap();
-        let mut listed: Vec<_> = found.iter().map(|entry| (entry.key.minute, ids(entry))).collect();
-        listed.sort_unstable_by_key(|(_, ids)| ids[0] != other);
-        let minute = due(reopened.deadline);
-        assert_eq!(listed, [(minute, vec![other]), (minute, vec![reopened.id])]);
-
-        ledger.outage.set(Trouble::Down);
-        let overdue = [(other, now() - Duration::from_mins(5))];
-        windows.put(entries("second batch", &overdue.into())).await.unwrap();
-        monitor.minute().await;
-        assert_eq!(telemetry.last().unwrap().left, 1);
-        ledger.outage.set(Trouble::None);
-        monitor.minute().await;
-        assert_eq!(telemetry.last().unwrap().left, 0);
-        let now_there = windows.read(SERIES, Minute::FIRST..minute, 10).await.unwrap();
-        assert_eq!(now_there, [], "a request without a mailbox is dropped");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_run_decides_all_that_there_is_time_for_however_many_batches_have_listed_it() {
-        clock::simulate(now());
-        let (ledger, windows) = (Arc::<MemoryLedger>::default(), Arc::<MemoryWindows>::default());
-        let endpoints = Arc::<MemoryEndpoints>::default();
-        let telemetry = Arc::<MemoryTelemetry<MonitorReport>>::default();
-        let endpoint = samples::endpoint();
-        let provenance = Provenance::new("test", "").unwrap();
-        let configuration = Configuration::parse(samples::CONFIGURATION).unwrap();
-        endpoints.publish(&endpoint.name, configuration, provenance, None).await.unwrap();
-        let monitor =
-            Monitor::new(endpoints, ledger.clone(), windows.clone(), telemetry.clone(), KEPT);
-        let list = async |batches: std::ops::Range<usize>| {
-            for batch in batches {
-                let envelope = samples::envelope(&endpoint);
-                ledger.write(&Write::open(&envelope, [1; 32], None)).await.unwrap();
-                let listed = [(envelope.id, now() - Duration::from_mins(5))];
-                windows.put(entries(&format!("batch {batch}"), &listed.into())).await.unwrap();
-            }
-            clock::sleep_until(now() + Duration::from_mins(1)).await;
-        };
-        list(0..3 * PAGE).await;
-        monitor.minute().await;
-        let report = telemetry.last().unwrap();
-        assert_eq!((report.settled, report.left), (3 * PAGE, 0));
-
-        // 32 at a time, of which each takes a read and a write of half a second: 40 seconds are enough for 1,280.
-        list(0..2_000).await;
-        ledger.outage.set(Trouble::Slow(Duration::from_millis(500)));
-        monitor.minute().await;
-        let report = telemetry.last().unwrap();
-        assert!((1_280..1_400).contains(&report.settled), "{report:?}");
-        assert!(report.left > 0, "{report:?}");
-        ledger.outage.set(Trouble::None);
-        monitor.minute().await;
-        let settled = telemetry.last().unwrap().settled;
-        assert_eq!((report.settled + settled, telemetry.last().unwrap().left), (2_000, 0));
-    }
-}
+mod tests;
