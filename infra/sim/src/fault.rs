@@ -93,6 +93,11 @@ impl Fault {
         Self::ALL.iter().copied().find(|fault| fault.name() == name)
     }
 
+    /// Whether it ends an instance of a function, or stops it.
+    const fn is_of_instance(self) -> bool {
+        matches!(self, Self::DiesBefore | Self::DiesAfter | Self::ClockJump | Self::Freeze)
+    }
+
     /// Whether the fault can meet a step.
     pub const fn can_meet(self, step: Step) -> bool {
         match self {
@@ -127,7 +132,11 @@ impl Fault {
 
 /// How often each fault happens, in [0, 1]. By default none does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Shares([f64; Fault::ALL.len()]);
+pub struct Shares {
+    of: [f64; Fault::ALL.len()],
+    /// See [`Shares::in_long_run`].
+    long: bool,
+}
 
 impl Shares {
     /// Every fault as often as is usual in a campaign.
@@ -157,16 +166,32 @@ impl Shares {
 
     #[must_use]
     pub fn with(mut self, fault: Fault, share: f64) -> Self {
-        self.0[fault as usize] = share;
+        self.of[fault as usize] = share;
         self
     }
 
     pub fn of(&self, fault: Fault) -> f64 {
-        self.0[fault as usize]
+        self.of[fault as usize]
+    }
+
+    /// The same for a run in which every step is taken often: a fault meets none of them more often than the others. In one
+    /// minute the monitor reads and decides thousands of requests, so that what ends an instance or stops it, and what begins
+    /// an outage, is less frequent at these steps; else no minute of it would ever end.
+    #[must_use]
+    pub(crate) fn in_long_run(self) -> Self {
+        Self { long: true, ..self }
     }
 
     /// The share of the cases of a step in which a fault happens.
     pub(crate) fn at(&self, fault: Fault, step: Step) -> f64 {
+        if self.long {
+            let factor = match step {
+                _ if fault == Fault::Outage => 0.000_25,
+                Step::MonitorLook | Step::MonitorSettle if fault.is_of_instance() => 0.01,
+                _ => 1.0,
+            };
+            return self.of(fault) * factor;
+        }
         let factor = match (fault, step) {
             // An outage that begins at this step.
             (Fault::Outage, _) => return self.of(fault) / 4.0,

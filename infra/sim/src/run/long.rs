@@ -5,7 +5,7 @@
 
 mod accounts;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
@@ -60,8 +60,8 @@ pub struct Progress {
     pub unsettled: u64,
     /// Requests that are answered later.
     pub accepted: u64,
-    /// Calls that were answered with an error.
-    pub errors: u64,
+    /// Calls that were answered with an error, by its status.
+    pub errors: BTreeMap<i64, u64>,
     /// Requests whose answers were found in the archive, and those that are still to be found there.
     pub compared: u64,
     pub open: u64,
@@ -90,7 +90,7 @@ struct Run {
 
 impl Run {
     fn start(plan: Long) -> Self {
-        let weather = Arc::new(Weather::new(plan.shares));
+        let weather = Arc::new(Weather::new(plan.shares.in_long_run()));
         let conditions = Conditions { weather: Some(weather.clone()), ..Conditions::default() };
         let mut size: Size = size(conditions);
         // Stored payloads are kept for ever.

@@ -177,7 +177,7 @@ impl Accounts {
                 state.progress.accepted += 1;
                 state.account(answer.request).accepted = true;
             }
-            _ => state.progress.errors += 1,
+            _ => *state.progress.errors.entry(status).or_default() += 1,
         }
     }
 
