@@ -16,6 +16,7 @@ use rendezvous_core::{
 use serde::Deserialize;
 
 use super::Progress;
+use crate::run::operator::SHORTEST_DEADLINE;
 
 /// So many differences are shown.
 const SHOWN: usize = 10;
@@ -58,6 +59,8 @@ struct Said {
 struct Account {
     since: Timestamp,
     accepted: bool,
+    /// When the client heard so, the deadline may have been over.
+    late: bool,
     settled: Option<Said>,
     archived: bool,
     decided: Option<Said>,
@@ -65,7 +68,8 @@ struct Account {
 
 impl Account {
     fn begins() -> Self {
-        Self { since: now(), accepted: false, settled: None, archived: false, decided: None }
+        let (accepted, late, archived) = (false, false, false);
+        Self { since: now(), accepted, late, settled: None, archived, decided: None }
     }
 
     /// What of the answers is not in the archive.
@@ -73,7 +77,11 @@ impl Account {
         // What is accepted, or decided by a score, the stream has taken. Any other decision does not say so: the stream may
         // have refused the request until its deadline.
         let by_score = |said: &Said| said.model.is_some();
-        let is_refused = |said: &Said| said.reason == Reason::Unavailable;
+        // So may it have refused one that is accepted late: its decision is there to be read.
+        let is_refused = |said: &Said| {
+            let is_late = self.late && said.reason == Reason::Deadline;
+            said.reason == Reason::Unavailable || is_late
+        };
         let mut decisions = self.settled.iter().chain(&self.decided);
         let is_sent = decisions.clone().any(by_score) || self.accepted;
         if is_sent && !decisions.any(is_refused) && !self.archived {
@@ -160,8 +168,8 @@ impl Accounts {
         self.state().wrong(what);
     }
 
-    /// A client has got an answer.
-    pub(super) fn told(&self, status: i64, answer: Option<&Answer>) {
+    /// A client has got an answer after so long.
+    pub(super) fn told(&self, status: i64, answer: Option<&Answer>, took: Duration) {
         let state = &mut *self.state();
         let said = answer.and_then(|answer| Some((answer, answer.said()?)));
         match (status, answer, said) {
@@ -175,7 +183,9 @@ impl Accounts {
             }
             (202, Some(answer), _) => {
                 state.progress.accepted += 1;
-                state.account(answer.request).accepted = true;
+                let account = state.account(answer.request);
+                account.accepted = true;
+                account.late |= took >= SHORTEST_DEADLINE;
             }
             _ => *state.progress.errors.entry(status).or_default() += 1,
         }
