@@ -143,7 +143,7 @@ where
         report: &mut MonitorReport,
     ) -> Result<(), Unavailable> {
         let minutes = Minute::FIRST..Minute::of(now()).plus(1);
-        // They are read again with each page.
+        // The entries that stay on the list; each page has them again.
         let mut kept = HashSet::new();
         loop {
             let wanted = PAGE + kept.len();

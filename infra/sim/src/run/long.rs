@@ -182,7 +182,7 @@ impl Run {
             let (status, text) = self.call(number, "read", message).await;
             // Without a decision it says nothing that must stay.
             if status == 200 {
-                self.hear(status, &text, Duration::ZERO);
+                self.hear(status, &text);
             }
         }
         if draw("reports") < 0.25 {
@@ -200,9 +200,8 @@ impl Run {
         body: &str,
     ) -> Option<Answer> {
         let message = Message { method: &Method::POST, path: REQUESTS, headers, body };
-        let asked = Instant::now();
         let (status, text) = self.call(number, about, message).await;
-        self.hear(status, &text, asked.elapsed())
+        self.hear(status, &text)
     }
 
     async fn call(&self, number: u32, about: &str, message: Message<'_>) -> (i64, String) {
@@ -210,9 +209,9 @@ impl Run {
         call(&self.system, user, format!("{number} {about}"), message).await
     }
 
-    fn hear(&self, status: i64, text: &str, took: Duration) -> Option<Answer> {
+    fn hear(&self, status: i64, text: &str) -> Option<Answer> {
         let answer = from_str::<Answer>(text).ok();
-        self.system.archive.told(status, answer.as_ref(), took);
+        self.system.archive.told(status, answer.as_ref());
         answer
     }
 

@@ -24,9 +24,6 @@ const ENDPOINT: &str = "e";
 /// `main`.
 pub(super) const PINNED: &str = "tenant-4";
 
-/// The deadlines of all schedules are at least so long.
-pub(super) const SHORTEST_DEADLINE: Duration = Duration::from_millis(250);
-
 /// From when to when things go wrong.
 const SPAN: Duration = Duration::from_secs(9);
 
@@ -76,7 +73,7 @@ impl Weather {
                 format!("{{\"model\":\"{model}\",\"after_ms\":{after:.0}}}")
             })
             .collect();
-        let deadline = SHORTEST_DEADLINE.as_secs_f64() * 1e3 + 600.0 * draw(3);
+        let deadline = 250.0 + 600.0 * draw(3);
         let fallback = if draw(4) < 0.8 { ",\"fallback\":{\"p\":0.22}" } else { "" };
         let silent_after = if draw(5) < 0.5 { 5 } else { 20 };
         format!(

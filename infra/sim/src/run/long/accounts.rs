@@ -16,7 +16,6 @@ use rendezvous_core::{
 use serde::Deserialize;
 
 use super::Progress;
-use crate::run::operator::SHORTEST_DEADLINE;
 
 /// So many differences are shown.
 const SHOWN: usize = 10;
@@ -58,18 +57,19 @@ struct Said {
 #[derive(Debug)]
 struct Account {
     since: Timestamp,
-    accepted: bool,
-    /// When the client heard so, the deadline may have been over.
-    late: bool,
+    /// When the client heard that it is accepted.
+    accepted: Option<Timestamp>,
     settled: Option<Said>,
     archived: bool,
     decided: Option<Said>,
+    /// When, as the archive says.
+    decided_at: Option<Timestamp>,
 }
 
 impl Account {
     fn begins() -> Self {
-        let (accepted, late, archived) = (false, false, false);
-        Self { since: now(), accepted, late, settled: None, archived, decided: None }
+        let (settled, decided, decided_at) = (None, None, None);
+        Self { since: now(), accepted: None, settled, archived: false, decided, decided_at }
     }
 
     /// What of the answers is not in the archive.
@@ -77,17 +77,21 @@ impl Account {
         // What is accepted, or decided by a score, the stream has taken. Any other decision does not say so: the stream may
         // have refused the request until its deadline.
         let by_score = |said: &Said| said.model.is_some();
-        // So may it have refused one that is accepted late: its decision is there to be read.
-        let is_refused = |said: &Said| {
-            let is_late = self.late && said.reason == Reason::Deadline;
-            said.reason == Reason::Unavailable || is_late
+        // It may also have refused a request that was decided before a client heard that it is accepted: ingress has found
+        // this decision when it could not send it.
+        let is_before =
+            self.decided_at.is_some_and(|at| self.accepted.is_some_and(|heard| at < heard));
+        let is_refused = |said: &Said| match said.reason {
+            Reason::Unavailable => true,
+            Reason::Deadline => is_before,
+            _ => false,
         };
         let mut decisions = self.settled.iter().chain(&self.decided);
-        let is_sent = decisions.clone().any(by_score) || self.accepted;
+        let is_sent = decisions.clone().any(by_score) || self.accepted.is_some();
         if is_sent && !decisions.any(is_refused) && !self.archived {
             return Some("it is not archived");
         }
-        let is_told = self.accepted || self.settled.is_some();
+        let is_told = self.accepted.is_some() || self.settled.is_some();
         if is_told && self.decided.is_none() {
             return Some("its decision is not archived");
         }
@@ -146,6 +150,7 @@ impl State {
                 Ok(rows) => rows.into_iter().for_each(|row| {
                     let DecisionRow { kind, reason, model, config, arm, score, .. } = row;
                     let said = Said { kind, reason, model, config, arm, score };
+                    self.account(row.request_id).decided_at = Some(row.decided_us);
                     self.decides(row.request_id, said, |account| &mut account.decided);
                 }),
                 Err(error) => self.wrong(format!("{name}: {error}")),
@@ -168,8 +173,8 @@ impl Accounts {
         self.state().wrong(what);
     }
 
-    /// A client has got an answer after so long.
-    pub(super) fn told(&self, status: i64, answer: Option<&Answer>, took: Duration) {
+    /// A client has got an answer.
+    pub(super) fn told(&self, status: i64, answer: Option<&Answer>) {
         let state = &mut *self.state();
         let said = answer.and_then(|answer| Some((answer, answer.said()?)));
         match (status, answer, said) {
@@ -183,9 +188,7 @@ impl Accounts {
             }
             (202, Some(answer), _) => {
                 state.progress.accepted += 1;
-                let account = state.account(answer.request);
-                account.accepted = true;
-                account.late |= took >= SHORTEST_DEADLINE;
+                state.account(answer.request).accepted = Some(now());
             }
             _ => *state.progress.errors.entry(status).or_default() += 1,
         }
@@ -202,7 +205,7 @@ impl Accounts {
             state.progress.requests += u64::from(account.archived);
             if let Some(what) = account.differs() {
                 state.wrong(format!("{id}: {what}: {account:?}"));
-            } else if account.accepted || account.settled.is_some() {
+            } else if account.accepted.is_some() || account.settled.is_some() {
                 state.progress.compared += 1;
             }
         }
