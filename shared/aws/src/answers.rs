@@ -52,6 +52,11 @@ impl Given {
         serde_json::from_slice(asked.last().unwrap().body().bytes().unwrap()).unwrap()
     }
 
+    /// Where the last call went.
+    fn address(&self) -> String {
+        self.asked.lock().unwrap().last().unwrap().uri().to_owned()
+    }
+
     /// A header of the last call.
     fn header(&self, name: &str) -> Option<String> {
         self.asked.lock().unwrap().last().unwrap().headers().get(name).map(str::to_owned)
@@ -77,6 +82,11 @@ impl HttpConnector for Given {
 
 /// AWS that gives these answers, and what it was asked.
 fn aws<const N: usize>(answers: [Answer; N]) -> (Aws, Given) {
+    aws_at(answers, &[])
+}
+
+/// The same with further environment variables.
+fn aws_at<const N: usize>(answers: [Answer; N], more: &[(&str, &str)]) -> (Aws, Given) {
     let given = Given { answers: Arc::new(Mutex::new(answers.into())), ..Given::default() };
     let connector = SharedHttpConnector::new(given.clone());
     let names = [
@@ -91,6 +101,7 @@ fn aws<const N: usize>(answers: [Answer; N]) -> (Aws, Given) {
     let variables = names.map(|name| (name, "x"));
     let variables =
         variables.into_iter().chain([("AWS_REGION", "eu-west-1"), ("LEDGER_HOURS", "48")]);
+    let variables = variables.chain(more.iter().copied());
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let client = http_client_fn(move |_, _| connector.clone());
     (Aws::calling(variables.collect::<Environment>(), client).unwrap(), given)
@@ -123,6 +134,26 @@ async fn throttling_a_time_out_and_other_errors_are_told_apart() {
         let id = envelope(&endpoint()).id;
         let error = aws.ledger().unwrap().read(id, Consistency::Strong).await.unwrap_err();
         assert_eq!(error.kind, kind, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_services_own_endpoint_comes_before_the_common_one() {
+    let tables = ("AWS_ENDPOINT_URL_DYNAMODB", "http://tables:1");
+    let all = ("AWS_ENDPOINT_URL", "http://all:2");
+    let id = envelope(&endpoint()).id;
+    for (variables, table, file) in [
+        (&[][..], "https://dynamodb.eu-west-1.", "https://s3.eu-west-1."),
+        (&[all], "http://all:2/", "http://all:2/x/a"),
+        (&[tables], "http://tables:1/", "https://s3.eu-west-1."),
+        (&[tables, all], "http://tables:1/", "http://all:2/x/a"),
+        (&[("AWS_ENDPOINT_URL_S3", "http://s3:3")], "https://dynamodb.", "http://s3:3/x/a"),
+    ] {
+        let (aws, given) = aws_at([well("{}")], variables);
+        let _ = aws.ledger().unwrap().read(id, Consistency::Strong).await;
+        assert!(given.address().starts_with(table), "{}", given.address());
+        let _ = aws.archive().unwrap().get("a").await;
+        assert!(given.address().starts_with(file), "{}", given.address());
     }
 }
 

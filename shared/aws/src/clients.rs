@@ -9,7 +9,11 @@ use aws_smithy_http_client::{
 };
 use aws_smithy_runtime_api::client::{behavior_version::BehaviorVersion, http::SharedHttpClient};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use aws_types::{SdkConfig, region::Region};
+use aws_types::{
+    SdkConfig,
+    region::Region,
+    service_config::{LoadServiceConfig, ServiceConfigKey},
+};
 
 use crate::{
     BadVariable, DynamoEndpoints, DynamoLedger, DynamoOutcomes, DynamoWindows, Environment,
@@ -85,7 +89,8 @@ pub struct Aws {
 
 impl Aws {
     /// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which
-    /// Lambda sets for the life of the process, and `AWS_ENDPOINT_URL`, which emulators set.
+    /// Lambda sets for the life of the process, and `AWS_ENDPOINT_URL`, which emulators set. As for all SDKs, a
+    /// variable such as `AWS_ENDPOINT_URL_DYNAMODB` comes before it for the service that it names.
     pub fn new(environment: Environment) -> Result<Self, BadVariable> {
         Self::calling(environment, http_client())
     }
@@ -107,6 +112,7 @@ impl Aws {
             .region(Region::new(environment.required("AWS_REGION")?.to_owned()))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http)
+            .service_config(ServiceEndpoints(environment.clone()))
             .timeout_config(quick())
             .retry_config(retries());
         config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL").map(str::to_owned));
@@ -179,11 +185,14 @@ impl Aws {
     }
 
     fn s3(&self, timeouts: TimeoutConfig, retries: RetryConfig) -> aws_sdk_s3::Client {
+        let endpoints = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+        let is_emulated =
+            endpoints.into_iter().any(|name| self.environment.optional(name).is_some());
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .timeout_config(timeouts)
             .retry_config(retries)
             // An emulator has one host name for all buckets.
-            .force_path_style(self.config.endpoint_url().is_some())
+            .force_path_style(is_emulated)
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
@@ -196,5 +205,18 @@ impl Aws {
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.config)
+    }
+}
+
+/// The endpoints of single services, from [the variables of all SDKs][1].
+///
+/// [1]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+#[derive(Debug)]
+struct ServiceEndpoints(Environment);
+
+impl LoadServiceConfig for ServiceEndpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        self.0.optional(&format!("{}_{service}", key.env())).map(str::to_owned)
     }
 }
