@@ -141,14 +141,15 @@ fn run_long(plan: Long, out: &mut impl Write) -> io::Result<bool> {
     let mut written = Ok(());
     let progress = long::run(plan, |progress| {
         let Progress { virtual_time, requests, answers, unsettled, .. } = progress;
-        let Progress { accepted, errors, compared, open, .. } = progress;
+        let Progress { accepted, errors, compared, open, arms, .. } = progress;
         let of_status = |(status, count): (&i64, &u64)| format!("{status}: {count}");
         let errors: Vec<_> = errors.iter().map(of_status).collect();
         let errors = errors.join(", ");
+        let arms = if arms.is_empty() { "" } else { &format!("; arms: {}", arms.join(", ")) };
         let line = writeln!(
             out,
             "{:.1} hours: {answers} answers ({unsettled} unsettled), {accepted} accepted, errors {{{errors}}}; \
-             {requests} requests archived, {compared} compared, {open} open; {} MB",
+             {requests} requests archived, {compared} compared, {open} open{arms}; {} MB",
             virtual_time.as_secs_f64() / 3600.0,
             resident_mb(),
         );

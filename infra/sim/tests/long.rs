@@ -40,3 +40,14 @@ fn a_system_that_does_not_keep_up_is_missed() {
     assert!(progress.wrong.iter().any(|what| what.contains("are not settled")), "{progress:?}");
     assert!(progress.virtual_time < Duration::from_hours(2), "it ends: {progress:?}");
 }
+
+#[test]
+fn each_hour_says_which_arms_answer() {
+    let mut hours = Vec::new();
+    let time = Duration::from_mins(61);
+    let plan = Long { seed: 7, rate: 1.0, time, shares: Shares::usual() };
+    run(plan, |progress| hours.push(progress.arms.clone())).unwrap();
+    assert_eq!(hours.len(), 2, "the hour, and the end: {hours:?}");
+    assert!(hours[0][0].starts_with("main ("), "{hours:?}");
+    assert!(hours[0][0].contains(" ms"), "{hours:?}");
+}

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
-use rendezvous_core::memory::{MemoryEndpoints, MemorySecrets, MemoryWindows};
+use rendezvous_core::{
+    memory::{MemoryEndpoints, MemorySecrets, MemoryWindows},
+    ports::EndpointTable,
+};
 use serde_json::from_str;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -65,6 +68,9 @@ pub struct Progress {
     /// Requests whose answers were found in the archive, and those that are still to be found there.
     pub compared: u64,
     pub open: u64,
+    /// The arms at the end of the hour, each with its deadline and whether it has a fallback: without one, what no model has
+    /// scored by then is an error.
+    pub arms: Vec<String>,
     /// What is not as a client was told, the first of it.
     pub wrong: Vec<String>,
 }
@@ -118,11 +124,11 @@ impl Run {
                 break;
             }
             if due >= self.began + MINUTE * minutes {
-                self.each_minute(minutes).await;
                 if minutes > 0 && minutes.is_multiple_of(60) {
-                    before = self.each_hour(&before);
+                    before = self.each_hour(&before).await;
                     tell(&before);
                 }
+                self.each_minute(minutes).await;
                 if !before.wrong.is_empty() {
                     break;
                 }
@@ -150,15 +156,27 @@ impl Run {
         }
     }
 
+    /// The arms of the current configuration.
+    async fn arms(&self) -> Option<Vec<String>> {
+        let (name, table) = (operator::endpoint()?, &self.system.endpoints);
+        let version = table.current(&name).await.ok()??;
+        let endpoint = table.version(&name, version).await.ok()??;
+        let described = endpoint.configuration.arms().map(|(arm, schedule)| {
+            let fallback = if schedule.fallback().is_some() { "" } else { ", no fallback" };
+            format!("{arm} ({} ms{fallback})", schedule.deadline().as_millis())
+        });
+        Some(described.collect())
+    }
+
     /// How far it is after an hour, and that the system keeps up.
-    fn each_hour(&self, before: &Progress) -> Progress {
+    async fn each_hour(&self, before: &Progress) -> Progress {
         let Progress { answers, unsettled, .. } = self.progress();
         let (answers, unsettled) = (answers - before.answers, unsettled - before.unsettled);
         if unsettled as f64 > MOST_UNSETTLED * answers as f64 {
             let what = format!("of the {answers} answers of an hour {unsettled} are not settled");
             self.system.archive.wrong(what);
         }
-        self.progress()
+        Progress { arms: self.arms().await.unwrap_or_default(), ..self.progress() }
     }
 
     /// One client: it asks, some with a key and twice, some without waiting; it reads, and reports.
