@@ -47,8 +47,8 @@ def main() -> int:
     stack = Stack(f"faults-{os.getpid()}", folder)
     template = build(folder)
     print(f"deployed in {stack.deploy(template):.0f} s", flush=True)
-    proxy = Proxy(stack.url)
-    stack.set_variables(stack.outputs["RendezvousFunction"], AWS_ENDPOINT_URL=proxy.url)
+    proxy = Proxy(os.environ.get("LOCALSTACK_TABLES", stack.url))
+    stack.set_variables(stack.outputs["RendezvousFunction"], AWS_ENDPOINT_URL_DYNAMODB=proxy.url)
     stack.configure("logistic@1", "timetable@1", "prior@1")
     # The first requests start the functions.
     for _ in range(3):

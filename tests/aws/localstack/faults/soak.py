@@ -1,7 +1,7 @@
 """An hour of requests while functions are killed, a table throttles and configurations change; then what clients were told is
 compared with the archive.
 
-SOAK_SECONDS (3600) and SOAK_RATE (20 a second) change it. A machine that cannot keep the rate asks fewer: at most 64 at a time.
+SOAK_SECONDS (3600) and SOAK_RATE (20 a second) change it. A machine that cannot keep the rate asks fewer: at most 200 at a time.
 """
 
 import base64
@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from harness.paths import INSTALLED, ROOT
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "3600"))
 RATE = float(os.environ.get("SOAK_RATE", "20"))
-AT_ONCE = 64
+AT_ONCE = 200
 DEADLINE_MS = 20_000
 # What is left undecided is decided within three minutes of its deadline; a file takes a window more.
 SETTLE_SECONDS = 200 + 2 * WINDOW_SECONDS
@@ -117,9 +117,11 @@ def soak(stack: Stack, proxy: Proxy) -> str:
 
 
 def _ask_until(stack: Stack, told: Told, end: float) -> int:
-    asked, waiting = 0, set[Future[None]]()
+    asked, waiting, pool = 0, set[Future[None]](), ThreadPoolExecutor(AT_ONCE + 1)
+    due = time.monotonic()
     while time.monotonic() < end:
-        time.sleep(1 / RATE)
+        due += 1 / RATE
+        time.sleep(max(0.0, due - time.monotonic()))
         waiting = {future for future in waiting if not future.done()}
         if len(waiting) >= AT_ONCE:
             continue
@@ -127,10 +129,11 @@ def _ask_until(stack: Stack, told: Told, end: float) -> int:
         wait = asked % 10 != 5
         # Every tenth is sent twice at once, with an idempotency key: both get one answer.
         for _ in range(2 if key else 1):
-            waiting.add(stack.pool.submit(_ask, stack, told, asked % 31, key, wait))
+            waiting.add(pool.submit(_ask, stack, told, asked % 31, key, wait))
         asked += 1
     for future in waiting:
         future.result()
+    pool.shutdown()
     return asked
 
 
@@ -171,9 +174,11 @@ def _trouble(stack: Stack, proxy: Proxy, told: Told, end: float, chance: random.
 
 
 def _kill(stack: Stack, _: Proxy, chance: random.Random) -> None:
-    processes = [pid for pid, name in _processes() if name.startswith(stack.name)]
+    processes = [(name, pid) for pid, name in _processes() if name.startswith(stack.name)]
     if processes:
-        os.kill(chance.choice(processes), signal.SIGKILL)
+        # Each function as often, whether it has one process or, as ingress, one for each request that waits.
+        function = chance.choice(sorted({name for name, _ in processes}))
+        os.kill(chance.choice([pid for name, pid in processes if name == function]), signal.SIGKILL)
 
 
 def _throttle(_: Stack, proxy: Proxy, chance: random.Random) -> None:
@@ -264,7 +269,7 @@ def _archived(stack: Stack) -> dict[str, Any]:
             for name in stack.archived(table):
                 file = Path(folder, name)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                stack.s3.download_file(bucket, name, str(file))
+                file.write_bytes(stack.s3.get_object(Bucket=bucket, Key=name)["Body"].read())
         read = subprocess.run(
             [environment / "bin/python", "-c", READ, folder], capture_output=True, text=True, check=False
         )

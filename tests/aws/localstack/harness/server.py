@@ -20,11 +20,10 @@ class Server:
     """LocalStack on a free port of the loopback interface. It ends with its standard input."""
 
     def __init__(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            # Free now; nobody else takes a random port within the next second.
-            self.port: int = listener.getsockname()[1]
+        self.port, self.table_port = _free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
+        # DynamoDB Local, which functions call without LocalStack between.
+        self.table_url = f"http://127.0.0.1:{self.table_port}"
         self.files = _files()
         with LOG.open("wb") as log:
             self.process = self._spawn(log)
@@ -48,9 +47,17 @@ class Server:
                 "SKIP_SSL_CERT_DOWNLOAD": "1",
                 "DNS_ADDRESS": "0",
                 "LAMBDA_RUNTIME_EXECUTOR": "native",
-                "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.1",
+                # As often as Lambda looks for changes of a table.
+                "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.25",
+                # Its parts call each other without HTTP.
+                "IN_MEMORY_CLIENT": "1",
                 "PROVIDER_OVERRIDE_KINESIS": "native",
+                # Change streams are those of DynamoDB Local. LocalStack's own ones read each item before it is written.
+                "PROVIDER_OVERRIDE_DYNAMODB": "v2",
                 "DYNAMODB_IN_MEMORY": "1",
+                "DYNAMODB_LOCAL_PORT": str(self.table_port),
+                # One set of tables, whatever the credentials of the caller.
+                "DYNAMODB_SHARE_DB": "1",
             },
             stdin=subprocess.PIPE,
             stdout=log,
@@ -71,6 +78,14 @@ class Server:
     def remove_files(self) -> None:
         """Removes what it wrote, once it has ended."""
         shutil.rmtree(self.files, ignore_errors=True)
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports that are free now; nobody else takes a random port within the next second."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _files() -> Path:

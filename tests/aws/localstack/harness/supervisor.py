@@ -35,6 +35,8 @@ def _run(command: list[str], server: Server) -> tuple[int, dict[str, int]]:
     """The exit status, and the memory of the server's processes when they took most."""
     variables = {
         "AWS_ENDPOINT_URL": server.url,
+        # For what stands between a function and its tables.
+        "LOCALSTACK_TABLES": server.table_url,
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",

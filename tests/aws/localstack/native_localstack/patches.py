@@ -1,14 +1,25 @@
-"""Corrections of LocalStack 4.14.0, without which the template's change set fails."""
+"""Corrections of LocalStack 4.14.0, without which the template's change set fails, or an invocation takes twice its time."""
 
+import logging
 import re
 import sys
 import time
+from collections import defaultdict
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from localstack.runtime import hooks
 from localstack.services.cloudformation.engine.v2 import change_set_model_executor
 from localstack.services.cloudformation.engine.v2.change_set_model_preproc import ChangeSetModelPreproc
+from localstack.services.lambda_.invocation import version_manager
+from localstack.services.lambda_.invocation.assignment import AssignmentService
+from localstack.services.lambda_.invocation.logs import QUEUE_SHUTDOWN, LogHandler, LogItem
+from moto.logs.models import logs_backends
+
+LOG = logging.getLogger(__name__)
+
+# How many lines of a log stream are kept: all are in memory.
+MOST_LINES = 5_000
 
 
 @hooks.on_infra_start(name="native_localstack_patches")
@@ -18,6 +29,9 @@ def install() -> None:
     _numbers_in_equals()
     _retain_except_on_create()
     _schedules()
+    _function_logs()
+    _function_metrics()
+    _environments()
 
 
 def _numbers_as_keys_of_mappings() -> None:
@@ -87,3 +101,53 @@ def _schedules() -> None:
     module = ModuleType("crontab")
     module.CronTab = _CronTab  # type: ignore[attr-defined]
     sys.modules.setdefault("crontab", module)
+
+
+def _function_logs() -> None:
+    """What functions log is stored without a request to CloudWatch Logs, which takes as long as the rest of an invocation."""
+
+    def run_log_loop(self: LogHandler, *_: Any, **__: Any) -> None:
+        while (item := self.log_queue.get()) is not QUEUE_SHUTDOWN:
+            try:
+                _store(self.role_arn.split(":")[4], self.region, item)
+            except Exception:
+                LOG.warning("the logs of %s cannot be stored", item.log_group, exc_info=True)
+
+    LogHandler.run_log_loop = run_log_loop
+
+
+def _store(account: str, region: str, item: LogItem) -> None:
+    logs = logs_backends[account][region]
+    if item.log_group not in logs.groups:
+        logs.create_log_group(item.log_group, {})
+    if item.log_stream not in logs.groups[item.log_group].streams:
+        logs.create_log_stream(item.log_group, item.log_stream)
+    now = int(time.time() * 1000)
+    lines = [{"timestamp": now, "message": line + "\n"} for line in item.logs.split("\n") if line]
+    logs.put_log_events(item.log_group, item.log_stream, lines)
+    del logs.groups[item.log_group].streams[item.log_stream].events[:-MOST_LINES]
+
+
+def _function_metrics() -> None:
+    """Lambda's own metrics are not counted: each would be a request to CloudWatch for an invocation."""
+    version_manager.record_cw_metric_invocation = lambda **_: None
+    version_manager.record_cw_metric_error = lambda **_: None
+
+
+class _Snapshot(dict[str, Any]):
+    """Its values are those of the moment of the call."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
+def _environments() -> None:
+    """An invocation looks through a function's execution environments, while another may add one: without a copy it fails, and
+    the client has an error of the server."""
+    initialize = AssignmentService.__init__
+
+    def initialize_with_snapshots(self: AssignmentService) -> None:
+        initialize(self)
+        self.environments = defaultdict(_Snapshot)
+
+    AssignmentService.__init__ = initialize_with_snapshots

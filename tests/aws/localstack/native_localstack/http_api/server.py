@@ -4,9 +4,10 @@ Nobody is authorized or throttled here.
 """
 
 import json
+import logging
 from typing import Any
 
-from localstack.aws.connect import connect_to
+from localstack.aws.api.lambda_ import TooManyRequestsException
 from localstack.http import Request as HttpRequest
 from localstack.http import Response as HttpResponse
 from localstack.runtime import hooks
@@ -15,6 +16,9 @@ from localstack.services.edge import ROUTER
 from native_localstack.http_api.proxy import Place, Request, Response, event, message, response
 from native_localstack.http_api.resources import APIS
 from native_localstack.http_api.routes import find
+from native_localstack.lambda_executor.client import LambdaClient
+
+LOG = logging.getLogger(__name__)
 
 
 def _answer(request: HttpRequest, api_id: str, stage: str, path: str) -> Response:
@@ -35,11 +39,13 @@ def _answer(request: HttpRequest, api_id: str, stage: str, path: str) -> Respons
     route, parameters = found
     integration = api.all("Integration")[route["Target"].split("/")[1]]
     body = event(asked, Place(api.account, api_id, stage, route["RouteKey"], parameters))
-    client = connect_to(region_name=api.region, aws_access_key_id=api.account).lambda_
     try:
-        invoked = client.invoke(FunctionName=integration["IntegrationUri"], Payload=json.dumps(body).encode())
-    except client.exceptions.TooManyRequestsException:
+        invoked = LambdaClient().invoke(FunctionName=integration["IntegrationUri"], Payload=json.dumps(body))
+    except TooManyRequestsException:
         return message(503, "Service Unavailable")
+    except Exception:
+        LOG.error("the function of %s %s cannot be invoked", asked.method, asked.path, exc_info=True)
+        return message(500, "Internal Server Error")
     if invoked.get("FunctionError"):
         return message(500, "Internal Server Error")
     return response(invoked["Payload"].read(), body["requestContext"]["requestId"])

@@ -4,16 +4,21 @@ LocalStack's default is kinesis-mock on Node.js. There a PutRecords of 500 takes
 wait, and each GetRecords takes time in proportion to all that its shard holds.
 """
 
+from types import SimpleNamespace
 from typing import Any, ClassVar, Never
 
+from localstack import config
+from localstack.aws.api import ServiceException
 from localstack.aws.api.kinesis import (
     InvalidArgumentException,
     KinesisApi,
     ResourceInUseException,
     ResourceNotFoundException,
 )
+from localstack.constants import DEFAULT_AWS_ACCOUNT_ID
 from localstack.services.plugins import Service, aws_provider
 
+from native_localstack.kinesis.server import Error, Server
 from native_localstack.kinesis.stream import MOST_RECORDS, NotFound, Shard, Stream, iterator, now, resolve
 
 # What a new stream on demand has.
@@ -28,13 +33,22 @@ Answer = dict[str, Any]
 class NativeKinesis(KinesisApi):
     """The operations that CloudFormation, the functions and their mappings call."""
 
-    # The one that serves, for the mappings, which read without a request.
-    instance: ClassVar["NativeKinesis"]
+    # The one that serves, for the mappings, which read without a request, and for functions.
+    instance: ClassVar["NativeKinesis | None"] = None
 
     def __init__(self) -> None:
         NativeKinesis.instance = self
+        self.server = Server(self._put, config.GATEWAY_LISTEN[0].port)
         # (account, region) -> name -> stream
         self._all: dict[tuple[str, str], dict[str, Stream]] = {}
+
+    def _put(self, operation: str, region: str, arguments: Answer) -> Answer:
+        """A request of a function, which did not come through LocalStack's gateway."""
+        context = SimpleNamespace(account_id=DEFAULT_AWS_ACCOUNT_ID, region=region)
+        try:
+            return dict(getattr(self, operation)(context, **arguments))
+        except ServiceException as error:
+            raise Error(error.code, str(error.message)) from error
 
     def _streams(self, context: Any) -> dict[str, Stream]:
         return self._all.setdefault((context.account_id, context.region), {})

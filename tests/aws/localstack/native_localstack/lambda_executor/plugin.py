@@ -11,6 +11,7 @@ from typing import Any
 
 from localstack import config
 from localstack.aws.connect import connect_to
+from localstack.services.dynamodb.server import DynamodbServer
 from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
 from localstack.services.lambda_.invocation.lambda_models import (
     FunctionVersion,
@@ -21,6 +22,7 @@ from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localstack.utils.cloudwatch.cloudwatch_util import store_cloudwatch_logs
 
+from native_localstack.kinesis.provider import NativeKinesis
 from native_localstack.lambda_executor.environment import Environment, NotStarted
 from native_localstack.lambda_executor.runtime_api import HOST, Invocation
 
@@ -32,7 +34,7 @@ class NativeExecutor(RuntimeExecutor):
     variables: dict[str, str]
 
     def start(self, env_vars: dict[str, str]) -> None:
-        self.variables = {name: str(value) for name, value in env_vars.items()}
+        self.variables = _endpoints() | {name: str(value) for name, value in env_vars.items()}
         try:
             self._start()
         except NotStarted as error:
@@ -92,6 +94,15 @@ class NativeExecutor(RuntimeExecutor):
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
         """Keeps the code, which may be the next version's, too."""
+
+
+def _endpoints() -> dict[str, str]:
+    """Where a function calls DynamoDB and Kinesis, unless its own variables say otherwise: not through LocalStack's gateway, which
+    takes most of the time of such a call. For DynamoDB it would add ARNs and accounts, which reading and writing items needs
+    not."""
+    tables, streams = DynamodbServer.get(), NativeKinesis.instance
+    found = {"AWS_ENDPOINT_URL_DYNAMODB": f"http://{HOST}:{tables.port}"} if tables.share_db else {}
+    return found | ({"AWS_ENDPOINT_URL_KINESIS": streams.server.url} if streams else {})
 
 
 def _command(function: VersionFunctionConfiguration, code: str) -> list[str]:

@@ -13,10 +13,6 @@ from typing import Any, ClassVar
 from localstack import config
 from localstack.runtime import hooks
 from localstack.services.lambda_.event_source_mapping.esm_worker_factory import EsmWorkerFactory
-from localstack.services.lambda_.event_source_mapping.event_processor import (
-    BatchFailureError,
-    PartialBatchFailureError,
-)
 from localstack.services.lambda_.event_source_mapping.pollers.dynamodb_poller import DynamoDBPoller
 from localstack.services.lambda_.event_source_mapping.pollers.kinesis_poller import KinesisPoller
 from localstack.services.lambda_.event_source_mapping.pollers.poller import (
@@ -24,9 +20,11 @@ from localstack.services.lambda_.event_source_mapping.pollers.poller import (
     get_batch_item_failures,
 )
 from localstack.services.lambda_.event_source_mapping.pollers.stream_poller import StreamPoller
+from localstack.services.lambda_.event_source_mapping.senders.sender import PartialFailureSenderError, SenderError
 from localstack.utils.event_matcher import matches_event
 
 from native_localstack.kinesis.provider import NativeKinesis
+from native_localstack.lambda_executor.client import LambdaClient
 from native_localstack.mappings import filters
 from native_localstack.mappings.batches import Event, arrived, sequence_number
 from native_localstack.mappings.delivery import HANDLED, Result, Rules
@@ -104,11 +102,11 @@ class KinesisShard:
         self.limit = min(poller.native_mapping["BatchSize"] * factor, MOST_RECORDS)
 
     def read(self, iterator: str) -> tuple[list[Event], str | None]:
-        got = NativeKinesis.instance.get_records(self.context, iterator, self.limit)
+        got = _kinesis().get_records(self.context, iterator, self.limit)
         return self.poller.transform_into_events(got["Records"], self.shard), got["NextShardIterator"]
 
     def at(self, number: str) -> str:
-        got = NativeKinesis.instance.get_shard_iterator(
+        got = _kinesis().get_shard_iterator(
             self.context,
             self.shard,
             "AT_SEQUENCE_NUMBER",
@@ -118,7 +116,12 @@ class KinesisShard:
         return str(got["ShardIterator"])
 
     def wait(self, iterator: str, seconds: float) -> None:
-        NativeKinesis.instance.wait(self.context, iterator, seconds)
+        _kinesis().wait(self.context, iterator, seconds)
+
+
+def _kinesis() -> NativeKinesis:
+    assert NativeKinesis.instance is not None, "a stream is read, so that its provider is there"
+    return NativeKinesis.instance
 
 
 class TableShard:
@@ -128,15 +131,21 @@ class TableShard:
         self.poller, self.shard = poller, shard
 
     def read(self, iterator: str) -> tuple[list[Event], str | None]:
-        got = self.poller.source_client.get_records(ShardIterator=iterator)
+        client = self.poller.source_client
+        try:
+            got = client.get_records(ShardIterator=iterator)
+        except client.exceptions.TrimmedDataAccessException:
+            # DynamoDB Local numbers the records of all its streams together, and calls the iterator of an empty stream too old
+            # once another one has had records.
+            got = client.get_records(ShardIterator=self._iterator("TRIM_HORIZON"))
         return self.poller.transform_into_events(got["Records"], self.shard), got.get("NextShardIterator")
 
     def at(self, number: str) -> str:
+        return self._iterator("AT_SEQUENCE_NUMBER", SequenceNumber=number)
+
+    def _iterator(self, kind: str, **place: str) -> str:
         got = self.poller.source_client.get_shard_iterator(
-            StreamArn=self.poller.source_arn,
-            ShardId=self.shard,
-            ShardIteratorType="AT_SEQUENCE_NUMBER",
-            SequenceNumber=number,
+            StreamArn=self.poller.source_arn, ShardId=self.shard, ShardIteratorType=kind, **place
         )
         return str(got["ShardIterator"])
 
@@ -155,10 +164,10 @@ class Function:
 
     def invoke(self, batch: list[Event]) -> Result:
         try:
-            self.poller.processor.process_events_batch(batch)
-        except PartialBatchFailureError as failure:
+            self.poller.processor.process_target_stage(batch)
+        except PartialFailureSenderError as failure:
             return _partial(batch, failure)
-        except BatchFailureError as failure:
+        except SenderError as failure:
             return Result(failed_from=0, crashed=True, error=failure.error)
         except Exception as failure:
             LOG.warning("a function cannot be invoked: %s", failure)
@@ -188,7 +197,7 @@ class Function:
         return bool(self.poller._is_shutdown.is_set())
 
 
-def _partial(batch: list[Event], failure: PartialBatchFailureError) -> Result:
+def _partial(batch: list[Event], failure: PartialFailureSenderError) -> Result:
     """Lambda begins again at the lowest sequence number, and with the whole batch if one is not of this batch."""
     numbers = [sequence_number(event) for event in batch]
     failed = get_batch_item_failures(failure.partial_failure_payload, set(numbers))
@@ -220,6 +229,7 @@ def install() -> None:
         worker = make_worker(factory)
         # Not all of it reaches LocalStack's own pollers.
         worker.poller.native_mapping = factory.esm_config
+        worker.poller.processor.sender.target_client = LambdaClient()
         return worker
 
     EsmWorkerFactory.get_esm_worker = get_worker
