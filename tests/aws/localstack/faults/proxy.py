@@ -6,9 +6,10 @@ import json
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from native_localstack.serving import HOST, Handler, Server
 
 # What DynamoDB says when a partition has no capacity left.
 THROTTLED = json.dumps(
@@ -17,6 +18,8 @@ THROTTLED = json.dumps(
         "message": "The level of configured provisioned throughput for the table was exceeded.",
     }
 ).encode()
+
+KIND = "application/x-amz-json-1.0"
 
 # A call of DynamoDB, as far as a check looks at it: the operation and its arguments.
 Refuses = Callable[[str, dict[str, Any]], bool]
@@ -30,9 +33,8 @@ class Proxy:
         self.refused = 0
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(url)))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = Server((HOST, 0), _handler(self, urlsplit(url)))
+        self.url = f"http://{HOST}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def decide(self, target: str, body: bytes) -> bool:
@@ -59,15 +61,8 @@ class Proxy:
             return len(self._sockets)
 
 
-def _handler(proxy: Proxy, place: Any) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+def _handler(proxy: Proxy, place: Any) -> type[Handler]:
+    class Calls(Handler):
         def setup(self) -> None:
             super().setup()
             proxy.opened(self.connection)
@@ -79,23 +74,15 @@ def _handler(proxy: Proxy, place: Any) -> type[BaseHTTPRequestHandler]:
                 super().finish()
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             if proxy.decide(self.headers.get("X-Amz-Target", ""), body):
-                self._reply(400, THROTTLED)
+                self.reply(400, THROTTLED, KIND)
                 return
             upstream = http.client.HTTPConnection(place.hostname, place.port, timeout=40)
             upstream.request("POST", self.path, body, dict(self.headers.items()))
             got = upstream.getresponse()
             answer = got.read()
             upstream.close()
-            self._reply(got.status, answer)
+            self.reply(got.status, answer, KIND)
 
-        def _reply(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.wfile.flush()
-
-    return Handler
+    return Calls

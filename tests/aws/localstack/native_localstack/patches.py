@@ -1,4 +1,4 @@
-"""Corrections of LocalStack 4.14.0, without which the template's change set fails, or an invocation takes twice its time."""
+"""Corrections of LocalStack 4.14.0, without which the template's change set fails, or invocations fail or take longer."""
 
 import logging
 import re
@@ -104,7 +104,7 @@ def _schedules() -> None:
 
 
 def _function_logs() -> None:
-    """What functions log is stored without a request to CloudWatch Logs, which takes as long as the rest of an invocation."""
+    """What functions log is stored without a request to CloudWatch Logs, which took more time than the invocation in LocalStack."""
 
     def run_log_loop(self: LogHandler, *_: Any, **__: Any) -> None:
         while (item := self.log_queue.get()) is not QUEUE_SHUTDOWN:

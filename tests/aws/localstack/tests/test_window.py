@@ -27,6 +27,15 @@ class Windows(unittest.TestCase):
         self.assertEqual(window.left(1.0), 8.0)
         self.assertEqual(numbers(window.take(9.0)), [7])
 
+    def test_a_batch_that_is_filled_later_is_due_then_and_a_window_that_is_over_counts_no_more(self) -> None:
+        window = Window(3, 5)
+        window.add(records(1, 2), now=0.0)
+        self.assertEqual(numbers(window.take(5.0)), [1, 2])
+        window.add(records(3, 4), now=6.0)
+        self.assertEqual(window.take(6.0), [])
+        window.add(records(5), now=7.0)
+        self.assertEqual(numbers(window.take(7.0)), [3, 4, 5])
+
     def test_6_mb_fill_a_batch(self) -> None:
         window = Window(100, 60)
         third = "x" * (MOST_BYTES // 4)

@@ -1,15 +1,15 @@
-"""Where functions call Kinesis: records are taken without LocalStack's gateway, which takes ten times as long for a request."""
+"""Where functions call Kinesis: records are taken without LocalStack's gateway, where a request takes much of its process's time."""
 
 import base64
 import http.client
 import json
 import re
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-HOST = "127.0.0.1"
+from native_localstack import serving
+from native_localstack.serving import HOST
 
 # An operation with the arguments of a request, by their names in Python: returns the answer, or raises an `Error`.
 Put = Callable[[str, str, dict[str, Any]], dict[str, Any]]
@@ -43,8 +43,7 @@ class Server:
     """Serves PutRecord and PutRecords on a free port of the loopback interface, and hands on what else it is asked."""
 
     def __init__(self, put: Put, gateway_port: int) -> None:
-        server = ThreadingHTTPServer((HOST, 0), _handler(put, gateway_port))
-        server.daemon_threads = True
+        server = serving.Server((HOST, 0), _handler(put, gateway_port))
         self.url = f"http://{HOST}:{server.server_port}"
         Thread(target=server.serve_forever, kwargs={"poll_interval": 5}, daemon=True).start()
 
@@ -59,18 +58,10 @@ def arguments(body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _handler(put: Put, gateway_port: int) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # An answer is one packet, and nothing holds it back.
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+def _handler(put: Put, gateway_port: int) -> type[serving.Handler]:
+    class Calls(serving.Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             operation = OPERATIONS.get(self.headers.get("X-Amz-Target", "").rpartition(".")[2])
             if operation is None or "json" not in self.headers.get("Content-Type", ""):
                 self._hand_on(body)
@@ -79,27 +70,22 @@ def _handler(put: Put, gateway_port: int) -> type[BaseHTTPRequestHandler]:
             try:
                 answer = put(operation, region[1] if region else "us-east-1", arguments(json.loads(body)))
             except Error as error:
-                self._reply(400, json.dumps({"__type": error.code, "message": str(error)}).encode())
+                self._answer(400, {"__type": error.code, "message": str(error)})
             except (ValueError, KeyError, TypeError) as error:
-                self._reply(400, json.dumps({"__type": "SerializationException", "message": repr(error)}).encode())
+                self._answer(400, {"__type": "SerializationException", "message": repr(error)})
             else:
-                self._reply(200, json.dumps(answer).encode())
+                self._answer(200, answer)
 
         def _hand_on(self, body: bytes) -> None:
             connection = http.client.HTTPConnection(HOST, gateway_port, timeout=60)
             try:
                 connection.request("POST", self.path, body, dict(self.headers.items()))
                 response = connection.getresponse()
-                self._reply(response.status, response.read(), response.headers.get_content_type())
+                self.reply(response.status, response.read(), response.headers.get_content_type())
             finally:
                 connection.close()
 
-        def _reply(self, status: int, body: bytes, kind: str = "application/x-amz-json-1.1") -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.wfile.flush()
+        def _answer(self, status: int, answer: dict[str, Any]) -> None:
+            self.reply(status, json.dumps(answer).encode(), "application/x-amz-json-1.1")
 
-    return Handler
+    return Calls

@@ -1,5 +1,4 @@
-"""Invokes functions for other parts of LocalStack, which would do so by requests to its gateway: those take as long as a short
-invocation itself."""
+"""Invokes functions for other parts of LocalStack, which would do so by requests to its gateway."""
 
 import io
 import uuid

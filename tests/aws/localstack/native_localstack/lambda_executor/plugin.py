@@ -24,7 +24,8 @@ from localstack.utils.cloudwatch.cloudwatch_util import store_cloudwatch_logs
 
 from native_localstack.kinesis.provider import NativeKinesis
 from native_localstack.lambda_executor.environment import Environment, NotStarted
-from native_localstack.lambda_executor.runtime_api import HOST, Invocation
+from native_localstack.lambda_executor.runtime_api import Invocation
+from native_localstack.serving import HOST
 
 
 class NativeExecutor(RuntimeExecutor):
@@ -98,8 +99,8 @@ class NativeExecutor(RuntimeExecutor):
 
 def _endpoints() -> dict[str, str]:
     """Where a function calls DynamoDB and Kinesis, unless its own variables say otherwise: not through LocalStack's gateway, which
-    takes most of the time of such a call. For DynamoDB it would add ARNs and accounts, which reading and writing items needs
-    not."""
+    takes most of the time of such a call. For DynamoDB it would add ARNs and accounts, which calls that read and write items do
+    not need."""
     tables, streams = DynamodbServer.get(), NativeKinesis.instance
     found = {"AWS_ENDPOINT_URL_DYNAMODB": f"http://{HOST}:{tables.port}"} if tables.share_db else {}
     return found | ({"AWS_ENDPOINT_URL_KINESIS": streams.server.url} if streams else {})

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-HOST = "127.0.0.1"
+from native_localstack.serving import HOST, Handler, Server
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class RuntimeApi:
     """A server on a free port of the loopback interface."""
 
     def __init__(self, callbacks: Callbacks) -> None:
-        self._server = _Server((HOST, 0), _handler(callbacks))
+        self._server = Server((HOST, 0), _handler(callbacks))
         self.address = f"{HOST}:{self._server.server_port}"
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 5}, daemon=True).start()
 
@@ -50,23 +49,8 @@ class RuntimeApi:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A function that has been killed leaves its connection; that is no error here."""
-
-
-def _handler(callbacks: Callbacks) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # An answer is one packet, and nothing holds it back.
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+def _handler(callbacks: Callbacks) -> type[Handler]:
+    class Calls(Handler):
         def do_GET(self) -> None:
             if self.path.endswith("/extension/event/next"):
                 callbacks.await_end()
@@ -82,40 +66,20 @@ def _handler(callbacks: Callbacks) -> type[BaseHTTPRequestHandler]:
                 "Lambda-Runtime-Invoked-Function-Arn": invocation.arn,
                 "Lambda-Runtime-Trace-Id": invocation.trace,
             }
-            self._reply(200, invocation.payload, headers)
+            self.reply(200, invocation.payload, headers=headers)
 
         def do_POST(self) -> None:
-            body = self._body()
+            body = self.body()
             if self.path.endswith("/extension/register"):
                 callbacks.registered()
                 said = b'{"functionName":"function","functionVersion":"$LATEST","handler":"bootstrap"}'
-                self._reply(200, said, {"Lambda-Extension-Identifier": "extension"})
+                self.reply(200, said, headers={"Lambda-Extension-Identifier": "extension"})
                 return
-            self._reply(202, b'{"status":"OK"}', {})
+            self.reply(202, b'{"status":"OK"}')
             if self.path.endswith("/init/error"):
                 callbacks.not_started(body)
                 return
             *_, request, what = self.path.split("/")
             callbacks.answered(request, body, what == "error")
 
-        def _body(self) -> bytes:
-            if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
-                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            body = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return body
-
-        def _reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.wfile.flush()
-
-    return Handler
+    return Calls
