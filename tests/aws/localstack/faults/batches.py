@@ -12,21 +12,18 @@ from faults.wrap import wrap
 
 # Longer than any check takes: nobody but rendezvous decides.
 LONG_MS = 120_000
+# How often a function calls DynamoDB until it takes a write for refused.
+CALLS = 3
 
 
-def _ask_in_order(stack: Stack, count: int, key: str, models: tuple[str, ...] = MODELS) -> list[Reply]:
+def _ask_in_order(stack: Stack, count: int, key: str) -> list[Reply]:
     """Requests each of which all models have scored before the next is asked."""
-    since = time.time()
-    asked = []
-    for number in range(1, count + 1):
-        asked.append(stack.ask(key=key, deadline_ms=LONG_MS, wait=False))
-        wanted = number * len(models)
-
-        def scored(wanted: int = wanted) -> bool:
-            counts = (stack.counted(stack.function(model), "Scored", since) for model in models)
-            return sum(map(sum, counts)) >= wanted
-
-        eventually(f"{wanted} scores", scored)
+    since, asked = time.time(), list[Reply]()
+    for _ in range(count):
+        reply = stack.ask(key=key, deadline_ms=LONG_MS, wait=False)
+        wanted = {(reply.id, model) for model in MODELS}
+        eventually("all models have scored", lambda wanted=wanted: stack.scored(since) >= wanted)
+        asked.append(reply)
     return asked
 
 
@@ -44,25 +41,30 @@ def returned(stack: Stack, proxy: Proxy) -> str:
     mapping, function = stack.outputs["RendezvousMapping"], stack.outputs["RendezvousFunction"]
     stack.switch(mapping, False)
     asked = _ask_in_order(stack, 6, key="returned")
+    stack.end(function)
+    since, refused = time.time(), proxy.refused
     proxy.refuses = _of(asked[-1].id)
-    since = time.time()
     stack.switch(mapping, True)
-
-    def tries() -> list[tuple[int, int]]:
-        lines = [line for line in stack.logged(function, since) if "ScoresRead" in line]
-        return [(line["ScoresRead"], line["ScoresRetried"]) for line in lines]
-
-    eventually("the scores have come again twice", lambda: len(tries()) >= 3)
+    eventually("the scores have come again twice", lambda: proxy.refused > refused + 2 * CALLS)
     must(_decided(stack, asked[:-1]), "a request beside the refused one is not decided")
     must(not _decided(stack, asked[-1:]), "the refused request is decided")
     proxy.refuses = lambda _, __: False
     eventually("the request is decided", lambda: _decided(stack, asked))
-    found = eventually("the last try", lambda: [each for each in tries() if each[1] == 0] and tries())
-    alone = len(MODELS)
-    must(found[0] == (6 * alone, alone), f"the first batch has (read, returned) {found[0]}")
-    must(all(read == alone for read, _ in found[1:]), f"more than the refused scores came again: {found}")
+    # The invocation ends, and the function prints the metrics that it holds.
+    time.sleep(1)
+    stack.end(function)
+
+    def counted(metric: str) -> list[int]:
+        return sorted(stack.counted(function, metric, since))
+
+    eventually("the last try is counted", lambda: 0 in counted("ScoresRetried"))
+    read, again, alone = counted("ScoresRead"), counted("ScoresRetried"), len(MODELS)
+    tries = len(read) - 1
+    must(tries > 1, f"the scores came again {tries} times")
+    must(read == [alone] * tries + [6 * alone], f"of {6 * alone} scores, more than the {alone} refused came again: {read}")
+    must(again == [0] + [alone] * tries, f"of the scores of the tries came again {again}")
     must(not stack.failures(mapping), "something lies in the failure bucket")
-    return f"of {found[0][0]} scores {found[0][1]} came again alone, {len(found) - 1} times, until they were filed"
+    return f"of {6 * alone} scores {alone} came again alone, {tries} times, until they were filed"
 
 
 def bisected(stack: Stack, _: Proxy) -> str:
@@ -99,7 +101,7 @@ def bisected(stack: Stack, _: Proxy) -> str:
 def too_old(stack: Stack, _: Proxy) -> str:
     """Records over age go to the failure bucket without a try."""
     model = "mlp@1"
-    mapping, function = stack.mapping(model), stack.function(model)
+    mapping = stack.mapping(model)
     stack.switch(mapping, False)
     old = {stack.ask(key="old", deadline_ms=LONG_MS, wait=False).id for _ in range(3)}
     # The least that Lambda takes.
@@ -108,12 +110,16 @@ def too_old(stack: Stack, _: Proxy) -> str:
     young = {stack.ask(key="old", deadline_ms=LONG_MS, wait=False).id for _ in range(2)}
     stack.switch(mapping, True, MaximumRecordAgeInSeconds=60)
     kept = eventually("the records are in the failure bucket", lambda: stack.failures(mapping))
-    eventually("the young requests are scored", lambda: sum(stack.counted(function, "Scored", since)) >= 2)
+
+    def scored() -> set[str]:
+        return {request for request, by in stack.scored(since) if by == model}
+
+    eventually("the young requests are scored", lambda: scored() >= young)
     ids = [record["envelope"]["id"] for each in kept for record in _records(each)]
     conditions = {each["requestContext"]["condition"] for each in kept}
     must(sorted(ids) == sorted(old) and not young & set(ids), f"in the failure bucket are {ids}, not {old}")
     must(conditions == {"RecordAgeExceeded"}, f"the conditions are {conditions}")
-    must(sum(stack.counted(function, "Scored", since)) == 2, "an old request was scored")
+    must(scored() == young, "an old request was scored")
     return f"{len(ids)} records of 61 s in the failure bucket, the 2 after them scored"
 
 
@@ -150,22 +156,21 @@ def ordered(stack: Stack, _: Proxy) -> str:
 
 def switched(stack: Stack, proxy: Proxy) -> str:
     """A mapping that is disabled amid retries goes on where it was."""
-    mapping, function = stack.outputs["RendezvousMapping"], stack.outputs["RendezvousFunction"]
+    mapping, refused = stack.outputs["RendezvousMapping"], proxy.refused
     proxy.refuses = lambda operation, _: operation == "UpdateItem"
-    since = time.time()
     before = _ask_in_order(stack, 5, key="switched")
-    eventually("scores come again", lambda: sum(stack.counted(function, "ScoresRetried", since)))
+    eventually("scores come again", lambda: proxy.refused > refused + CALLS * len(before))
     stack.switch(mapping, False)
-    tries = len(stack.counted(function, "ScoresRetried", since))
+    calls = proxy.refused
     after = _ask_in_order(stack, 3, key="switched")
-    proxy.refuses = lambda _, __: False
     time.sleep(2)
-    must(len(stack.counted(function, "ScoresRetried", since)) == tries, "a disabled mapping goes on")
+    must(proxy.refused == calls, "a disabled mapping goes on")
+    proxy.refuses = lambda _, __: False
     must(not any(_decided(stack, [reply]) for reply in before), "a request was decided during the outage")
     stack.switch(mapping, True)
     eventually("all requests are decided", lambda: _decided(stack, before + after))
     must(not stack.failures(mapping), "something lies in the failure bucket")
-    return f"disabled after {tries} tries, enabled again: all of 5 requests before and 3 after are decided"
+    return f"disabled after {calls - refused} refused writes, enabled again: all of 5 requests before and 3 after are decided"
 
 
 def _records(kept: dict[str, Any]) -> list[dict[str, Any]]:

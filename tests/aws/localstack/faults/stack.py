@@ -249,6 +249,19 @@ class Stack:
         )
         return dict(got.get("Item", {}))
 
+    def scored(self, since: float) -> set[tuple[str, str]]:
+        """Which requests have a score of which model on the stream since."""
+        client, stream, found = self.client("kinesis"), self.outputs["ScoresStream"], set()
+        for shard in client.list_shards(StreamName=stream)["Shards"]:
+            iterator = client.get_shard_iterator(
+                StreamName=stream, ShardId=shard["ShardId"], ShardIteratorType="AT_TIMESTAMP", Timestamp=since
+            )["ShardIterator"]
+            while records := (got := client.get_records(ShardIterator=iterator))["Records"]:
+                scores = (json.loads(record["Data"]) for record in records)
+                found |= {(score["envelope"]["id"], score["model"]) for score in scores}
+                iterator = got["NextShardIterator"]
+        return found
+
     def failures(self, mapping: str) -> list[dict[str, Any]]:
         """What of a mapping's records lies in the failure bucket, an object a batch."""
         bucket = self.outputs["FailureBucket"]
