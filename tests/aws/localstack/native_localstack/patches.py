@@ -11,10 +11,12 @@ from typing import Any
 from localstack.runtime import hooks
 from localstack.services.cloudformation.engine.v2 import change_set_model_executor
 from localstack.services.cloudformation.engine.v2.change_set_model_preproc import ChangeSetModelPreproc
-from localstack.services.lambda_.invocation import version_manager
+from localstack.services.lambda_.invocation import execution_environment, version_manager
 from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.logs import QUEUE_SHUTDOWN, LogHandler, LogItem
 from moto.logs.models import logs_backends
+
+from native_localstack.timers import Timer
 
 LOG = logging.getLogger(__name__)
 
@@ -129,9 +131,15 @@ def _store(account: str, region: str, item: LogItem) -> None:
 
 
 def _function_metrics() -> None:
-    """Lambda's own metrics are not counted: each would be a request to CloudWatch for an invocation."""
-    version_manager.record_cw_metric_invocation = lambda **_: None
-    version_manager.record_cw_metric_error = lambda **_: None
+    """Lambda's own metrics are not counted: each would be a thread and a request to CloudWatch for an invocation."""
+    start_thread = version_manager.start_thread
+
+    def start(function: Any, *arguments: Any, name: str | None = None, **named: Any) -> Any:
+        if (name or "").startswith("record-cloudwatch-metric"):
+            return None
+        return start_thread(function, *arguments, name=name, **named)
+
+    version_manager.start_thread = start
 
 
 class _Snapshot(dict[str, Any]):
@@ -143,7 +151,8 @@ class _Snapshot(dict[str, Any]):
 
 def _environments() -> None:
     """An invocation looks through a function's execution environments, while another may add one: without a copy it fails, and
-    the client has an error of the server."""
+    the client has an error of the server. After each invocation a timer begins that ends the environment."""
+    execution_environment.Timer = Timer
     initialize = AssignmentService.__init__
 
     def initialize_with_snapshots(self: AssignmentService) -> None:

@@ -113,7 +113,8 @@ class Environment:
                 self._frozen = False
                 self.process.send_signal(signal.SIGCONT)
         body, failed = self._await_answer(invocation.id, start + self._timeout)
-        self._waits.wait(AFTER_SECONDS if self.runs else 0)
+        if not self._ended.is_set():
+            self._waits.wait(AFTER_SECONDS)
         took = (time.monotonic() - start) * 1000
         logs = (
             f"START RequestId: {invocation.id} Version: $LATEST\n{self.logs()}"

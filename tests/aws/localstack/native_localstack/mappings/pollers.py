@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from localstack import config
 from localstack.runtime import hooks
+from localstack.services.dynamodb.server import DynamodbServer
 from localstack.services.lambda_.event_source_mapping.esm_worker_factory import EsmWorkerFactory
 from localstack.services.lambda_.event_source_mapping.pollers.dynamodb_poller import DynamoDBPoller
 from localstack.services.lambda_.event_source_mapping.pollers.kinesis_poller import KinesisPoller
@@ -27,6 +28,7 @@ from native_localstack.kinesis.provider import NativeKinesis
 from native_localstack.lambda_executor.client import LambdaClient
 from native_localstack.mappings import filters
 from native_localstack.mappings.batches import Event, arrived, sequence_number
+from native_localstack.mappings.changes import Changes, Trimmed
 from native_localstack.mappings.delivery import HANDLED, Result, Rules
 from native_localstack.mappings.reader import Settings, ShardReader
 
@@ -125,20 +127,19 @@ def _kinesis() -> NativeKinesis:
 
 
 class TableShard:
-    """A shard of a table's change stream, which is polled."""
+    """A shard of a table's change stream, which is polled, without LocalStack's gateway."""
 
     def __init__(self, poller: StreamPoller, shard: str) -> None:
         self.poller, self.shard = poller, shard
+        self.changes = Changes(DynamodbServer.get().port)
 
     def read(self, iterator: str) -> tuple[list[Event], str | None]:
-        client = self.poller.source_client
         try:
-            got = client.get_records(ShardIterator=iterator)
-        except client.exceptions.TrimmedDataAccessException:
+            return self.changes.read(iterator)
+        except Trimmed:
             # DynamoDB Local numbers the records of all its streams together, and calls the iterator of an empty stream too old
             # once another one has had records.
-            got = client.get_records(ShardIterator=self._iterator("TRIM_HORIZON"))
-        return self.poller.transform_into_events(got["Records"], self.shard), got.get("NextShardIterator")
+            return self.changes.read(self._iterator("TRIM_HORIZON"))
 
     def at(self, number: str) -> str:
         return self._iterator("AT_SEQUENCE_NUMBER", SequenceNumber=number)

@@ -111,5 +111,8 @@ class ShardReader:
         def one(lane: list[Event]) -> Event | None:
             return deliver(list(split(lane, self.settings.batch_size)), self.settings.rules, self.target)
 
-        left = [event for event in pool.map(one, lanes(events, self.settings.lanes)) if event is not None]
+        used = [lane for lane in lanes(events, self.settings.lanes) if lane]
+        # Handing a single one to another thread would only take time.
+        results = pool.map(one, used) if len(used) > 1 else map(one, used)
+        left = [event for event in results if event is not None]
         return min(left, key=lambda event: int(sequence_number(event)), default=None)
