@@ -1,7 +1,8 @@
 """An hour of requests while functions are killed, a table throttles and configurations change; then what clients were told is
 compared with the archive.
 
-SOAK_SECONDS (3600) and SOAK_RATE (20 a second) change it. A machine that cannot keep the rate asks fewer: at most 200 at a time.
+SOAK_SECONDS (3600) and SOAK_RATE (20 a second) change it. A machine that cannot keep the rate asks fewer: at most 100 at a time.
+Each minute it prints what clients were told in that minute.
 """
 
 import base64
@@ -31,7 +32,11 @@ from harness.paths import INSTALLED, ROOT
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "3600"))
 RATE = float(os.environ.get("SOAK_RATE", "20"))
-AT_ONCE = 200
+# Each request that waits is a process, which reads the table again and again.
+AT_ONCE = 100
+# Processes start while a quarter of the requests is asked: together they would take both processors from those that answer.
+WARM_SECONDS = 30
+REPORT_SECONDS = 60
 DEADLINE_MS = 20_000
 # What is left undecided is decided within three minutes of its deadline; a file takes a window more.
 SETTLE_SECONDS = 200 + 2 * WINDOW_SECONDS
@@ -50,6 +55,8 @@ class Told:
     unnamed: int = 0
     contradicted: list[str] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
+    # How long the answers took that clients waited for.
+    seconds: list[float] = field(default_factory=list)
     troubles: Counter[str] = field(default_factory=Counter)
     memory: list[tuple[int, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,6 +74,7 @@ class Told:
                 self.accepted.add(body["request"])
             if status != 200:
                 return
+            self.seconds.append(seconds)
             if seconds * 1000 > DEADLINE_MS + 1000:
                 self.late.append(seconds)
             if body["settled"]:
@@ -77,11 +85,13 @@ class Told:
 
 def soak(stack: Stack, proxy: Proxy) -> str:
     """Nothing is contradicted, missing or late without a cause."""
-    told, end = Told(), time.monotonic() + SECONDS
+    told = Told()
+    _ask_until(stack, told, time.monotonic() + WARM_SECONDS, RATE / 4)
+    end = time.monotonic() + SECONDS
     chance = random.Random(2013)
     troubled = threading.Thread(target=_trouble, args=(stack, proxy, told, end, chance))
     troubled.start()
-    asked = _ask_until(stack, told, end)
+    asked = _ask_until(stack, told, end, RATE)
     troubled.join()
     proxy.refuses = lambda _, __: False
     time.sleep(SETTLE_SECONDS)
@@ -104,7 +114,8 @@ def soak(stack: Stack, proxy: Proxy) -> str:
         f"sent ({len(nameless)} of them known to no client) and {len(unarchived & failed.unarchived)} are in the failure "
         f"bucket, {len(undecided)} without a decision, of which {len(undecided & failed.undecided)} are in the failure "
         f"bucket; {max(missing, 0)} of {gaps['pairs']} scores missing, {failed.records} records in the failure bucket; "
-        f"{len(told.late)} late; functions {_flat(told.memory)}"
+        f"{len(told.late)} late, p50 {_at(told.seconds, 0.5):.0f} ms, p99 {_at(told.seconds, 0.99):.0f} ms; "
+        f"functions {_flat(told.memory)}"
     )
     must(not told.contradicted, f"contradicted: {told.contradicted[:5]}; {summary}")
     must(not wrong, f"{len(wrong)} differ from the archive: {wrong[:5]}; {summary}")
@@ -116,12 +127,18 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     return summary
 
 
-def _ask_until(stack: Stack, told: Told, end: float) -> int:
+def _ask_until(stack: Stack, told: Told, end: float, rate: float) -> int:
     asked, waiting, pool = 0, set[Future[None]](), ThreadPoolExecutor(AT_ONCE + 1)
-    due = time.monotonic()
+    start = due = time.monotonic()
+    report, before = start + REPORT_SECONDS, Counter(told.statuses)
     while time.monotonic() < end:
-        due += 1 / RATE
+        due += 1 / rate
         time.sleep(max(0.0, due - time.monotonic()))
+        if due > report:
+            with told.lock:
+                now = Counter(told.statuses)
+            print(f"{due - start:5.0f} s: {dict(now - before)}", flush=True)
+            report, before = report + REPORT_SECONDS, now
         waiting = {future for future in waiting if not future.done()}
         if len(waiting) >= AT_ONCE:
             continue
@@ -217,6 +234,12 @@ def _memory() -> tuple[int, int]:
             files += len(list(Path(f"/proc/{pid}/fd").iterdir()))
             count += 1
     return pages * os.sysconf("SC_PAGE_SIZE") // max(count, 1), files // max(count, 1)
+
+
+def _at(seconds: list[float], part: float) -> float:
+    """A percentile in milliseconds."""
+    ordered = sorted(seconds) or [0.0]
+    return ordered[int(len(ordered) * part)] * 1000
 
 
 def _flat(samples: list[tuple[int, int]]) -> str:
