@@ -38,7 +38,7 @@ def end_with_standard_input() -> None:
 
 
 def forget_ended_threads() -> None:
-    """LocalStack keeps each thread that it starts, one or two for an invocation, until it ends itself. From Python 3.13 on a thread
+    """LocalStack keeps each thread that it starts until it ends itself. From Python 3.13 on a thread
     that nobody has joined keeps its stack: after some 32,000 of them the process has as many mappings of memory as Linux allows
     (vm.max_map_count), and starts no thread any more."""
     while True:

@@ -49,6 +49,7 @@ class Reads(unittest.TestCase):
         self.addCleanup(thread.join)
         self.addCleanup(server.shutdown)
         self.changes = Changes(server.server_port)
+        self.addCleanup(self.changes.close)
 
     def answer(self, status: int, body: dict[str, Any]) -> None:
         Table.answers.append((status, json.dumps(body).encode()))

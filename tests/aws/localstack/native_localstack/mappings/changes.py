@@ -23,10 +23,14 @@ class Trimmed(Exception):
 
 
 class Changes:
-    """Used by one thread at a time."""
+    """The change streams of tables that all credentials share (DYNAMODB_SHARE_DB). Used by one thread at a time."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection(HOST, port, timeout=60)
+
+    def close(self) -> None:
+        """Ends the connection; the next call opens another."""
+        self._connection.close()
 
     def read(self, iterator: str) -> tuple[list[Event], str | None]:
         """The changes at an iterator, as a function sees them, and the iterator after them, which a closed shard has no more."""
@@ -51,7 +55,7 @@ class Changes:
             return response.status, json.loads(response.read())
         except Exception:
             # What is left of the answer must not be taken for the next one.
-            self._connection.close()
+            self.close()
             raise
 
 
