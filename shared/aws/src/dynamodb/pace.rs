@@ -3,7 +3,8 @@
 //! The usual time to a decision and its spread are tracked as TCP tracks round trips (RFC 6298:
 //! a smoothed mean with gain 1/8, a smoothed mean deviation with gain 1/4). The first poll is when
 //! answers usually begin to come; then every half spread, and less often once the usual time is
-//! over.
+//! over. The longest interval grows with the wait: where many requests wait for long because the
+//! system is behind, their polls must not take what it needs to catch up.
 
 use std::time::Duration;
 
@@ -11,8 +12,12 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) shortest: Duration,
+    /// Exceeded where a request has waited more than [`PARTS`] times as long.
     pub(super) longest: Duration,
 }
+
+/// A poll finds an answer late by at most this part of the time that it took: one sixteenth.
+const PARTS: u32 = 16;
 
 /// What one endpoint has lately taken to be decided by a score.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +43,8 @@ impl Pace {
 
     /// How long to wait before the next poll, `elapsed` after the request was received.
     pub(super) fn next(&self, elapsed: Duration, bounds: Bounds) -> Duration {
-        let clamp = |interval: Duration| interval.clamp(bounds.shortest, bounds.longest);
+        let longest = bounds.longest.max(elapsed / PARTS);
+        let clamp = |interval: Duration| interval.clamp(bounds.shortest, longest);
         let Some((mean, spread)) = self.usual else {
             // Nothing is known yet: the interval grows with the time waited.
             return clamp(elapsed / 4);
@@ -82,9 +88,13 @@ mod tests {
         let known = Pace { usual: Some((ms(100), ms(20))) };
         // 220 ms are 40 over the usual time and four spreads.
         let expected = [80, 20, 10, 10, 20, 50].map(ms);
-        assert_eq!(pauses(known, [0, 60, 80, 180, 220, 10_000]), expected);
+        assert_eq!(pauses(known, [0, 60, 80, 180, 220, 800]), expected);
         let expected = [1, 2, 25, 50, 50, 50].map(ms);
-        assert_eq!(pauses(Pace::default(), [0, 8, 100, 200, 400, 1_000]), expected);
+        assert_eq!(pauses(Pace::default(), [0, 8, 100, 200, 400, 800]), expected);
+        let expected = [100, 625, 1_250].map(ms);
+        let after_long = [1_600, 10_000, 20_000];
+        assert_eq!(after_long.map(|at| known.next(ms(at), BOUNDS)), expected);
+        assert_eq!(after_long.map(|at| Pace::default().next(ms(at), BOUNDS)), expected);
     }
 
     /// Polls for a request that is settled after `taken`: how many polls, and how late the last.
@@ -132,5 +142,8 @@ mod tests {
         assert!(polls < 60, "{polls} polls");
         let (polls, _) = watch(&mut Pace::default(), ms(800));
         assert!(polls < 45, "{polls} polls");
+        let (polls, delay) = watch(&mut Pace::default(), ms(20_000));
+        assert!(polls < 100, "{polls} polls");
+        assert!(delay <= ms(20_000) / PARTS, "{delay:?} late");
     }
 }
