@@ -41,6 +41,7 @@ DEADLINE_MS = 20_000
 # What is left undecided is decided within three minutes of its deadline; a file takes a window more.
 SETTLE_SECONDS = 200 + 2 * WINDOW_SECONDS
 TROUBLE_SECONDS = (2, 8)
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass
@@ -50,6 +51,9 @@ class Told:
     statuses: Counter[str] = field(default_factory=Counter)
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
+    # Outcomes that were acknowledged, and how many others were reported.
+    outcomes: dict[str, str] = field(default_factory=dict)
+    unreported: int = 0
     named: set[str] = field(default_factory=set)
     # Replies that name no request, and connections without a reply.
     unnamed: int = 0
@@ -109,8 +113,9 @@ def soak(stack: Stack, proxy: Proxy) -> str:
     missing = sum(gaps["missing"].get(model, 0) for model in MODELS) - len(unsent) * len(MODELS)
     summary = (
         f"{asked} requests in {SECONDS} s, {asked / SECONDS:.1f} a second: {dict(told.statuses)}; {dict(told.troubles)}; "
-        f"{len(told.settled)} settled answers, {len(told.accepted)} accepted; archived {found['requests']} requests and "
-        f"{len(found['decisions'])} decisions, {len(unarchived)} requests without a row, of which {len(unsent)} were not "
+        f"{len(told.settled)} settled answers, {len(told.accepted)} accepted, {len(told.outcomes)} outcomes acknowledged and "
+        f"{told.unreported} not; archived {found['requests']} requests, {len(found['decisions'])} decisions and "
+        f"{len(found['outcomes'])} outcomes, {len(unarchived)} requests without a row, of which {len(unsent)} were not "
         f"sent ({len(nameless)} of them known to no client) and {len(unarchived & failed.unarchived)} are in the failure "
         f"bucket, {len(undecided)} without a decision, of which {len(undecided & failed.undecided)} are in the failure "
         f"bucket; {max(missing, 0)} of {gaps['pairs']} scores missing, {failed.records} records in the failure bucket; "
@@ -118,6 +123,9 @@ def soak(stack: Stack, proxy: Proxy) -> str:
         f"functions {_flat(told.memory)}"
     )
     must(not told.contradicted, f"contradicted: {told.contradicted[:5]}; {summary}")
+    unsaid = [request for request, outcome in told.outcomes.items() if found["outcomes"].get(request) != outcome]
+    unsaid = [request for request in unsaid if request not in failed.outcomes]
+    must(not unsaid, f"{len(unsaid)} outcomes are missing or different: {unsaid[:5]}; {summary}")
     must(not wrong, f"{len(wrong)} differ from the archive: {wrong[:5]}; {summary}")
     must(missing <= failed.records, f"scores are missing that no batch in the failure bucket names; {summary}")
     of_lost = [(request, found["decisions"].get(request), request in found["scored"]) for request in sorted(lost)]
@@ -146,7 +154,7 @@ def _ask_until(stack: Stack, told: Told, end: float, rate: float) -> int:
         wait = asked % 10 != 5
         # Every tenth is sent twice at once, with an idempotency key: both get one answer.
         for _ in range(2 if key else 1):
-            waiting.add(pool.submit(_ask, stack, told, asked % 31, key, wait))
+            waiting.add(pool.submit(_ask, stack, told, asked, key, wait))
         asked += 1
     for future in waiting:
         future.result()
@@ -154,26 +162,46 @@ def _ask_until(stack: Stack, told: Told, end: float, rate: float) -> int:
     return asked
 
 
-def _ask(stack: Stack, told: Told, caller: int, key: str, wait: bool) -> None:
-    place = urlsplit(stack.url)
-    path = f"/_aws/execute-api/{stack.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
-    headers = {"content-type": "application/json", "rendezvous-key": f"caller-{caller}"}
+def _ask(stack: Stack, told: Told, number: int, key: str, wait: bool) -> None:
+    headers = {"content-type": "application/json", "rendezvous-key": f"caller-{number % 31}"}
     if key:
         headers["idempotency-key"] = key
     headers |= {"rendezvous-deadline-ms": str(DEADLINE_MS)} if wait else {"prefer": "respond-async"}
     start = time.monotonic()
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     try:
-        connection.request("POST", path, json.dumps(FLIGHT), headers)
-        response = connection.getresponse()
-        body = json.loads(response.read() or b"{}")
-        told.answer(response.status, body, time.monotonic() - start)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        status, said = _call(stack, "POST", "", headers, json.dumps(FLIGHT))
+        body = json.loads(said or b"{}")
+        told.answer(status, body, time.monotonic() - start)
+    except NO_ANSWER as error:
         with told.lock:
             told.statuses[type(error).__name__] += 1
             told.unnamed += 1
-    finally:
-        connection.close()
+        return
+    # Every tenth reports an outcome. DynamoDB Local searches all changes for those of a table that has none for long, and takes
+    # seconds for it after an hour.
+    if number % 10 == 3 and "request" in body:
+        _report(stack, told, body["request"], json.dumps({"late": number % 20 == 3, "number": number}))
+
+
+def _report(stack: Stack, told: Told, request: str, outcome: str) -> None:
+    status = 0
+    with contextlib.suppress(*NO_ANSWER):
+        status, _ = _call(stack, "PUT", f"/{request}/outcome", {"content-type": "application/json"}, outcome)
+    with told.lock:
+        if status == http.HTTPStatus.NO_CONTENT:
+            told.outcomes[request] = outcome
+        else:
+            told.unreported += 1
+
+
+def _call(stack: Stack, method: str, path: str, headers: dict[str, str], body: str) -> tuple[int, bytes]:
+    place = urlsplit(stack.url)
+    requests = f"/_aws/execute-api/{stack.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request(method, requests + path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
 
 
 def _trouble(stack: Stack, proxy: Proxy, told: Told, end: float, chance: random.Random) -> None:
@@ -274,7 +302,11 @@ decisions = {
 }
 accepted = [str(row[0]) for row in rows(f"SELECT DISTINCT request_id FROM {table('requests')}")]
 scored = [str(row[0]) for row in rows(f"SELECT DISTINCT request_id FROM {table('scores')}")]
-json.dump({"requests": requests, "decisions": decisions, "ids": accepted, "scored": scored}, sys.stdout)
+outcomes = {
+    str(row[0]): row[1].decode() if isinstance(row[1], bytes) else row[1]
+    for row in rows(f"SELECT request_id, arg_max(outcome, arrived_us) FROM {table('outcomes')} GROUP BY request_id")
+}
+json.dump({"requests": requests, "decisions": decisions, "ids": accepted, "scored": scored, "outcomes": outcomes}, sys.stdout)
 """
 
 
@@ -288,7 +320,7 @@ def _archived(stack: Stack) -> dict[str, Any]:
         (environment / "bin/duckdb-installed").touch()
     with tempfile.TemporaryDirectory() as folder:
         bucket = stack.outputs["ArchiveBucket"]
-        for table in ("requests", "scores", "decisions"):
+        for table in ("requests", "scores", "decisions", "outcomes"):
             for name in stack.archived(table):
                 file = Path(folder, name)
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -335,11 +367,12 @@ def _unsent(unarchived: set[str], told: Told, found: dict[str, Any]) -> set[str]
 @dataclass
 class Failed:
     """What functions have given up: records, each counted once for each function, and the requests that are not archived by that
-    or whose decisions are not."""
+    or whose decisions or outcomes are not."""
 
     records: int
     unarchived: set[str]
     undecided: set[str]
+    outcomes: set[str]
 
 
 def _failed(stack: Stack) -> Failed:
@@ -357,4 +390,5 @@ def _failed(stack: Stack) -> Failed:
     requests = {message["envelope"]["id"] for message in data if "model" not in message}
     changes = [record["dynamodb"] for record in decoys if "dynamodb" in record]
     undecided = {change["Keys"]["id"]["S"] for change in changes if "decision" in change.get("NewImage", {})}
-    return Failed(len({(function, record["eventID"]) for function, record in given_up}), requests, undecided)
+    outcomes = {change["Keys"]["request"]["S"] for change in changes if "request" in change["Keys"]}
+    return Failed(len({(function, record["eventID"]) for function, record in given_up}), requests, undecided, outcomes)
