@@ -61,7 +61,10 @@ def returned(stack: Stack, proxy: Proxy) -> str:
     read, again, alone = counted("ScoresRead"), counted("ScoresRetried"), len(MODELS)
     tries = len(read) - 1
     must(tries > 1, f"the scores came again {tries} times")
-    must(read == [alone] * tries + [6 * alone], f"of {6 * alone} scores, more than the {alone} refused came again: {read}")
+    must(
+        read == [alone] * tries + [6 * alone],
+        f"of {6 * alone} scores, more than the {alone} refused came again: {read}",
+    )
     must(again == [0] + [alone] * tries, f"of the scores of the tries came again {again}")
     must(not stack.failures(mapping), "something lies in the failure bucket")
     return f"of {6 * alone} scores {alone} came again alone, {tries} times, until they were filed"

@@ -133,7 +133,9 @@ def _listed(stack: Stack) -> None:
     functions = stack.ctl("models", ENDPOINT)["functions"]
     for model in ("rule@1", "remote@1", STORED, "timetable@2", "prior@2"):
         function = functions[model]
-        must(function["package"] and function["mapping"] == "Enabled", f"{model} has no package or is not up: {function}")
+        must(
+            function["package"] and function["mapping"] == "Enabled", f"{model} has no package or is not up: {function}"
+        )
 
     def same() -> bool:
         listed = stack.ctl("models", ENDPOINT)["models"]
@@ -185,7 +187,10 @@ def _all_in_time(replies: list[Reply]) -> None:
         or reply.body["kind"] in ("fallback", "none")
         or reply.body["elapsed_ms"] > DEADLINE_MS
     ]
-    must(not wrong, f"{len(wrong)} of {len(replies)} requests are late, not settled, or answered by no model: {wrong[:5]}")
+    must(
+        not wrong,
+        f"{len(wrong)} of {len(replies)} requests are late, not settled, or answered by no model: {wrong[:5]}",
+    )
 
 
 def inferred(stack: Stack, _proxy: Proxy) -> str:

@@ -53,13 +53,16 @@ def priced(stack: Stack, _proxy: Proxy) -> str:
     rate = REQUESTS / sum(reply.seconds for reply in replies)
     time.sleep(2)
     after = _processor_ms(stack)
-    for name in names:
-        stack.end(name)
+    stack.end(*names)
     time.sleep(5)
     uses = {name: _use(stack, name, since, after.get(name, 0) - before.get(name, 0)) for name in names}
     calls = {
         name: sum(stack.counted(function, name, since))
-        for function, name in ((ingress, "LedgerReads"), (ingress, "LedgerWrites"), (rendezvous, "RendezvousLedgerWrites"))
+        for function, name in (
+            (ingress, "LedgerReads"),
+            (ingress, "LedgerWrites"),
+            (rendezvous, "RendezvousLedgerWrites"),
+        )
     }
     kilobytes = sum(-(-_bytes(stack.mailbox(reply.id)) // 1024) for reply in replies) / REQUESTS
     stack.switch(stack.mapping("mlp@1"), True)

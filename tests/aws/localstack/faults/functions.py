@@ -89,8 +89,7 @@ def frozen(stack: Stack, proxy: Proxy) -> str:
 
 def _metrics(stack: Stack, since: float, count: int) -> None:
     """No value is missing, although no further invocation comes: a function that is ended prints what it holds."""
-    for function in stack.functions():
-        stack.end(function)
+    stack.end_all()
     ingress, rendezvous = stack.outputs["IngressFunction"], stack.outputs["RendezvousFunction"]
 
     def counts() -> list[int]:

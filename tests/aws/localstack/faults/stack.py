@@ -229,16 +229,17 @@ class Stack:
         """Waits until an update of a function has taken effect."""
         self.lambda_.get_waiter("function_updated_v2").wait(FunctionName=function, WaiterConfig={"Delay": 1})
 
-    def end(self, function: str) -> None:
-        """Ends a function's processes, by an update that changes nothing."""
-        self.lambda_.update_function_configuration(FunctionName=function, Description="ended")
-        self.settle(function)
+    def end(self, *functions: str) -> None:
+        """Ends functions' processes, by an update that changes nothing, so that none holds metrics of requests before."""
+        for function in functions:
+            self.lambda_.update_function_configuration(FunctionName=function, Description="ended")
+            self.settle(function)
+        # A process prints what it holds when it is ended, which may be after the update.
+        time.sleep(1)
 
     def end_all(self) -> None:
-        """Ends the processes of all functions, so that none holds metrics of requests before."""
-        for function in self.functions():
-            self.end(function)
-        time.sleep(1)
+        """Ends the processes of all functions."""
+        self.end(*self.functions())
 
     # What is left behind.
 

@@ -106,7 +106,7 @@ def _schedules() -> None:
 
 
 def _function_logs() -> None:
-    """What functions log is stored without a request to CloudWatch Logs, which took more time than the invocation in LocalStack."""
+    """What functions log is stored without a request to CloudWatch Logs, which took longer than the invocation in LocalStack."""
 
     def run_log_loop(self: LogHandler, *_: Any, **__: Any) -> None:
         while (item := self.log_queue.get()) is not QUEUE_SHUTDOWN:

@@ -1,4 +1,4 @@
-"""Where functions call Kinesis: records are taken without LocalStack's gateway, where a request takes much of its process's time."""
+"""Where functions call Kinesis: records are taken without LocalStack's gateway, which takes much of its process's time."""
 
 import base64
 import http.client

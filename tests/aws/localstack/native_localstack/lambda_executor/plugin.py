@@ -98,7 +98,7 @@ class NativeExecutor(RuntimeExecutor):
 
 
 def _endpoints() -> dict[str, str]:
-    """Where a function calls DynamoDB and Kinesis, unless its own variables say otherwise: not through LocalStack's gateway, which
+    """Where a function calls DynamoDB and Kinesis, unless its own variables say otherwise: not LocalStack's gateway, which
     takes most of the time of such a call. For DynamoDB it would add ARNs and accounts, which calls that read and write items do
     not need."""
     tables, streams = DynamodbServer.get(), NativeKinesis.instance

@@ -14,7 +14,8 @@ HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
     "X-Amz-Target": "DynamoDBStreams_20120810.GetRecords",
     # It wants a signature, and does not check it.
-    "Authorization": "AWS4-HMAC-SHA256 Credential=local/20120810/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=local/20120810/us-east-1/dynamodb/aws4_request, "
+    "SignedHeaders=host, Signature=0",
 }
 
 
