@@ -16,7 +16,8 @@ pub(super) struct Bounds {
     pub(super) longest: Duration,
 }
 
-/// A poll finds an answer late by at most this part of the time that it took: one sixteenth.
+/// After a long wait the longest interval is one sixteenth of it, so that a late answer is found late
+/// by at most that part of the time that it took.
 const PARTS: u32 = 16;
 
 /// What one endpoint has lately taken to be decided by a score.

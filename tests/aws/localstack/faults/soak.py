@@ -178,7 +178,7 @@ def _ask(stack: Stack, told: Told, number: int, key: str, wait: bool) -> None:
             told.unnamed += 1
         return
     # Every tenth reports an outcome. DynamoDB Local searches all changes for those of a table that has none for long, and takes
-    # seconds for it after an hour.
+    # longer for it with each change.
     if number % 10 == 3 and "request" in body:
         _report(stack, told, body["request"], json.dumps({"late": number % 20 == 3, "number": number}))
 
