@@ -24,6 +24,7 @@
 
 mod entries;
 mod restore;
+mod trouble;
 mod writer;
 
 use std::{fmt, sync::Arc, thread::JoinHandle, time::Duration};
@@ -67,6 +68,7 @@ impl Log {
     pub(crate) async fn start(&mut self, system: &Local) -> Result<Vec<Unscored>, Error> {
         let former = self.folder.segments(Part::Ledger)?;
         let writer = Writer::new(&self.folder, &self.journal, &system.ledger, former);
+        tokio::spawn(trouble::watch(Arc::downgrade(&self.journal), writer.trouble()));
         let thread = std::thread::Builder::new().name("log".to_owned());
         self.writer = Some(thread.spawn(move || writer.run())?);
         restore::restore(system, &self.folder, &self.journal).await

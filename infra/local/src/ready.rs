@@ -24,7 +24,10 @@ pub(crate) fn readiness(
     let (system, archive) = (system.clone(), FolderArchive::new(data));
     move || {
         let (system, archive) = (system.clone(), archive.clone());
-        Box::pin(async move { not_ready(&system, archive.check().await).await })
+        Box::pin(async move {
+            let stored = within("archive", LIMIT, archive.check()).await;
+            not_ready(&system, stored).await
+        })
     }
 }
 

@@ -10,9 +10,14 @@ use std::{
 
 use clap::Args;
 use rendezvous_core::{Endpoint, EndpointName, ModelId};
-use rendezvous_folder::DataFolder;
+use rendezvous_folder::{DataFolder, FileError};
 use rendezvous_local_system::Local;
-use tokio::{net::TcpListener, sync::watch, task::AbortHandle, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{AbortHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
 
 use crate::{
     console, http,
@@ -29,6 +34,12 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long records in flight may take to get into the archive at the end.
 const ARCHIVING: Duration = Duration::from_secs(3);
+
+/// How long the disk may take to delete what is not needed any more when all is archived.
+const TIDYING: Duration = Duration::from_secs(2);
+
+/// How long the disk may take to note which models are up.
+const NOTING: Duration = Duration::from_secs(1);
 
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
@@ -83,15 +94,18 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
     // The server holds the other end for as long as it runs.
     let _ = stop.send(true);
     server.await?;
-    if let Err(error) = data.no_models_up() {
-        warn(timed(format_args!("warning: {error}")));
-    }
-    let archived = system.drain(ARCHIVING).await;
+    let ending = data.clone();
+    let none = note_models(move || ending.no_models_up());
+    let ((), archived) = tokio::join!(none, system.drain(ARCHIVING));
     if archived {
-        system.stop().await;
-        // No message refers to them any more.
-        system.payloads.clear().await?;
-        log.end().await.and_then(|ended| ended.delete_read())?;
+        match timeout(TIDYING, tidy(&system, log)).await {
+            Ok(tidied) => tidied?,
+            Err(_) => warn(timed(format_args!(
+                "warning: what is not needed any more is not deleted within {} s; the next start \
+                 may archive some of it once more",
+                TIDYING.as_secs()
+            ))),
+        }
         ended?;
         say(format_args!(
             "{}All requests in flight are answered and archived.",
@@ -103,6 +117,26 @@ pub async fn serve(options: ServeOptions) -> Result<(), Error> {
         say(system.counters.totals())?;
     }
     Ok(())
+}
+
+/// Notes which models are up, and warns when that fails or takes too long.
+async fn note_models(note: impl FnOnce() -> Result<(), FileError> + Send + 'static) {
+    let why = match timeout(NOTING, spawn_blocking(note)).await {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(crashed)) => crashed.to_string(),
+        Err(_) => "the disk is too slow".to_owned(),
+    };
+    warn(timed(format_args!("warning: {why}: it is not noted which models are up")));
+}
+
+/// Stops a system all of whose records are archived, and deletes what only they needed.
+async fn tidy(system: &Local, log: Log) -> Result<(), Error> {
+    system.stop().await;
+    // No message refers to them any more.
+    system.payloads.clear().await?;
+    let ended = log.end().await?;
+    spawn_blocking(move || ended.delete_read()).await?
 }
 
 /// What is not archived at the end, and where it is.
@@ -196,14 +230,12 @@ async fn look(
                 Told::Warning(_) => warn(timed(told)),
             }
         }
-        if !told.is_empty()
-            && let Err(error) = data.set_models_up(&workspace.models_up())
-        {
-            warn(timed(format_args!("warning: {error}")));
+        if told.is_empty() {
+            continue;
         }
-        if !told.is_empty()
-            && let Ok(endpoints) = current(&*system.endpoints).await
-        {
+        let (data, up) = (data.clone(), workspace.models_up());
+        note_models(move || data.set_models_up(&up)).await;
+        if let Ok(endpoints) = current(&*system.endpoints).await {
             checks.start(&endpoints);
         }
     }

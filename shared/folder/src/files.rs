@@ -8,6 +8,7 @@ use std::{
 
 use rendezvous_core::{Unavailable, clock, ports::Stored};
 use tempfile::{Builder, TempPath};
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// How the names of unfinished files begin. No reader looks at such a file.
 pub(crate) const UNFINISHED: &str = ".unfinished-";
@@ -200,6 +201,12 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
+/// How much may be at work at a time on all data folders of the process. Work that a disk does not finish counts
+/// also when nobody waits for it any more, so that a disk that hangs takes neither all threads nor all memory.
+const AT_ONCE: usize = 32;
+
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
+
 /// Runs `work` where it may block. An error becomes that of the dependency, with the path as detail.
 pub(crate) async fn blocking<T: Send + 'static>(
     dependency: &'static str,
@@ -209,10 +216,46 @@ pub(crate) async fn blocking<T: Send + 'static>(
         // Paused time does not pass until the work is done, so that another thread would only add its wake-up.
         Ok(work())
     } else {
-        tokio::task::spawn_blocking(work).await
+        // The semaphore is never closed.
+        let place = PLACES.acquire().await.ok();
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        spawn_blocking(work).await
     };
     match ended {
         Ok(result) => result.map_err(|error| Unavailable::down(dependency, error.to_string())),
         Err(ended) => Err(Unavailable::down(dependency, ended.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_does_not_end_takes_so_many_threads_and_no_more() {
+        // Nothing ends before so much is at work.
+        let (all, at_work) = (Arc::new(Barrier::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
+        let work = || {
+            let (all, at_work) = (all.clone(), at_work.clone());
+            move || {
+                let others = at_work.fetch_add(1, Relaxed);
+                all.wait();
+                at_work.fetch_sub(1, Relaxed);
+                Ok(others)
+            }
+        };
+        let begun: JoinSet<_> = (0..3 * AT_ONCE).map(|_| blocking("archive", work())).collect();
+        let ended = begun.join_all().await;
+        assert!(ended.into_iter().all(|others| others.unwrap() < AT_ONCE));
     }
 }

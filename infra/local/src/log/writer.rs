@@ -9,8 +9,7 @@ use rendezvous_core::{
 };
 use rendezvous_folder::{Appender, FileError, FolderLog};
 
-use super::entries::Frames;
-use crate::say::{timed, warn};
+use super::{entries::Frames, trouble::Trouble};
 
 /// A segment that has become so large is followed by another.
 const SEGMENT: u64 = 8 * 1024 * 1024;
@@ -20,9 +19,6 @@ const AGE: Duration = Duration::from_secs(5);
 
 /// The pause after a write that has failed.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// How often it is told that the log cannot be written.
-const TOLD: Duration = Duration::from_mins(1);
 
 pub(super) struct Writer {
     folder: FolderLog,
@@ -36,7 +32,7 @@ pub(super) struct Writer {
     /// The segments of the ledger, and those of them that nobody needs.
     segments: BTreeSet<u64>,
     released: BTreeSet<u64>,
-    trouble: Trouble,
+    trouble: Arc<Trouble>,
 }
 
 impl Writer {
@@ -56,8 +52,13 @@ impl Writer {
             frames: Frames::default(),
             segments: former.into_iter().collect(),
             released: BTreeSet::new(),
-            trouble: Trouble::default(),
+            trouble: Arc::default(),
         }
+    }
+
+    /// What it says while it cannot write.
+    pub(super) fn trouble(&self) -> Arc<Trouble> {
+        self.trouble.clone()
     }
 
     /// Writes until the journal is closed. Returns how many entries could not be written.
@@ -151,28 +152,6 @@ impl Writer {
         if let Err(error) = self.folder.delete(part, number) {
             // The next start reads it once more and deletes it.
             tracing::warn!(%error, "a segment of the log is not deleted");
-        }
-    }
-}
-
-/// Tells that the log cannot be written, once a minute.
-#[derive(Debug, Default)]
-struct Trouble {
-    told: Option<Timestamp>,
-}
-
-impl Trouble {
-    fn begins(&mut self, error: &FileError) {
-        if self.told.is_none_or(|told| now().since(told) >= TOLD) {
-            self.told = Some(now());
-            let what = "the log cannot be written; requests are refused until it can";
-            warn(timed(format_args!("warning: {error}: {what}")));
-        }
-    }
-
-    fn ends(&mut self) {
-        if self.told.take().is_some() {
-            warn(timed("The log is written again."));
         }
     }
 }
