@@ -16,7 +16,7 @@ use parquet::{
 };
 use zstd::{bulk::Decompressor, zstd_safe::get_frame_content_size};
 
-use crate::{deltas, sparse::Sparse};
+use crate::{deltas, sparse::Sparse, thrift::check_pages};
 
 /// Rows that a file may have however small it is. Of more rows each takes a byte of the file or more: no
 /// two requests have the same id, and no two scores of a request the same place on the stream.
@@ -67,6 +67,11 @@ pub(crate) fn pages(
     // The reader would take the memory that the header of a page asks for before it decompresses it.
     let as_stored =
         column.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
+    let (begin, length) = column.byte_range();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > 0 {
+        check_pages(&bytes.from(begin)?, length)?;
+    }
     let stored = SerializedPageReader::new(bytes, &as_stored, rows, None)?;
     Ok(Box::new(Pages { stored, column: column.column_descr_ptr(), is_compressed, left }))
 }

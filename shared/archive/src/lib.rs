@@ -31,6 +31,7 @@ pub mod scan;
 mod sort;
 mod sparse;
 pub mod tables;
+mod thrift;
 pub mod tombstones;
 mod value;
 pub mod views;

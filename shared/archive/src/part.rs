@@ -17,6 +17,7 @@ use crate::{
     claims::check_rows,
     row_group::{RowGroup, Unreadable, range},
     sparse::Sparse,
+    thrift::check_footer,
 };
 
 /// Which row groups are read. Rows of other endpoints and times can be among theirs.
@@ -59,6 +60,7 @@ impl Part {
             return Ok(None);
         }
         if let Some((_, tail)) = self.bytes.parts.last() {
+            check_footer(tail)?;
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(tail, length) {
                 Ok(()) => {

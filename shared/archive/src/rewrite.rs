@@ -16,6 +16,7 @@ use crate::{
     row_group::Unreadable,
     scan::{ScanError, fetch},
     tables::{DecisionRow, OutcomeRow, ReplayRow, RequestRow, ScoreRow},
+    thrift::check_footer,
     write::{Unwritable, write},
 };
 
@@ -147,6 +148,7 @@ fn of_table<R: Row + std::fmt::Debug + PartialEq>(
 
 /// Fails where the file has a column that the table does not have.
 fn require_known<R: Row>(file: &Bytes) -> Result<(), RewriteError> {
+    check_footer(file).map_err(Unreadable::from)?;
     let file = SerializedFileReader::new(file.clone()).map_err(Unreadable::from)?;
     let known: BTreeSet<&str> = R::COLUMNS.iter().copied().collect();
     let schema = file.metadata().file_metadata().schema();

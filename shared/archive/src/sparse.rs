@@ -24,6 +24,15 @@ impl Sparse {
             (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
         })
     }
+
+    /// The bytes from `start` up to the end of their part.
+    pub(crate) fn from(&self, start: u64) -> Result<Bytes> {
+        let rest = self.parts.iter().find_map(|(begins, bytes)| {
+            let from = usize::try_from(start.checked_sub(*begins)?).ok()?;
+            (from < bytes.len()).then(|| bytes.slice(from..))
+        });
+        rest.ok_or_else(|| not_read(start))
+    }
 }
 
 impl Length for Sparse {
@@ -36,11 +45,7 @@ impl ChunkReader for Sparse {
     type T = Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        let rest = self.parts.iter().find_map(|(begins, bytes)| {
-            let from = usize::try_from(start.checked_sub(*begins)?).ok()?;
-            (from < bytes.len()).then(|| bytes.slice(from..))
-        });
-        rest.map(Buf::reader).ok_or_else(|| not_read(start))
+        self.from(start).map(Buf::reader)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
