@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from faults import batches, brought, cost, functions, ramped, soak
+from faults import batches, brought, cost, functions, ramped, rushed, soak
 from faults.build import binaries, build
 from faults.proxy import Proxy
 from faults.stack import Failed, Stack
@@ -35,7 +35,7 @@ CHECKS: dict[str, Check] = {
 
 
 # Only when they are named: they take long.
-LONG: dict[str, Check] = {"ramped": ramped.ramped, "soak": soak.soak}
+LONG: dict[str, Check] = {"ramped": ramped.ramped, "rushed": rushed.rushed, "soak": soak.soak}
 
 
 def main() -> int:

@@ -23,7 +23,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from faults.proxy import Proxy
 from faults.ramped import configuration
@@ -169,7 +168,7 @@ def _ask(stack: Stack, told: Told, number: int, key: str, wait: bool) -> None:
     headers |= {"rendezvous-deadline-ms": str(DEADLINE_MS)} if wait else {"prefer": "respond-async"}
     start = time.monotonic()
     try:
-        status, said = _call(stack, "POST", "", headers, json.dumps(FLIGHT))
+        status, said = stack.call("POST", "", headers, json.dumps(FLIGHT))
         body = json.loads(said or b"{}")
         told.answer(status, body, time.monotonic() - start)
     except NO_ANSWER as error:
@@ -186,22 +185,12 @@ def _ask(stack: Stack, told: Told, number: int, key: str, wait: bool) -> None:
 def _report(stack: Stack, told: Told, request: str, outcome: str) -> None:
     status = 0
     with contextlib.suppress(*NO_ANSWER):
-        status, _ = _call(stack, "PUT", f"/{request}/outcome", {"content-type": "application/json"}, outcome)
+        status, _ = stack.call("PUT", f"/{request}/outcome", {"content-type": "application/json"}, outcome)
     with told.lock:
         if status == http.HTTPStatus.NO_CONTENT:
             told.outcomes[request] = outcome
         else:
             told.unreported += 1
-
-
-def _call(stack: Stack, method: str, path: str, headers: dict[str, str], body: str) -> tuple[int, bytes]:
-    place = urlsplit(stack.url)
-    requests = f"/_aws/execute-api/{stack.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
-    with contextlib.closing(connection):
-        connection.request(method, requests + path, body, headers)
-        response = connection.getresponse()
-        return response.status, response.read()
 
 
 def _trouble(stack: Stack, proxy: Proxy, told: Told, end: float, chance: random.Random) -> None:

@@ -1,5 +1,6 @@
 """The deployed stack, and what the checks do with it."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -178,21 +179,26 @@ class Stack:
 
     def ask(self, note: str = "", deadline_ms: int = 20_000, key: str = "", wait: bool = True) -> Reply:
         """One request. A note in the payload is what a check's function may react to."""
-        place = urlsplit(self.url)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=40)
-        path = f"/_aws/execute-api/{self.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
         headers = {"content-type": "application/json", "rendezvous-deadline-ms": str(deadline_ms)}
         if key:
             headers["rendezvous-key"] = key
         if not wait:
             headers["prefer"] = "respond-async"
         start = time.monotonic()
-        connection.request("POST", path, json.dumps(FLIGHT | ({"note": note} if note else {})), headers)
-        response = connection.getresponse()
-        body = json.loads(response.read() or b"{}")
-        connection.close()
-        must(response.status in (200, 202), f"a request was answered {response.status}: {body}")
-        return Reply(response.status, body, time.monotonic() - start)
+        status, said = self.call("POST", "", headers, json.dumps(FLIGHT | ({"note": note} if note else {})))
+        body = json.loads(said or b"{}")
+        must(status in (200, 202), f"a request was answered {status}: {body}")
+        return Reply(status, body, time.monotonic() - start)
+
+    def call(self, method: str, path: str, headers: dict[str, str], body: str) -> tuple[int, bytes]:
+        """A call of the endpoint's requests, or of what is below them: the status and the body of its answer."""
+        place = urlsplit(self.url)
+        requests = f"/_aws/execute-api/{self.outputs['ApiId']}/$default/v1/endpoints/{ENDPOINT}/requests"
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, requests + path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
 
     # Mappings and functions.
 
