@@ -186,19 +186,17 @@ pub(crate) fn check_footer(tail: &[u8]) -> Result<()> {
     let length = u32::from_le_bytes([*a, *b, *c, *d]);
     let begin = usize::try_from(length).ok().and_then(|length| rest.len().checked_sub(length));
     let Some(begin) = begin else { return Ok(()) };
-    Input::new(&rest[begin..]).structure(FILE, DEPTH)?;
+    let metadata = &rest[begin..];
+    Input { left: metadata, empty: metadata.len() }.structure(FILE, DEPTH)?;
     Ok(())
 }
 
 /// Fails where a header of a page cannot. `bytes` begin with the pages, which have so many bytes.
 pub(crate) fn check_pages(bytes: &[u8], pages: usize) -> Result<()> {
-    let mut begin = 0;
-    while begin < pages {
-        let mut input = Input::new(bytes.get(begin..).unwrap_or_default());
+    let mut input = Input { left: bytes, empty: pages };
+    while bytes.len() - input.left.len() < pages {
         let size = input.structure(PAGE, DEPTH)?.and_then(|size| usize::try_from(size).ok());
-        let size = size.ok_or_else(|| damaged("a page has no size"))?;
-        let header = bytes.len() - begin - input.left.len();
-        begin = begin.saturating_add(header).saturating_add(size);
+        input.bytes(size.ok_or_else(|| damaged("a page has no size"))?)?;
     }
     Ok(())
 }
@@ -215,10 +213,6 @@ struct Input<'b> {
 }
 
 impl<'b> Input<'b> {
-    const fn new(bytes: &'b [u8]) -> Self {
-        Self { left: bytes, empty: bytes.len() }
-    }
-
     fn bytes(&mut self, count: usize) -> Result<&'b [u8]> {
         let taken = self.left.split_at_checked(count);
         let (taken, left) = taken.ok_or_else(|| damaged("a structure is cut off"))?;
@@ -355,60 +349,4 @@ fn check_type(known: Option<&Type>, wire: u8) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Field 100, which nobody knows, of this type.
-    fn unknown(wire: u8, value: &[u8]) -> Vec<u8> {
-        [&[wire, 0xc8, 0x01], value].concat()
-    }
-
-    /// The header of a page without bytes, with another field.
-    fn page(field: &[u8]) -> Vec<u8> {
-        [&[0x15, 0x00, 0x15, 0x00, 0x15, 0x00], field, &[0x00]].concat()
-    }
-
-    fn error(bytes: &[u8]) -> String {
-        check_pages(bytes, bytes.len()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn lists_and_maps_of_booleans_are_no_longer_than_what_they_are_in() {
-        const MUCH: [u8; 5] = [0xff, 0xff, 0xff, 0xff, 0x07];
-        let list = [&[0xf1][..], &MUCH].concat();
-        let map = [&MUCH[..], &[0x12]].concat();
-        let within = [&[0x29][..], &list, &list].concat();
-        for (wire, value) in [(9, &list), (10, &list), (11, &map), (9, &within)] {
-            let bytes = page(&unknown(wire, value));
-            assert!(error(&bytes).contains("a list is longer than its structure"), "{value:x?}");
-        }
-        // As many as there are bytes, together.
-        let few = page(&unknown(9, &[0x21, 0x41]));
-        check_pages(&few, few.len()).unwrap();
-        let many = page(&unknown(9, &[0x29, 0xe1, 0xe1]));
-        assert!(error(&many).contains("a list is longer than its structure"));
-    }
-
-    #[test]
-    fn what_is_known_has_its_type() {
-        // Whether a dictionary is sorted is a boolean.
-        let dictionary =
-            |sorted: u8| [&[0x4c, 0x15, 0x00, 0x15, 0x00, sorted][..], &[0x00]].concat();
-        let sorted = page(&dictionary(0x11));
-        check_pages(&sorted, sorted.len()).unwrap();
-        assert!(error(&page(&dictionary(0x18))).contains("a field has another type"));
-        assert!(error(&[0x15, 0x00, 0x19, 0x00]).contains("a field has another type"));
-    }
-
-    #[test]
-    fn pages_follow_each_other() {
-        let first = [0x15, 0x00, 0x15, 0x00, 0x15, 0x04, 0x00, 7, 7];
-        let both = [&first[..], &page(&[])].concat();
-        check_pages(&both, both.len()).unwrap();
-        assert!(error(&first[..4]).contains("a structure is cut off"));
-        assert!(error(&[&first[..], &[0x15]].concat()).contains("a structure is cut off"));
-        assert!(error(&[0x00]).contains("a page has no size"));
-        assert!(error(&page(&unknown(14, &[]))).contains("unknown type"));
-        assert!(error(&page(&unknown(9, &[0x19; 40]))).contains("too deep"));
-    }
-}
+mod tests;
