@@ -210,6 +210,14 @@ impl Server {
         status.lines().any(|line| line.starts_with("State:\tZ"))
     }
 
+    /// Asks it to end while its writes wait.
+    fn ends_without_its_disk(&self) {
+        self.terminate();
+        let begin = Instant::now();
+        wait_until("it has not ended", || self.has_ended());
+        assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    }
+
     /// Asks it to end: what it has said.
     fn end(mut self) -> String {
         self.terminate();
@@ -361,10 +369,7 @@ fn a_server_that_ends_on_a_disk_that_hangs_says_what_the_next_one_archives() {
     disk.freeze();
     // The log waits for the disk, too.
     server.ask().unwrap_err();
-    server.terminate();
-    let begin = Instant::now();
-    wait_until("it has not ended", || server.has_ended());
-    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    server.ends_without_its_disk();
     server.says("Not archived within 3 s: ");
     server.says("The next start archives what is in the log; the disk is too slow for the log.");
     assert!(disk.thaw());
@@ -382,10 +387,7 @@ fn a_server_that_has_archived_all_ends_on_a_disk_that_hangs() {
     fs::create_dir_all(data.join("payloads")).unwrap();
     File::create(data.join("payloads/payload")).unwrap();
     disk.freeze();
-    server.terminate();
-    let begin = Instant::now();
-    wait_until("it has not ended", || server.has_ended());
-    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    server.ends_without_its_disk();
     server.says("what is not needed any more is not deleted within 2 s");
     assert!(disk.thaw());
     server.child.wait().unwrap();

@@ -10,7 +10,7 @@ use parquet::errors::{ParquetError, Result};
 use self::Type::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct};
 
 /// The type of a field.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Type {
     Bool,
     Byte,

@@ -7,13 +7,14 @@ fallback answers it. RUSH_SECONDS (30) is how long each load takes.
 import http.client
 import json
 import os
+import threading
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from faults.proxy import Proxy
-from faults.stack import FLIGHT, Stack, must
+from faults.stack import FLIGHT, NO_ANSWER, Stack, must, percentile
 
 SECONDS = float(os.environ.get("RUSH_SECONDS", "30"))
 PAUSE_SECONDS = 60
@@ -26,27 +27,25 @@ AT_ONCE = 150
 # Executions of ingress at a time, where it has a maximum.
 MAXIMUM = 12
 BY_MODELS = ("200 champion", "200 stand_in")
-NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass
 class Load:
     """What clients asked and were told."""
 
-    asked: int = 0
     # Requests that were due while AT_ONCE waited.
     unasked: int = 0
     told: Counter[str] = field(default_factory=Counter)
     # How long answers took, and refusals.
     answered: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __str__(self) -> str:
         told = ", ".join(f"{count} {what}" for what, count in self.told.most_common())
-        after = f"p50 {_at(self.refused, 0.5)} ms, p99 {_at(self.refused, 0.99)} ms"
-        refused = f"; refusals {after}" if self.refused else ""
+        refused = f"; refusals {_took(self.refused)}" if self.refused else ""
         unasked = f", {self.unasked} not asked" if self.unasked else ""
-        return f"{told}{unasked}; p50 {_at(self.answered, 0.5)} ms, p99 {_at(self.answered, 0.99)} ms{refused}"
+        return f"{told}{unasked}; {_took(self.answered)}{refused}"
 
     def only(self, *kinds: str) -> bool:
         """Whether clients were told nothing else."""
@@ -57,28 +56,33 @@ def rushed(stack: Stack, _proxy: Proxy) -> str:
     """Whoever is let in is answered in time, and who is not, at once; a minute later all is as it was."""
     stack.configure("logistic@1", "timetable@1", "prior@1", after_ms=400)
     ingress = stack.outputs["IngressFunction"]
-    for maximum in (None, MAXIMUM):
-        if maximum:
-            stack.lambda_.put_function_concurrency(FunctionName=ingress, ReservedConcurrentExecutions=maximum)
-        most = _most(stack)
-        _ask(stack, most / 2)
-        before = _ask(stack, most / 2)
-        rush = _ask(stack, most * 3)
-        time.sleep(PAUSE_SECONDS)
-        after = _ask(stack, most / 2)
-        loads = (("half", before), ("three times", rush), ("half, a minute later", after))
-        limit = f"at most {maximum} of ingress" if maximum else "no maximum of ingress"
-        line = f"{limit}, the most {most:.1f} a second" + "".join(f"\n  {name}: {load}" for name, load in loads)
-        must(before.only(*BY_MODELS) and after.only(*BY_MODELS), f"half is not answered by models alone: {line}")
-        if maximum:
-            must(rush.only(*BY_MODELS, "200 fallback", "503"), f"not answered or refused: {line}")
-            late = [seconds for seconds in rush.answered if seconds * 1000 > DEADLINE_MS + EMULATOR_MS]
-            must(not late, f"{len(late)} answers are late: {line}")
-        else:
-            must(rush.only(*BY_MODELS, "200 fallback"), f"not answered: {line}")
-        print(line, flush=True)
-    stack.lambda_.delete_function_concurrency(FunctionName=ingress)
+    _rush(stack, None)
+    stack.lambda_.put_function_concurrency(FunctionName=ingress, ReservedConcurrentExecutions=MAXIMUM)
+    try:
+        _rush(stack, MAXIMUM)
+    finally:
+        stack.lambda_.delete_function_concurrency(FunctionName=ingress)
     return f"three times the most twice, each time answered by models alone {PAUSE_SECONDS} s later"
+
+
+def _rush(stack: Stack, maximum: int | None) -> None:
+    most = _most(stack)
+    _ask(stack, most / 2)
+    before = _ask(stack, most / 2)
+    rush = _ask(stack, most * 3)
+    time.sleep(PAUSE_SECONDS)
+    after = _ask(stack, most / 2)
+    loads = (("half", before), ("three times", rush), ("half, a minute later", after))
+    limit = f"at most {maximum} of ingress" if maximum else "no maximum of ingress"
+    line = f"{limit}, the most {most:.1f} a second" + "".join(f"\n  {name}: {load}" for name, load in loads)
+    must(before.only(*BY_MODELS) and after.only(*BY_MODELS), f"half is not answered by models alone: {line}")
+    if maximum:
+        must(rush.only(*BY_MODELS, "200 fallback", "503"), f"not answered or refused: {line}")
+        late = [seconds for seconds in rush.answered if seconds * 1000 > DEADLINE_MS + EMULATOR_MS]
+        must(not late, f"{len(late)} answers are late: {line}")
+    else:
+        must(rush.only(*BY_MODELS, "200 fallback"), f"not answered: {line}")
+    print(line, flush=True)
 
 
 def _most(stack: Stack) -> float:
@@ -120,12 +124,10 @@ def _one(stack: Stack, load: Load) -> None:
     except NO_ANSWER as error:
         status, body = 0, {"kind": type(error).__name__}
     seconds = time.monotonic() - start
-    load.asked += 1
-    load.told[f"{status or ''} {body.get('kind', '')}".strip()] += 1
-    (load.answered if status == http.HTTPStatus.OK else load.refused).append(seconds)
+    with load.lock:
+        load.told[f"{status or ''} {body.get('kind', '')}".strip()] += 1
+        (load.answered if status == http.HTTPStatus.OK else load.refused).append(seconds)
 
 
-def _at(seconds: list[float], part: float) -> int:
-    """A percentile in milliseconds."""
-    ordered = sorted(seconds) or [0.0]
-    return round(ordered[int(len(ordered) * part)] * 1000)
+def _took(seconds: list[float]) -> str:
+    return f"p50 {percentile(seconds, 0.5):.0f} ms, p99 {percentile(seconds, 0.99):.0f} ms"

@@ -26,7 +26,7 @@ from typing import Any
 
 from faults.proxy import Proxy
 from faults.ramped import configuration
-from faults.stack import ENDPOINT, FLIGHT, MODELS, WINDOW_SECONDS, Stack, must
+from faults.stack import ENDPOINT, FLIGHT, MODELS, NO_ANSWER, WINDOW_SECONDS, Stack, must, percentile
 from harness.paths import INSTALLED, ROOT
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "3600"))
@@ -40,7 +40,6 @@ DEADLINE_MS = 20_000
 # What is left undecided is decided within three minutes of its deadline; a file takes a window more.
 SETTLE_SECONDS = 200 + 2 * WINDOW_SECONDS
 TROUBLE_SECONDS = (2, 8)
-NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass
@@ -118,7 +117,7 @@ def soak(stack: Stack, proxy: Proxy) -> str:
         f"sent ({len(nameless)} of them known to no client) and {len(unarchived & failed.unarchived)} are in the failure "
         f"bucket, {len(undecided)} without a decision, of which {len(undecided & failed.undecided)} are in the failure "
         f"bucket; {max(missing, 0)} of {gaps['pairs']} scores missing, {failed.records} records in the failure bucket; "
-        f"{len(told.late)} late, p50 {_at(told.seconds, 0.5):.0f} ms, p99 {_at(told.seconds, 0.99):.0f} ms; "
+        f"{len(told.late)} late, p50 {percentile(told.seconds, 0.5):.0f} ms, p99 {percentile(told.seconds, 0.99):.0f} ms; "
         f"functions {_flat(told.memory)}"
     )
     must(not told.contradicted, f"contradicted: {told.contradicted[:5]}; {summary}")
@@ -251,12 +250,6 @@ def _memory() -> tuple[int, int]:
             files += len(list(Path(f"/proc/{pid}/fd").iterdir()))
             count += 1
     return pages * os.sysconf("SC_PAGE_SIZE") // max(count, 1), files // max(count, 1)
-
-
-def _at(seconds: list[float], part: float) -> float:
-    """A percentile in milliseconds."""
-    ordered = sorted(seconds) or [0.0]
-    return ordered[int(len(ordered) * part)] * 1000
 
 
 def _flat(samples: list[tuple[int, int]]) -> str:

@@ -51,6 +51,10 @@ PARAMETERS = {
 }
 
 
+# What a call raises that is not answered, or not by JSON.
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
+
+
 class Failed(Exception):
     """A check did not see what it must see."""
 
@@ -69,6 +73,12 @@ def eventually(what: str, holds: Callable[[], Any], seconds: float = 30) -> Any:
             raise Failed(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.1)
     return found
+
+
+def percentile(seconds: list[float], part: float) -> float:
+    """A percentile in milliseconds."""
+    ordered = sorted(seconds) or [0.0]
+    return ordered[int(len(ordered) * part)] * 1000
 
 
 @dataclass(frozen=True)
